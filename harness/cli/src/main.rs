@@ -1,0 +1,2 @@
+//! The `loopbreak` command.
+fn main() {}

@@ -1,0 +1,382 @@
+//! Events: what was observed, when, by whom, and how sure that observer is.
+//!
+//! Everything that touches the world (hypervisor, network, services, offline disk reads, the engine's
+//! own steps) emits [`Observation`]s into a [`Sink`]. The engine stamps each one and appends it to
+//! `events.jsonl` as an [`Event`]. Everything that is derived afterwards is derived from those lines.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the `events.jsonl` format. A reader refuses a newer one.
+pub const EVENT_FORMAT: u32 = 1;
+
+/// Where an emitter puts what it saw. Cheap to clone, callable from any thread, never blocks.
+#[derive(Clone)]
+pub struct Sink(Arc<dyn Fn(Observation) + Send + Sync>);
+
+impl Sink {
+    /// Wraps a function that takes each observation at the moment it was made.
+    pub fn new(take: impl Fn(Observation) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(take))
+    }
+
+    /// Hands over one observation. The receiver stamps the time, so call it at once.
+    pub fn emit(&self, source: Source, body: Body) {
+        (self.0)(Observation { source, body });
+    }
+}
+
+impl std::fmt::Debug for Sink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sink")
+    }
+}
+
+/// An event before it has a time and a number.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observation {
+    /// Who saw it.
+    pub source: Source,
+    /// What was seen.
+    pub body: Body,
+}
+
+/// One line of `events.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Number within the run, from 0, without gaps.
+    pub seq: u64,
+    /// Microseconds since the run began, monotonic.
+    pub at_us: u64,
+    /// Who saw it.
+    pub source: Source,
+    /// What was seen.
+    #[serde(flatten)]
+    pub body: Body,
+}
+
+/// Who made an observation. The order of trust is in [`Source::confidence`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// libvirt or the QEMU monitor: outside the guest, not forgeable by it.
+    Hypervisor,
+    /// The harness's own network and services: what really came over the wire.
+    Network,
+    /// The disk, read offline after the machine was off.
+    Disk,
+    /// A frame of the display.
+    Screen,
+    /// The guest agent's answer.
+    Agent,
+    /// The guest's serial line.
+    Serial,
+    /// The harness itself: its steps, its decisions.
+    Harness,
+}
+
+/// How much weight an observation carries when two disagree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Confidence {
+    /// The guest says so.
+    GuestSays,
+    /// Inferred from a picture or from silence.
+    Inferred,
+    /// Seen from outside the guest.
+    Observed,
+}
+
+impl Source {
+    /// How sure an observation from this source is.
+    pub fn confidence(self) -> Confidence {
+        match self {
+            Self::Hypervisor | Self::Network | Self::Disk | Self::Harness => Confidence::Observed,
+            Self::Screen => Confidence::Inferred,
+            Self::Agent | Self::Serial => Confidence::GuestSays,
+        }
+    }
+}
+
+/// Who caused a reset. Only what the guest (or an operator) did counts towards a loop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResetBy {
+    /// The guest reset itself (QEMU reason `guest-reset`, `guest-panic`).
+    Guest,
+    /// The harness asked for it (`host-qmp-system-reset`, announced beforehand by a `step`).
+    Harness,
+    /// A scenario's operator pressed the button.
+    Operator,
+    /// The hypervisor by itself, for example its watchdog.
+    Hypervisor,
+    /// Power was cut and came back.
+    Power,
+}
+
+/// How a machine came to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StartedFrom {
+    /// Power-on with a powered-off disk.
+    Cold,
+    /// Restored from a RAM checkpoint; the boot was already good when it was taken.
+    Checkpoint,
+}
+
+/// The phases of a boot, in order. `Recovery*` belong to a boot of the recovery environment.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// UEFI or BIOS.
+    Firmware,
+    /// The boot manager reads the BCD and decides.
+    BootManager,
+    /// The OS loader reads the SYSTEM hive and loads boot-start drivers.
+    Loader,
+    /// The kernel initialises drivers.
+    Kernel,
+    /// Services start.
+    Session,
+    /// The boot was marked good; the machine is in use.
+    Healthy,
+    /// The recovery environment runs.
+    Recovery,
+    /// The recovery environment waits for a person.
+    RecoveryPrompt,
+}
+
+/// A stop code with its four parameters, as Windows shows them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BugCheck {
+    /// For example 0x50.
+    pub code: u64,
+    /// The four parameters.
+    pub parameters: [u64; 4],
+}
+
+/// One way in which a text line or the agent tells the phase. Part of an image's machine profile,
+/// copied into the first event, so that a recorded run can be read without the image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Marker {
+    /// `serial` or `agent`.
+    pub source: Source,
+    /// For `serial`: the line starts with this. For `agent`: ignored (any first answer counts).
+    #[serde(default)]
+    pub starts_with: String,
+    /// The phase that is reached.
+    pub phase: Phase,
+}
+
+/// What the timeline needs to know that is not an observation. The body of the first event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunFacts {
+    /// [`EVENT_FORMAT`].
+    pub format: u32,
+    /// The scenario's name.
+    pub scenario: String,
+    /// The image's name, for people (`understudy`).
+    pub image: String,
+    /// True where the image is a model and not Windows. Reports must say so.
+    pub image_is_model: bool,
+    /// Minutes of documented waiting pass this many times faster.
+    pub time_scale: u32,
+    /// How phases are recognised.
+    pub markers: Vec<Marker>,
+    /// Resets of this image that are normal and never count towards a loop, per run.
+    #[serde(default)]
+    pub expected_resets: u32,
+    /// A loop: this many boots in a row ended the same way in the same phase with the same signature.
+    pub loop_after: u32,
+    /// Stuck: the recovery environment was entered this often and Windows still does not start.
+    pub recovery_rounds: u32,
+    /// The layers that the scenario expects to bring the machine back, in order.
+    pub expected_layers: Vec<String>,
+}
+
+/// What was seen. One flat enum: `{"event":"reset", …}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Body {
+    /// First event of a run.
+    RunStarted {
+        /// See [`RunFacts`].
+        facts: Box<RunFacts>,
+    },
+    /// The machine was powered on or restored.
+    MachineStarted {
+        /// Cold or from a checkpoint.
+        from: StartedFrom,
+    },
+    /// The machine is off or gone.
+    MachineStopped {
+        /// libvirt's or QEMU's words, for example `guest-shutdown`, `destroyed`.
+        reason: String,
+    },
+    /// A burst of QEMU RESET events (one reboot gives up to three within 30 ms), counted once.
+    Reset {
+        /// Who did it.
+        by: ResetBy,
+        /// QEMU's reason, for example `guest-reset`.
+        reason: String,
+    },
+    /// QEMU's GUEST_PANICKED.
+    Panicked {
+        /// QEMU's action, `run` where the guest goes on to write its dump.
+        action: String,
+        /// The Hyper-V crash arguments, where the panic device carries them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bug_check: Option<BugCheck>,
+    },
+    /// QEMU's WATCHDOG.
+    Watchdog {
+        /// What QEMU did.
+        action: String,
+    },
+    /// QEMU's BLOCK_IO_ERROR.
+    BlockIoError {
+        /// QEMU's node or device.
+        device: String,
+        /// `read` or `write`.
+        operation: String,
+        /// QEMU's reason.
+        reason: String,
+    },
+    /// Any other monitor or lifecycle event, kept for the researcher.
+    Monitor {
+        /// QEMU's or libvirt's event name.
+        name: String,
+        /// Its data.
+        data: serde_json::Value,
+    },
+    /// One line of a serial port.
+    SerialLine {
+        /// 0 is COM1.
+        port: u32,
+        /// Without line end; bytes that are not UTF-8 are replaced; at most 4096 characters.
+        text: String,
+    },
+    /// The display changed.
+    Frame {
+        /// File within the run directory.
+        file: String,
+        /// BLAKE3 of the pixels, hex.
+        digest: String,
+        /// Pixels.
+        width: u32,
+        /// Pixels.
+        height: u32,
+        /// Why it was taken: `poll`, `panic`, `step`.
+        why: String,
+    },
+    /// The guest agent answered for the first time since the last reset.
+    AgentUp,
+    /// A step of the scenario, by the harness.
+    Step {
+        /// For example `inject bad-channel-file`.
+        name: String,
+        /// How it stands.
+        state: StepState,
+        /// For people.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        detail: String,
+    },
+    /// A fault was read back from where it was put.
+    FaultLanded {
+        /// The fault's name in the scenario.
+        fault: String,
+        /// What was read back, one line each: path, size, digest; key, value.
+        proof: Vec<String>,
+    },
+    /// A request to one of the scenario's services, and the answer.
+    Service {
+        /// The service's name, for example `remediation`.
+        service: String,
+        /// What it means in the service's own terms: `scan`, `download`, `report`.
+        request: String,
+        /// What was answered: `no-match`, `offered`, `served`, `accepted`.
+        answer: String,
+        /// Further facts, for example the signature that was asked for.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        facts: BTreeMap<String, String>,
+    },
+    /// Something on the wire that no service of the scenario answers; dropped.
+    Refused {
+        /// `udp`, `tcp`, `icmp`, `arp`, …
+        protocol: String,
+        /// Where it was meant to go.
+        to: String,
+        /// How often until now (reported at 1, 10, 100, …).
+        count: u64,
+    },
+    /// A crash dump was found on the disk.
+    Dump {
+        /// Path within Windows, for example `C:\Windows\MEMORY.DMP`.
+        path: String,
+        /// Copy within the run directory.
+        file: String,
+        /// `kernel`, `full`, `small`, …
+        kind: String,
+        /// Code and parameters from its header.
+        bug_check: BugCheck,
+        /// The module that the dump blames, lower case.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        module: Option<String>,
+        /// The guest's time in the header, RFC 3339.
+        time: String,
+    },
+    /// A file differs from what it was before the faults were armed. Noise (page file, dumps, logs,
+    /// hives' own housekeeping) is left out by the image's profile.
+    DiskChange {
+        /// Path within Windows.
+        path: String,
+        /// `added`, `removed`, `changed`.
+        change: String,
+    },
+    /// A file of the user's data was checked.
+    Canary {
+        /// Path within Windows.
+        path: String,
+        /// True where its digest is what it was.
+        intact: bool,
+    },
+    /// A log or report of the recovery environment was found on the disk.
+    RecoveryLog {
+        /// Path within Windows.
+        path: String,
+        /// Copy within the run directory.
+        file: String,
+    },
+    /// Harness or host failed; the verdict is `infrastructure`.
+    HarnessFailed {
+        /// What failed, for people.
+        reason: String,
+    },
+    /// Why watching ended, after which only disk observations follow.
+    WatchEnded {
+        /// `concluded`, `time-limit`, `interrupted`, `failed`.
+        why: String,
+        /// For people.
+        detail: String,
+    },
+    /// Last event of a complete run.
+    RunEnded,
+}
+
+/// How a step stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepState {
+    /// Begun.
+    Started,
+    /// Done.
+    Done,
+    /// Failed.
+    Failed,
+}
