@@ -1,0 +1,116 @@
+//! What can go wrong on a volume.
+
+use thiserror::Error;
+
+/// What was being done on a volume when it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Opening or formatting the volume.
+    Open,
+    /// Creating an empty file system.
+    Format,
+    /// Reading a directory.
+    List,
+    /// Reading size and times.
+    Metadata,
+    /// Reading a file.
+    Read,
+    /// Writing or creating a file.
+    Write,
+    /// Changing the size of a file.
+    Resize,
+    /// Creating a directory.
+    CreateDirectory,
+    /// Moving.
+    Rename,
+    /// Deleting.
+    Remove,
+    /// Setting times.
+    SetTimes,
+    /// Counting free space.
+    FreeSpace,
+    /// Writing back what is buffered.
+    Flush,
+}
+
+impl std::fmt::Display for Operation {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Operation::Open => "open",
+            Operation::Format => "format",
+            Operation::List => "list",
+            Operation::Metadata => "look at",
+            Operation::Read => "read",
+            Operation::Write => "write",
+            Operation::Resize => "resize",
+            Operation::CreateDirectory => "create directory",
+            Operation::Rename => "move",
+            Operation::Remove => "delete",
+            Operation::SetTimes => "set the times of",
+            Operation::FreeSpace => "count the free space of",
+            Operation::Flush => "flush",
+        })
+    }
+}
+
+/// Why an operation on a volume failed.
+#[derive(Debug, Error)]
+pub enum Reason {
+    /// Nothing is there, or a directory on the way is missing.
+    #[error("there is no such file or directory")]
+    NotFound,
+    /// Something is there already.
+    #[error("it exists already; delete it first or choose another name")]
+    AlreadyExists,
+    /// A directory was wanted.
+    #[error("it is not a directory")]
+    NotADirectory,
+    /// A file was wanted.
+    #[error("it is a directory")]
+    IsADirectory,
+    /// The path cannot be a path of this file system.
+    #[error("the path is not usable: {0}")]
+    BadPath(&'static str),
+    /// Not enough room.
+    #[error("the volume is full; make it larger or delete something")]
+    Full,
+    /// The file is larger than this operation takes.
+    #[error("it has {size} bytes, more than the {limit} that are read at once; read it in parts")]
+    TooLarge {
+        /// Bytes of the file.
+        size: u64,
+        /// Most bytes allowed.
+        limit: u64,
+    },
+    /// What is on the device is no valid file system of this kind.
+    #[error("the file system is damaged or of another kind: {0}")]
+    Damaged(String),
+    /// Valid, but not supported here.
+    #[error("not supported: {0}")]
+    Unsupported(String),
+    /// The device failed.
+    #[error("the device failed: {0}")]
+    Device(#[source] std::io::Error),
+}
+
+/// An operation on a volume failed.
+#[derive(Debug, Error)]
+#[error("cannot {operation} '{path}' on the {file_system} volume: {reason}")]
+pub struct VolumeError {
+    /// `NTFS` or `FAT`.
+    pub file_system: &'static str,
+    /// What was being done.
+    pub operation: Operation,
+    /// With what; `\` for the volume itself.
+    pub path: String,
+    /// Why it failed.
+    #[source]
+    pub reason: Reason,
+}
+
+impl VolumeError {
+    /// True if the file or directory (or one above it) does not exist.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self.reason, Reason::NotFound)
+    }
+}
