@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use timeline::Sink;
+use timeline::{ResetBy, Sink};
 
 use crate::agent::GuestAgent;
 use crate::error::HypervisorError;
@@ -74,8 +74,14 @@ pub trait Machine: Send + Sync {
     /// The process id of its emulator, for the ledger; `None` on a remote hypervisor.
     fn emulator_pid(&self) -> Option<u32>;
 
-    /// Presses the reset button.
-    async fn reset(&self) -> Result<(), HypervisorError>;
+    /// Presses the reset button for the harness.
+    async fn reset(&self) -> Result<(), HypervisorError> {
+        self.reset_by(ResetBy::Harness).await
+    }
+
+    /// Presses the reset button for `by` (the harness or a scenario's operator). The `reset` event that
+    /// follows names it.
+    async fn reset_by(&self, by: ResetBy) -> Result<(), HypervisorError>;
 
     /// Presses the power button (ACPI).
     async fn shutdown(&self) -> Result<(), HypervisorError>;
