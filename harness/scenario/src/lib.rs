@@ -1,1 +1,42 @@
-//! scenario
+//! Scenarios: what people write, checked before anything is started.
+//!
+//! A scenario says which image is broken how, what may bring it back, and what is expected. It lives in
+//! `scenarios/<name>/scenario.toml`. `loopbreak scenario check` and the engine both come in through
+//! [`Scenario::load`]; what it returns is complete and consistent, so that nobody below has to check
+//! again. The stages of loading, each in its own module:
+//!
+//! 1. the text is parsed as TOML with the place of every key and value kept;
+//! 2. `shape` holds it against the JSON Schema that is generated from the types in `model`, `fault` and
+//!    `expect` (the same one that is checked in for editors), so that parser, editor and documentation
+//!    cannot disagree: unknown key, missing key, wrong type, unknown word;
+//! 3. `rules` finds what no schema can say: combinations that cannot work, files that are missing;
+//! 4. serde makes a [`Scenario`] of it.
+//!
+//! Everything wrong is reported at once, each with file, line, column, what was expected and what to do
+//! ([`ScenarioError`]).
+//!
+//! The types are plain data: the engine stores the scenario in the run directory as the source of its
+//! plan, and `faults`, `recovery` and `timeline` take from it what they need.
+
+mod expect;
+mod fault;
+mod load;
+mod model;
+mod problem;
+mod rules;
+mod schema;
+mod shape;
+mod text;
+
+pub use expect::{Expect, Observed, ServiceAnswer, Stop, Unmet, Verdict};
+pub use fault::{
+    ChannelFile, Content, ContentDriver, ContentFile, Damage, Fault, Moment, ServiceStart,
+};
+pub use load::{Listed, list};
+pub use model::{
+    Available, Canary, Delete, Layer, Limits, Machine, QuickMachineRecovery, Recovery, Remediation,
+    Scenario, Signature, Start, Target, UpdateService,
+};
+pub use problem::{Problem, ScenarioError};
+pub use schema::{SCHEMA_FILE, schema, schema_text};
+pub use text::{Span, WindowsPath};

@@ -1,0 +1,334 @@
+//! The scenario as a whole.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::expect::Expect;
+use crate::fault::Fault;
+use crate::problem::ScenarioError;
+use crate::text::{Span, WindowsPath};
+
+/// A scenario: image, what was there, what goes wrong, what may bring it back, what is expected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(title = "loopbreak scenario")]
+pub struct Scenario {
+    /// Version of this format: 1.
+    #[schemars(range(min = 1, max = 1))]
+    pub format: u32,
+    /// The name; also the name of the folder that the file lies in.
+    pub name: String,
+    /// One line for people.
+    pub title: String,
+    /// What happened, why, and what this scenario shows.
+    pub description: String,
+    /// The machine.
+    pub machine: Machine,
+    /// What is on the machine before anything goes wrong. Staged before power-on; the machine has to
+    /// come up healthy with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given: Vec<Fault>,
+    /// What goes wrong, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fault: Vec<Fault>,
+    /// Files of the user's data that have to survive.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub canary: Vec<Canary>,
+    /// Settings of the machine's own recovery. What is left out stays as the image has it.
+    #[serde(default)]
+    pub recovery: Recovery,
+    /// The update service, where there is one. Without it its name does not resolve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update_service: Option<UpdateService>,
+    /// What has to come out.
+    pub expect: Expect,
+    /// When watching ends.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Bytes of the files that the scenario names, by the name it uses. Read by `load`.
+    #[serde(skip)]
+    pub files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Scenario {
+    /// Reads and checks a scenario. `path` is the file or its folder.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with its place and what to do.
+    pub fn load(path: &Path) -> Result<Self, ScenarioError> {
+        crate::load::load(path)
+    }
+
+    /// One line for a list: what it is and what it expects.
+    pub fn describe(&self) -> String {
+        let by = match self.expect.layers.as_slice() {
+            [] => String::new(),
+            layers => {
+                let names: Vec<&str> = layers.iter().map(|layer| layer.as_str()).collect();
+                format!(" by {}", names.join(", then "))
+            }
+        };
+        let verdict = self.expect.verdict.as_str();
+        format!("{} (on {}; expected: {verdict}{by})", self.title, self.machine.image)
+    }
+
+    /// BLAKE3 over the canonical form and the files it names, hex. Comments and layout of the source do
+    /// not change it.
+    pub fn digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        let canonical = serde_json::to_vec(self)
+            .expect("a scenario holds only strings, numbers and string-keyed maps");
+        hasher.update(&(canonical.len() as u64).to_le_bytes());
+        hasher.update(&canonical);
+        for (name, bytes) in &self.files {
+            hasher.update(&(name.len() as u64).to_le_bytes());
+            hasher.update(name.as_bytes());
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+}
+
+/// The machine that is broken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Machine {
+    /// Name of the image in the store.
+    pub image: String,
+    /// How it comes to run.
+    #[serde(default)]
+    pub start: Start,
+    /// Where its clock starts; without it, the host's time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Timestamp>,
+    /// Documented minutes of waiting pass this many times faster, on an image that can do so.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 3600))]
+    pub time_scale: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// How a machine comes to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// From power-on.
+    #[default]
+    Cold,
+    /// From a RAM checkpoint of the healthy machine with all that is given; the first run takes it.
+    Checkpoint,
+}
+
+/// A file of the user's data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Canary {
+    /// Where it lies.
+    pub path: WindowsPath,
+    /// What is in it, as UTF-8.
+    pub text: String,
+}
+
+/// One rung of the recovery ladder.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layer {
+    /// Startup Repair without the network.
+    AutomaticRepair,
+    /// Startup Repair that asks the update service.
+    QuickMachineRecovery,
+    /// The last known good control set.
+    LastKnownGood,
+    /// Safe mode.
+    SafeMode,
+    /// Starting from other media.
+    BootMedia,
+    /// Repair of the disk from outside.
+    HostRepair,
+    /// Going back to an earlier state of the disk.
+    Rollback,
+    /// Another machine takes over.
+    Standby,
+}
+
+impl Layer {
+    /// The word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AutomaticRepair => "automatic-repair",
+            Self::QuickMachineRecovery => "quick-machine-recovery",
+            Self::LastKnownGood => "last-known-good",
+            Self::SafeMode => "safe-mode",
+            Self::BootMedia => "boot-media",
+            Self::HostRepair => "host-repair",
+            Self::Rollback => "rollback",
+            Self::Standby => "standby",
+        }
+    }
+}
+
+/// Settings of the machine's own recovery.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Recovery {
+    /// Quick Machine Recovery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quick_machine_recovery: Option<QuickMachineRecovery>,
+}
+
+/// The documented settings of Quick Machine Recovery (windows-facts 1.4). All are written, because the
+/// defaults differ between editions and versions (1.3).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct QuickMachineRecovery {
+    /// Asks the update service. Off: only the local Startup Repair.
+    pub cloud_remediation: bool,
+    /// Goes on without a person.
+    pub auto_remediation: bool,
+    /// Asks again until this much time has passed, then restarts. Whole minutes, 1 to 4320.
+    #[serde(default = "default_total_wait_time")]
+    pub total_wait_time: Span,
+    /// Waits this long between two questions. Whole minutes, 0 to 4320; 0 asks once.
+    #[serde(default = "default_wait_interval")]
+    pub wait_interval: Span,
+}
+
+// The example of Microsoft's own documentation: 2400 and 120 minutes.
+fn default_total_wait_time() -> Span {
+    Span::from_secs(2400 * 60)
+}
+
+fn default_wait_interval() -> Span {
+    Span::from_secs(120 * 60)
+}
+
+/// The service that plays Windows Update.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct UpdateService {
+    /// Its DNS name. The machine is told `https://<host>`.
+    #[serde(default = "default_update_host")]
+    pub host: String,
+    /// What it can offer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remediation: Vec<Remediation>,
+}
+
+fn default_update_host() -> String {
+    "update.loopbreak.test".to_owned()
+}
+
+/// A remediation that the update service offers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Remediation {
+    /// Unique within the scenario; letters, digits and hyphens.
+    pub id: String,
+    /// One line for people.
+    pub title: String,
+    /// The crash that it is for.
+    pub target: Target,
+    /// What it deletes.
+    pub delete: Delete,
+    /// From when on it is offered.
+    #[serde(default)]
+    pub available: Available,
+    /// By whom its manifest is signed.
+    #[serde(default)]
+    pub signature: Signature,
+}
+
+/// The crash signature that a remediation is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Target {
+    /// The blamed module.
+    pub module: String,
+    /// The stop code.
+    pub bug_check: u32,
+}
+
+/// Files that a remediation deletes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Delete {
+    /// Where; the last component may hold `*` and `?`.
+    pub path: WindowsPath,
+    /// Only files last modified before this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified_before: Option<Timestamp>,
+}
+
+/// From when on a remediation is offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Available {
+    /// From the beginning.
+    #[default]
+    AtStart,
+    /// Never: known, not published.
+    Never,
+    /// Once the service has answered this many scans without it.
+    AfterScans(u32),
+}
+
+/// By whom a manifest is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Signature {
+    /// By the publisher that the machine trusts.
+    #[default]
+    Trusted,
+    /// By somebody else.
+    Untrusted,
+}
+
+/// When watching ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Limits {
+    /// Wall clock of the host for the whole watch. Reaching it is a failure of the infrastructure or a
+    /// hang, never a result by itself.
+    #[serde(default = "default_time")]
+    pub time: Span,
+    /// A loop: this many boots in a row that ended the same way.
+    #[serde(default = "default_loop_after")]
+    #[schemars(range(min = 2, max = 100))]
+    pub loop_after: u32,
+    /// Stuck: the recovery environment was entered this often and the system still does not start.
+    #[serde(default = "default_recovery_rounds")]
+    #[schemars(range(min = 1, max = 100))]
+    pub recovery_rounds: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            time: default_time(),
+            loop_after: default_loop_after(),
+            recovery_rounds: default_recovery_rounds(),
+        }
+    }
+}
+
+fn default_time() -> Span {
+    Span::from_secs(15 * 60)
+}
+
+fn default_loop_after() -> u32 {
+    3
+}
+
+fn default_recovery_rounds() -> u32 {
+    2
+}
