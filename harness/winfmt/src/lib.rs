@@ -1,1 +1,32 @@
-//! winfmt
+//! The on-disk formats of Windows that the harness and the understudy share.
+//!
+//! The harness edits images offline and reads them after a run; the understudy reads the same files
+//! when it boots. Both go through this crate, so what one writes the other understands, and the files
+//! that Windows itself wrote are the tests that neither drifts. Nothing here does I/O: every format is
+//! bytes in, bytes out. Every parser is bounded and takes hostile input.
+//!
+//! - [`hive`]: registry hives: read, create, edit in place.
+//! - [`bcd`]: the boot configuration store, a typed view of a hive.
+//! - [`bootstat`]: the boot status file and the boot log.
+//! - [`bugcheck`]: names and parameters of the stop codes.
+//! - [`recovery_settings`] and [`reagent`]: what Quick Machine Recovery and `reagentc` keep on disk.
+//! - [`certificates`]: certificates as the registry's certificate stores hold them.
+//! - [`wim`]: the header of a Windows image file.
+//! - [`filetime`], [`guid`], [`paths`]: the small types that all of these use.
+
+pub mod bcd;
+pub mod bootstat;
+pub mod bugcheck;
+pub mod certificates;
+pub mod filetime;
+pub mod guid;
+pub mod hive;
+pub mod paths;
+pub mod reagent;
+pub mod recovery_settings;
+pub mod wim;
+
+mod bytes;
+
+pub use filetime::FileTime;
+pub use guid::Guid;

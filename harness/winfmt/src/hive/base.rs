@@ -1,0 +1,208 @@
+//! The base block: the first 4096 bytes.
+
+use std::fmt;
+
+use super::HiveError;
+use crate::FileTime;
+use crate::bytes::{u32_at, u64_at};
+
+/// Size of the base block. Cell offsets count from its end.
+pub(super) const SIZE: usize = 4096;
+
+/// Larger files are refused: the top bit of an offset has another meaning.
+const MAX_BINS: u32 = 0x7fff_f000;
+
+const SEQUENCE_PRIMARY: usize = 4;
+const SEQUENCE_SECONDARY: usize = 8;
+const LAST_WRITTEN: usize = 12;
+const MAJOR: usize = 20;
+const MINOR: usize = 24;
+const KIND: usize = 28;
+const FORMAT: usize = 32;
+const ROOT: usize = 36;
+const BINS_SIZE: usize = 40;
+const CLUSTER: usize = 44;
+const FILE_NAME: usize = 48;
+const FILE_NAME_UNITS: usize = 31;
+const CHECKSUM: usize = 508;
+
+/// Format version, 1.3 to 1.6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Version {
+    /// 1.3: BCD stores, user hives, ReactOS. Subkey lists are `lf`, no big data.
+    V1_3,
+    /// 1.4: a beta of Windows XP.
+    V1_4,
+    /// 1.5: SYSTEM and SOFTWARE since Windows XP. Subkey lists are `lh`, big data.
+    V1_5,
+    /// 1.6: as 1.5, with layered keys.
+    V1_6,
+}
+
+impl Version {
+    fn minor(self) -> u32 {
+        match self {
+            Version::V1_3 => 3,
+            Version::V1_4 => 4,
+            Version::V1_5 => 5,
+            Version::V1_6 => 6,
+        }
+    }
+
+    fn from_minor(minor: u32) -> Option<Self> {
+        Some(match minor {
+            3 => Version::V1_3,
+            4 => Version::V1_4,
+            5 => Version::V1_5,
+            6 => Version::V1_6,
+            _ => return None,
+        })
+    }
+
+    /// Whether large values are split into a list of segments.
+    pub(super) fn has_big_data(self) -> bool {
+        self >= Version::V1_4
+    }
+
+    /// Whether subkey lists carry hashes (`lh`) rather than the first four characters (`lf`).
+    pub(super) fn has_hash_lists(self) -> bool {
+        self >= Version::V1_5
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "1.{}", self.minor())
+    }
+}
+
+/// What the base block says, once it has been checked.
+pub(super) struct Base {
+    pub primary: u32,
+    pub secondary: u32,
+    pub bins_size: u32,
+}
+
+impl Base {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, HiveError> {
+        let not_a_hive = |what: String| HiveError::NotAHive { what };
+        if bytes.get(..4) != Some(b"regf") {
+            return Err(not_a_hive("it does not begin with `regf`".to_owned()));
+        }
+        if bytes.len() < SIZE {
+            return Err(not_a_hive(format!("{} bytes, less than a base block", bytes.len())));
+        }
+        let field = |at: usize| {
+            u32_at(bytes, at).ok_or(HiveError::Damaged {
+                offset: at as u64,
+                what: "the base block is cut off".to_owned(),
+            })
+        };
+        let damaged = |at: usize, what: String| HiveError::Damaged { offset: at as u64, what };
+        let (stored, computed) = (field(CHECKSUM)?, checksum(bytes));
+        if stored != computed {
+            let what = format!("base block checksum is {stored:#010x}, should be {computed:#010x}");
+            return Err(damaged(CHECKSUM, what));
+        }
+        let (major, minor) = (field(MAJOR)?, field(MINOR)?);
+        if major != 1 || Version::from_minor(minor).is_none() {
+            return Err(not_a_hive(format!("version {major}.{minor}; 1.3 to 1.6 are known")));
+        }
+        if field(KIND)? != 0 {
+            return Err(not_a_hive(format!("file type {}, a transaction log", field(KIND)?)));
+        }
+        if field(FORMAT)? != 1 {
+            return Err(not_a_hive(format!("file format {}, should be 1", field(FORMAT)?)));
+        }
+        let bins_size = field(BINS_SIZE)?;
+        if bins_size == 0 || !bins_size.is_multiple_of(4096) || bins_size > MAX_BINS {
+            return Err(damaged(BINS_SIZE, format!("size of all bins is {bins_size:#x}")));
+        }
+        let available = bytes.len() - SIZE;
+        if (bins_size as usize) > available {
+            let what =
+                format!("the file is cut off: {bins_size:#x} bytes of bins, {available:#x} there");
+            return Err(damaged(bytes.len(), what));
+        }
+        let root = field(ROOT)?;
+        if root >= bins_size || !root.is_multiple_of(8) {
+            return Err(damaged(ROOT, format!("the root key is at {root:#x}, outside the bins")));
+        }
+        Ok(Self {
+            primary: field(SEQUENCE_PRIMARY)?,
+            secondary: field(SEQUENCE_SECONDARY)?,
+            bins_size,
+        })
+    }
+}
+
+/// XOR of the first 127 words; two results are reserved.
+fn checksum(bytes: &[u8]) -> u32 {
+    let xor = bytes
+        .chunks_exact(4)
+        .take(CHECKSUM / 4)
+        .fold(0, |sum, word| sum ^ u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
+    match xor {
+        0 => 1,
+        u32::MAX => u32::MAX - 1,
+        other => other,
+    }
+}
+
+/// A base block with no bins behind it yet.
+pub(super) fn create(version: Version, root: u32, file_name: &str, now: FileTime) -> Vec<u8> {
+    let mut bytes = vec![0; SIZE];
+    bytes[..4].copy_from_slice(b"regf");
+    put(&mut bytes, MAJOR, 1);
+    put(&mut bytes, MINOR, version.minor());
+    put(&mut bytes, FORMAT, 1);
+    put(&mut bytes, ROOT, root);
+    put(&mut bytes, CLUSTER, 1);
+    // Windows keeps the end of a long path; a NUL follows.
+    let units: Vec<u16> = file_name.encode_utf16().collect();
+    let tail = &units[units.len().saturating_sub(FILE_NAME_UNITS)..];
+    for (index, unit) in tail.iter().enumerate() {
+        let at = FILE_NAME + 2 * index;
+        bytes[at..at + 2].copy_from_slice(&unit.to_le_bytes());
+    }
+    finish(&mut bytes, now);
+    bytes
+}
+
+pub(super) fn set_bins_size(bytes: &mut [u8], size: u32) {
+    put(bytes, BINS_SIZE, size);
+}
+
+/// Makes the base block say "written, and clean".
+pub(super) fn finish(bytes: &mut [u8], now: FileTime) {
+    let (primary, secondary) = sequence_numbers(bytes);
+    let next = primary.max(secondary).wrapping_add(1);
+    put(bytes, SEQUENCE_PRIMARY, next);
+    put(bytes, SEQUENCE_SECONDARY, next);
+    bytes[LAST_WRITTEN..LAST_WRITTEN + 8].copy_from_slice(&now.ticks().to_le_bytes());
+    let sum = checksum(bytes);
+    put(bytes, CHECKSUM, sum);
+}
+
+fn put(bytes: &mut [u8], at: usize, value: u32) {
+    bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+}
+
+/// The base block was checked when the hive was opened, so these cannot miss.
+pub(super) fn sequence_numbers(bytes: &[u8]) -> (u32, u32) {
+    let at = |offset| u32_at(bytes, offset).unwrap_or_default();
+    (at(SEQUENCE_PRIMARY), at(SEQUENCE_SECONDARY))
+}
+
+pub(super) fn root(bytes: &[u8]) -> u32 {
+    u32_at(bytes, ROOT).unwrap_or_default()
+}
+
+pub(super) fn version(bytes: &[u8]) -> Version {
+    u32_at(bytes, MINOR).and_then(Version::from_minor).unwrap_or(Version::V1_3)
+}
+
+pub(super) fn last_written(bytes: &[u8]) -> FileTime {
+    FileTime::from_ticks(u64_at(bytes, LAST_WRITTEN).unwrap_or_default())
+}

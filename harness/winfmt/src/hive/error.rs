@@ -1,0 +1,82 @@
+//! What can go wrong with a hive.
+
+use super::ValueType;
+
+/// A hive could not be opened, read or edited. Offsets count from the start of the file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HiveError {
+    /// The bytes are not a primary hive file of a known version.
+    #[error("not a registry hive: {what}")]
+    NotAHive {
+        /// What is missing or different.
+        what: String,
+    },
+    /// The hive was not closed cleanly.
+    #[error(
+        "the hive is dirty (sequence numbers {primary} and {secondary}); let Windows load it once, or take an image of a machine that was shut down"
+    )]
+    Dirty {
+        /// Written when a write begins.
+        primary: u32,
+        /// Written when a write has ended.
+        secondary: u32,
+    },
+    /// The structure is broken.
+    #[error("the hive is damaged at offset {offset:#x}: {what}")]
+    Damaged {
+        /// Where, in bytes from the start of the file.
+        offset: u64,
+        /// What is wrong there.
+        what: String,
+    },
+    /// An edit of a hive that was opened for reading only.
+    #[error("the hive was opened dirty, for reading only; an edit would be lost to its log")]
+    ReadOnly,
+    /// An earlier edit failed half way.
+    #[error("an earlier edit of the hive failed half way; open the file again")]
+    Broken,
+    /// A key that must exist does not.
+    #[error("no key `{path}` in the hive")]
+    NoKey {
+        /// From the root key.
+        path: String,
+    },
+    /// A value has another type than the caller needs.
+    #[error("value `{name}` of key `{path}` is {found}, not {wanted}")]
+    WrongType {
+        /// The key, from the root key.
+        path: String,
+        /// The value.
+        name: String,
+        /// What was asked for.
+        wanted: &'static str,
+        /// What is there.
+        found: ValueType,
+    },
+    /// A name that Windows does not take.
+    #[error("`{name}` cannot be the name of a {kind}: {why}")]
+    BadName {
+        /// The name.
+        name: String,
+        /// `key` or `value`.
+        kind: &'static str,
+        /// The rule.
+        why: &'static str,
+    },
+    /// A limit of the format or of this program.
+    #[error("{what} would be over the limit of {limit}")]
+    TooLarge {
+        /// What would grow.
+        what: &'static str,
+        /// Its limit.
+        limit: u64,
+    },
+    /// The root key cannot be deleted.
+    #[error("the root key cannot be deleted; delete its subkeys")]
+    RootKey,
+}
+
+/// Damage at an offset from the first bin, as cells give it.
+pub(super) fn damaged(cell: u32, what: impl Into<String>) -> HiveError {
+    HiveError::Damaged { offset: u64::from(cell) + super::base::SIZE as u64, what: what.into() }
+}

@@ -1,0 +1,229 @@
+//! Names of keys and values: storage, comparison, hashes, paths.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use super::HiveError;
+use crate::bytes::{utf16_bytes, utf16_units};
+
+/// Longest key name, in UTF-16 units (Microsoft, "Registry element size limits").
+const MAX_KEY_NAME: usize = 255;
+/// Longest value name, in UTF-16 units (the same).
+const MAX_VALUE_NAME: usize = 16_383;
+
+/// A name as Windows sees it: UTF-16 units that need not be valid text. Comparison with `==` is exact;
+/// Windows compares with [`Name::same`].
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct Name(Vec<u16>);
+
+impl Name {
+    /// From raw units.
+    pub fn from_units(units: Vec<u16>) -> Self {
+        Self(units)
+    }
+
+    /// The raw units.
+    pub fn units(&self) -> &[u16] {
+        &self.0
+    }
+
+    /// Whether it is empty: the default value of a key.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether Windows takes the two for one: the same but for case.
+    pub fn same(&self, other: &Name) -> bool {
+        self.compare(other) == Ordering::Equal
+    }
+
+    /// Windows' order of names: by upper-cased units, a prefix first.
+    pub fn compare(&self, other: &Name) -> Ordering {
+        let upper = |name: &Name| name.0.iter().map(|&unit| upcase(unit)).collect::<Vec<_>>();
+        upper(self).cmp(&upper(other))
+    }
+
+    /// The hash of `lh` lists.
+    pub(super) fn hash(&self) -> u32 {
+        self.0
+            .iter()
+            .fold(0u32, |hash, &unit| hash.wrapping_mul(37).wrapping_add(u32::from(upcase(unit))))
+    }
+
+    /// The hint of `lf` lists: the first four characters, or zero where one needs two bytes.
+    pub(super) fn hint(&self) -> u32 {
+        let mut hint = [0; 4];
+        for (byte, &unit) in hint.iter_mut().zip(&self.0) {
+            match u8::try_from(unit) {
+                Ok(low) => *byte = low,
+                Err(_) => return 0,
+            }
+        }
+        u32::from_le_bytes(hint)
+    }
+
+    /// The stored bytes, and whether they are one byte a unit ("compressed").
+    pub(super) fn encode(&self) -> (Vec<u8>, bool) {
+        match self.0.iter().map(|&unit| u8::try_from(unit)).collect::<Result<Vec<_>, _>>() {
+            Ok(bytes) => (bytes, true),
+            Err(_) => (utf16_bytes(self.0.iter().copied()), false),
+        }
+    }
+
+    pub(super) fn decode(bytes: &[u8], compressed: bool) -> Self {
+        if compressed {
+            Self(bytes.iter().map(|&byte| u16::from(byte)).collect())
+        } else {
+            Self(utf16_units(bytes))
+        }
+    }
+
+    /// The length that the hints in a key node count: bytes of UTF-16, however it is stored.
+    pub(super) fn utf16_len(&self) -> u32 {
+        u32::try_from(self.0.len() * 2).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn check_key(&self) -> Result<(), HiveError> {
+        let bad = |why| HiveError::BadName { name: self.to_string(), kind: "key", why };
+        if self.0.is_empty() {
+            return Err(bad("it is empty"));
+        }
+        if self.0.len() > MAX_KEY_NAME {
+            return Err(bad("it is longer than 255 UTF-16 units"));
+        }
+        if self.0.contains(&u16::from(b'\\')) {
+            return Err(bad("it contains a backslash"));
+        }
+        if self.0.contains(&0) {
+            return Err(bad("it contains a NUL"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_value(&self) -> Result<(), HiveError> {
+        if self.0.len() > MAX_VALUE_NAME {
+            let why = "it is longer than 16383 UTF-16 units";
+            return Err(HiveError::BadName { name: self.to_string(), kind: "value", why });
+        }
+        Ok(())
+    }
+}
+
+impl From<&str> for Name {
+    fn from(text: &str) -> Self {
+        Self(text.encode_utf16().collect())
+    }
+}
+
+impl From<&String> for Name {
+    fn from(text: &String) -> Self {
+        Self::from(text.as_str())
+    }
+}
+
+impl From<String> for Name {
+    fn from(text: String) -> Self {
+        Self::from(text.as_str())
+    }
+}
+
+impl From<&Name> for Name {
+    fn from(name: &Name) -> Self {
+        name.clone()
+    }
+}
+
+impl fmt::Display for Name {
+    /// A unit that is no text shows as U+FFFD.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        char::decode_utf16(self.0.iter().copied())
+            .map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
+            .try_for_each(|c| fmt::Write::write_char(f, c))
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.to_string(), f)
+    }
+}
+
+/// A key's path from the root key. The empty path is the root key itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KeyPath(Vec<Name>);
+
+impl KeyPath {
+    /// The names, from the root down.
+    pub fn names(&self) -> &[Name] {
+        &self.0
+    }
+
+    /// The path one level down.
+    pub fn join(&self, name: impl Into<Name>) -> Self {
+        let mut names = self.0.clone();
+        names.push(name.into());
+        Self(names)
+    }
+}
+
+impl From<&str> for KeyPath {
+    /// Splits at backslashes; empty parts are left out.
+    fn from(path: &str) -> Self {
+        Self(path.split('\\').filter(|part| !part.is_empty()).map(Name::from).collect())
+    }
+}
+
+impl From<&String> for KeyPath {
+    fn from(path: &String) -> Self {
+        Self::from(path.as_str())
+    }
+}
+
+impl From<String> for KeyPath {
+    fn from(path: String) -> Self {
+        Self::from(path.as_str())
+    }
+}
+
+impl From<&KeyPath> for KeyPath {
+    fn from(path: &KeyPath) -> Self {
+        path.clone()
+    }
+}
+
+impl From<Vec<Name>> for KeyPath {
+    fn from(names: Vec<Name>) -> Self {
+        Self(names)
+    }
+}
+
+impl fmt::Display for KeyPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, name) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\\")?;
+            }
+            name.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// One UTF-16 unit in upper case, after Windows' table: one unit to one unit, nothing from outside
+/// ASCII into ASCII.
+pub fn upcase(unit: u16) -> u16 {
+    if unit < 0x80 {
+        return match u8::try_from(unit) {
+            Ok(byte) => u16::from(byte.to_ascii_uppercase()),
+            Err(_) => unit,
+        };
+    }
+    let Some(c) = char::from_u32(u32::from(unit)) else { return unit };
+    let mut upper = c.to_uppercase();
+    match (upper.next(), upper.next()) {
+        (Some(single), None) if !single.is_ascii() => {
+            u16::try_from(u32::from(single)).unwrap_or(unit)
+        }
+        _ => unit,
+    }
+}
