@@ -127,9 +127,7 @@ pub enum StartedFrom {
 }
 
 /// The phases of a boot, in order. `Recovery*` belong to a boot of the recovery environment.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// UEFI or BIOS.
@@ -198,6 +196,18 @@ pub struct RunFacts {
     pub recovery_rounds: u32,
     /// The layers that the scenario expects to bring the machine back, in order.
     pub expected_layers: Vec<String>,
+    /// The verdict that the scenario expects, in the outcome's words. `None`: `recovered` where a layer
+    /// is expected, else nothing is held against the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_verdict: Option<String>,
+    /// The names of all faults of the scenario. Nothing is concluded for the product before each of
+    /// them was armed. Empty: the first fault that is armed is taken to be the only one.
+    #[serde(default)]
+    pub faults: Vec<String>,
+    /// True where the scenario has somebody who acts on a machine that waits, hangs or stands at a stop
+    /// screen. Without one, such a machine is a conclusion.
+    #[serde(default)]
+    pub operator: bool,
 }
 
 /// What was seen. One flat enum: `{"event":"reset", …}`.

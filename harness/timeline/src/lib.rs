@@ -3,7 +3,56 @@
 //! This crate is pure: it opens no file, knows no hypervisor, and never looks at a clock. The engine
 //! feeds it the events of a run, live or from a recorded `events.jsonl`; it answers with the boots, the
 //! loop verdict and the canonical outcome, always the same for the same events.
+//!
+//! The way through it:
+//!
+//! 1. Whoever touches the world emits an [`Observation`] into a [`Sink`]; the engine stamps it, appends
+//!    it to `events.jsonl` ([`write_event`], read again by [`read_events`]) and feeds the [`Event`] to a
+//!    [`Watcher`].
+//! 2. The watcher is the state machine of a run: it opens and closes [`Boot`]s, gathers the witnesses of
+//!    every [`Stop`], watches the recovery [`Layer`]s, and says as soon as nothing can change the verdict
+//!    any more ([`Watcher::conclusion`]). From that event on the machine's doings no longer count, so
+//!    that the outcome does not depend on how fast the harness stops it.
+//! 3. The engine stops the machine and reads its disk: dumps, changed files, the user's data. These are
+//!    events too, and the last ones.
+//! 4. [`derive`] (or [`Watcher::derive`] on the same watcher) gives the [`Timeline`] for people, the
+//!    [`Outcome`] for comparison, and the [`Measurements`] for budgets.
+//!
+//! Time decides nothing here. Where it must (has the machine stayed healthy long enough, is it silent),
+//! the engine says so by one of the [`steps`].
 
+mod boot;
+mod conclusion;
+mod derive;
 mod event;
+mod findings;
+mod fold;
+mod layers;
+mod log;
+mod loops;
+mod measure;
+mod moment;
+mod outcome;
+pub mod steps;
+mod stop;
+mod verdict;
 
+pub use boot::{Boot, BootKind, Cause, End, Evidence, PhaseReached};
+pub use conclusion::Conclusion;
+pub use derive::{Derived, Timeline, derive};
 pub use event::*;
+pub use findings::Dump;
+pub use fold::{Effect, Happening, RESET_BURST, Watcher, What};
+pub use layers::{Change, Layer, LayerOutcome, LayerResult, NotALayer, Scans};
+pub use log::{ReadError, Record, WriteError, read_events, write_event};
+pub use loops::{Loop, find_loop, rows};
+pub use measure::{BootMeasurements, MEASUREMENTS_FORMAT, Measurements, PhaseMeasurement};
+pub use moment::{Micros, Moment};
+pub use outcome::{
+    BootOutcome, CanaryOutcome, DiskChangeOutcome, DumpOutcome, Expectation, ImageOutcome,
+    LoopOutcome, OUTCOME_FORMAT, Outcome, OutcomeError, StopOutcome,
+};
+pub use stop::{
+    Access, DumpSeen, NotAStopCode, PanicSeen, Signature, Stop, StopCode, StopLineSeen,
+};
+pub use verdict::{NotAVerdict, Verdict};

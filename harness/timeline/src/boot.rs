@@ -1,0 +1,212 @@
+//! One boot: why it began, how far it came, how it ended, and what that rests on.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Confidence, Moment, Phase, ResetBy, Signature, Stop};
+
+/// Why a boot began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// The machine was switched on.
+    PowerOn,
+    /// The machine was restored from a RAM checkpoint; its boot was good when that was taken.
+    RestoredFromCheckpoint,
+    /// The guest reset itself.
+    ResetByGuest,
+    /// The harness reset it.
+    ResetByHarness,
+    /// The scenario's operator pressed the button.
+    ResetByOperator,
+    /// The hypervisor reset it, for example by its watchdog.
+    ResetByHypervisor,
+    /// Power was cut and came back.
+    ResetByPower,
+}
+
+impl From<ResetBy> for Cause {
+    fn from(by: ResetBy) -> Self {
+        match by {
+            ResetBy::Guest => Self::ResetByGuest,
+            ResetBy::Harness => Self::ResetByHarness,
+            ResetBy::Operator => Self::ResetByOperator,
+            ResetBy::Hypervisor => Self::ResetByHypervisor,
+            ResetBy::Power => Self::ResetByPower,
+        }
+    }
+}
+
+/// Which system a boot started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BootKind {
+    /// Windows, or an attempt at it.
+    Windows,
+    /// The recovery environment.
+    Recovery,
+}
+
+/// How a boot ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum End {
+    /// It was healthy when the watch ended.
+    StillUp,
+    /// It was healthy, and then shut down or switched off.
+    ShutDown,
+    /// It stopped with a bug check and restarted by itself.
+    BugCheck,
+    /// It stopped with a bug check and stood there until somebody else, or nobody, did something.
+    HaltedAtStopScreen,
+    /// It went silent, or the watchdog found it dead.
+    Hang,
+    /// It was reset, and no stop was seen. For the recovery environment this is how it leaves.
+    Reset,
+    /// It went off before it was healthy.
+    PowerOff,
+    /// The recovery environment waited for a person.
+    WaitingForAPerson,
+    /// The watch ended in the middle of it.
+    Unfinished,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::StillUp => "still up",
+            Self::ShutDown => "shut down",
+            Self::BugCheck => "bug check",
+            Self::HaltedAtStopScreen => "halted at a stop screen",
+            Self::Hang => "hang",
+            Self::Reset => "reset",
+            Self::PowerOff => "power-off",
+            Self::WaitingForAPerson => "waiting for a person",
+            Self::Unfinished => "unfinished",
+        })
+    }
+}
+
+/// The first time that a phase was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct PhaseReached {
+    /// Which.
+    pub phase: Phase,
+    /// When.
+    pub moment: Moment,
+}
+
+/// One observation that the reading of a boot rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Evidence {
+    /// The event.
+    pub seq: u64,
+    /// How sure its source is.
+    pub confidence: Confidence,
+    /// What it shows: `panic`, `stop line`, `reset guest-reset`, …
+    pub what: String,
+}
+
+/// The events from one power-on or reset to the next.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Boot {
+    /// From 1.
+    pub number: u32,
+    /// Why it began.
+    pub cause: Cause,
+    /// When.
+    pub began: Moment,
+    /// The phases it reached, in order. Never empty: it begins in the firmware, or, where it was
+    /// restored from a checkpoint, healthy.
+    pub phases: Vec<PhaseReached>,
+    /// How it ended.
+    pub end: End,
+    /// When, and by which event. `None`: it was still going on when the watch ended.
+    pub ended: Option<Moment>,
+    /// Who reset it, where a reset ended it.
+    pub reset_by: Option<ResetBy>,
+    /// The stop, where there was one.
+    pub stop: Option<Stop>,
+    /// Nothing moved in it any more: the engine said so, or the watchdog.
+    pub silent: bool,
+    /// It ended by a reset that the image declares to be normal.
+    pub expected: bool,
+    /// A fault was armed before it ended.
+    pub after_fault: bool,
+    /// It began when all faults were armed.
+    pub began_after_all_faults: bool,
+    /// The faults that were armed while it ran.
+    pub armed: Vec<String>,
+    /// What the reading of it rests on, in the order of the events.
+    pub evidence: Vec<Evidence>,
+}
+
+impl Boot {
+    /// The furthest phase.
+    pub fn reached(&self) -> Phase {
+        self.phases.last().map_or(Phase::Firmware, |reached| reached.phase)
+    }
+
+    /// True where it reached this phase.
+    pub fn has_reached(&self, phase: Phase) -> bool {
+        self.phases.iter().any(|reached| reached.phase == phase)
+    }
+
+    /// Windows or recovery.
+    pub fn kind(&self) -> BootKind {
+        if self.reached() >= Phase::Recovery { BootKind::Recovery } else { BootKind::Windows }
+    }
+
+    /// True while nothing but good was seen of it: healthy, no stop, not silent.
+    pub fn is_healthy(&self) -> bool {
+        self.reached() == Phase::Healthy && self.stop.is_none()
+    }
+
+    /// What makes its end the same as another's. Empty where it did not stop.
+    pub fn signature(&self) -> Signature {
+        self.stop.as_ref().map(Stop::signature).unwrap_or_default()
+    }
+
+    /// How sure the end is: as sure as the best of what it rests on.
+    pub fn confidence(&self) -> Confidence {
+        match (&self.stop, self.end) {
+            (Some(stop), End::BugCheck | End::HaltedAtStopScreen) => stop.confidence(),
+            (_, End::Hang) => Confidence::Inferred,
+            // The screen and the serial line are the only ones to know.
+            (_, End::WaitingForAPerson | End::StillUp) => Confidence::GuestSays,
+            _ => Confidence::Observed,
+        }
+    }
+
+    /// True where Windows failed in it: it stopped, hung, went off before it was healthy, or was reset
+    /// without a stop when nobody had asked for it.
+    ///
+    /// A reset by an operator is a failure only of a machine that was not healthy; a power cut and a
+    /// reset by the harness are none by themselves, nor is a reset that the image declares.
+    pub fn failed(&self) -> bool {
+        if self.kind() == BootKind::Recovery {
+            return false;
+        }
+        match self.end {
+            End::BugCheck | End::HaltedAtStopScreen | End::Hang => true,
+            End::PowerOff => self.reset_by.is_none(),
+            End::Reset => match self.reset_by {
+                Some(ResetBy::Guest) => !self.expected,
+                Some(ResetBy::Operator | ResetBy::Hypervisor) => self.reached() < Phase::Healthy,
+                Some(ResetBy::Harness | ResetBy::Power) | None => false,
+            },
+            End::StillUp | End::ShutDown | End::WaitingForAPerson | End::Unfinished => false,
+        }
+    }
+
+    /// True where this failure counts towards a loop: one that went round because the harness pushed it
+    /// is none.
+    pub fn counts_towards_a_loop(&self) -> bool {
+        self.failed() && !matches!(self.reset_by, Some(ResetBy::Harness | ResetBy::Power))
+    }
+
+    pub(crate) fn note(&mut self, seq: u64, confidence: Confidence, what: impl Into<String>) {
+        self.evidence.push(Evidence { seq, confidence, what: what.into() });
+    }
+}

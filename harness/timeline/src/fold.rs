@@ -1,0 +1,730 @@
+//! The state machine that turns events into boots.
+//!
+//! [`Watcher::feed`] takes one event after the other, live or from a record, and says what each one
+//! changed. Time plays no part in it, with one exception that is a fact about QEMU and not about the
+//! host's speed: resets of one burst ([`RESET_BURST`]).
+//!
+//! Serial lines, monitor events and requests reach the harness by different ways, so neighbours may
+//! arrive in the wrong order. Therefore the end of a boot is only decided when the next begins, and a
+//! serial line that is late by one reset is given back to the boot that it belongs to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::conclusion::{Trigger, conclude};
+use crate::findings::Findings;
+use crate::layers::Ladder;
+use crate::stop::StopText;
+use crate::{
+    Body, Boot, BootKind, Cause, Change, Conclusion, Confidence, End, Event, Layer, Loop, Micros,
+    Moment, PanicSeen, Phase, PhaseReached, ResetBy, RunFacts, Source, StartedFrom, StepState,
+    Stop, StopLineSeen, loops, steps,
+};
+
+/// One reboot of a guest gives up to three RESET events within 30 ms (windows-facts.md, section 0). Two
+/// resets with nothing between them, closer than this, are one.
+pub const RESET_BURST: Duration = Duration::from_millis(100);
+
+/// What one event changed, for whoever shows progress or acts on it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// A boot began.
+    BootBegan {
+        /// Its number.
+        boot: u32,
+        /// Why.
+        cause: Cause,
+    },
+    /// A boot reached a phase for the first time.
+    PhaseReached {
+        /// Its number.
+        boot: u32,
+        /// Which phase.
+        phase: Phase,
+    },
+    /// The first sign of a stop.
+    Stopped {
+        /// The boot's number.
+        boot: u32,
+    },
+    /// A boot ended.
+    BootEnded {
+        /// Its number.
+        boot: u32,
+        /// How.
+        end: End,
+        /// True where Windows failed in it.
+        failed: bool,
+    },
+    /// A fault was armed.
+    FaultArmed {
+        /// Its name in the scenario.
+        fault: String,
+    },
+    /// A recovery layer changed something.
+    LayerApplied {
+        /// Which.
+        layer: Layer,
+    },
+    /// The verdict can no longer change: the engine may stop the machine and read the disk.
+    Concluded(Conclusion),
+}
+
+/// Something between the boots' milestones that a report shows.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Happening {
+    /// When.
+    pub moment: Moment,
+    /// The boot that ran at that time, or the last one before it. 0: before the first.
+    pub boot: u32,
+    /// Who saw it.
+    pub source: Source,
+    /// What it was.
+    pub what: What,
+}
+
+/// What a [`Happening`] was.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[serde(rename_all = "kebab-case", tag = "what")]
+pub enum What {
+    /// A fault was put in place and read back.
+    FaultLanded {
+        /// Its name.
+        fault: String,
+        /// What was read back.
+        proof: Vec<String>,
+    },
+    /// A step of the harness failed.
+    StepFailed {
+        /// Its name.
+        name: String,
+        /// For people.
+        detail: String,
+    },
+    /// A request to a service of the scenario.
+    Request {
+        /// The service.
+        service: String,
+        /// The request.
+        request: String,
+        /// The answer.
+        answer: String,
+        /// Further facts.
+        facts: BTreeMap<String, String>,
+    },
+    /// A recovery layer changed something.
+    Applied {
+        /// Which.
+        layer: Layer,
+    },
+    /// A read or write of the disk failed.
+    BlockIoError {
+        /// The device.
+        device: String,
+        /// `read` or `write`.
+        operation: String,
+    },
+}
+
+/// How a boot came to its end.
+#[derive(Clone, Copy)]
+enum Way<'a> {
+    Reset { by: ResetBy, reason: &'a str },
+    Stopped { reason: &'a str },
+    WatchOver { time_limit: bool },
+}
+
+/// The state: everything that was understood of a run so far.
+#[derive(Debug, Clone, Default)]
+pub struct Watcher {
+    pub(crate) facts: Option<RunFacts>,
+    /// The last one may still be going on.
+    pub(crate) boots: Vec<Boot>,
+    /// True while a machine runs.
+    running: bool,
+    /// When the current boot began, while nothing has been seen of it.
+    untouched_since: Option<Micros>,
+    /// True from a reset until the first phase marker: serial lines may still be those of the boot before.
+    late_lines: bool,
+    pub(crate) ladder: Ladder,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) happenings: Vec<Happening>,
+    pub(crate) armed: BTreeMap<String, Moment>,
+    pub(crate) landed: BTreeSet<String>,
+    expected_resets_seen: u32,
+    pub(crate) findings: Findings,
+    pub(crate) conclusion: Option<Conclusion>,
+    pub(crate) watch_ended: Option<(Moment, String)>,
+    pub(crate) harness_failed: Option<String>,
+    /// When each boot's panic came.
+    pub(crate) panics: BTreeMap<u32, Micros>,
+    pub(crate) events: u64,
+    pub(crate) first_at: Option<Micros>,
+    pub(crate) last_at: Micros,
+    pub(crate) run_ended: bool,
+}
+
+impl Watcher {
+    /// Nothing seen yet. The first event tells the rest.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What the first event said.
+    pub fn facts(&self) -> Option<&RunFacts> {
+        self.facts.as_ref()
+    }
+
+    /// All boots so far; the last one may be going on.
+    pub fn boots(&self) -> &[Boot] {
+        &self.boots
+    }
+
+    /// The boot that is going on.
+    pub fn current(&self) -> Option<&Boot> {
+        self.boots.last().filter(|_| self.running)
+    }
+
+    /// The verdict, as soon as it can no longer change. What the machine does after that, until it is
+    /// off, is no part of the outcome: else the outcome would depend on how fast the harness is.
+    pub fn conclusion(&self) -> Option<&Conclusion> {
+        self.conclusion.as_ref()
+    }
+
+    /// The number of the boot that is healthy with all faults armed, where only staying healthy can
+    /// decide. While it stays the same, the engine lets the settle time pass and then emits the step
+    /// [`SETTLED`](steps::SETTLED).
+    pub fn settling(&self) -> Option<u32> {
+        let boot = self.current()?;
+        let waits = self.conclusion.is_none() && self.watch_ended.is_none();
+        (waits && boot.is_healthy() && self.all_armed()).then_some(boot.number)
+    }
+
+    /// Takes the next event.
+    pub fn feed(&mut self, event: &Event) -> Vec<Effect> {
+        self.events += 1;
+        let at = Micros::new(event.at_us);
+        self.first_at.get_or_insert(at);
+        self.last_at = self.last_at.max(at);
+        let mut effects = Vec::new();
+        self.findings.take(event);
+        self.bookkeeping(event);
+        if self.conclusion.is_some() || self.watch_ended.is_some() {
+            self.after_the_watch(event);
+            return effects;
+        }
+        self.machine(event, &mut effects);
+        self.signs(event, &mut effects);
+        self.steps(event, &mut effects);
+        effects
+    }
+
+    /// What counts at any time, before and after the watch.
+    fn bookkeeping(&mut self, event: &Event) {
+        match &event.body {
+            Body::RunStarted { facts } => {
+                self.facts.get_or_insert_with(|| (**facts).clone());
+            }
+            Body::FaultLanded { fault, .. } => {
+                self.landed.insert(fault.clone());
+            }
+            Body::HarnessFailed { reason } => {
+                self.harness_failed.get_or_insert_with(|| reason.clone());
+            }
+            Body::RunEnded => self.run_ended = true,
+            _ => {}
+        }
+    }
+
+    /// After the watch, only the disk still speaks; and a stop line that a reset overtook.
+    fn after_the_watch(&mut self, event: &Event) {
+        match &event.body {
+            Body::RecoveryLog { .. } => {
+                self.ladder.take(event);
+            }
+            Body::SerialLine { text, .. } if self.late_lines && self.watch_ended.is_none() => {
+                match self.marker(Source::Serial, Some(text)) {
+                    Some(phase) if Some(phase) == self.first_marked_phase() => {
+                        self.late_lines = false;
+                    }
+                    Some(_) => {}
+                    None => self.stop_text(event, text),
+                }
+            }
+            Body::WatchEnded { why, .. } if self.watch_ended.is_none() => {
+                self.watch_ended = Some((event.into(), why.clone()));
+            }
+            _ => {}
+        }
+    }
+
+    /// The machine itself: on, off, reset.
+    fn machine(&mut self, event: &Event, effects: &mut Vec<Effect>) {
+        let moment = Moment::from(event);
+        match &event.body {
+            Body::MachineStarted { from } => self.started(*from, moment, effects),
+            Body::Reset { by, reason } => {
+                let burst = self
+                    .untouched_since
+                    .is_some_and(|began| Duration::from(moment.at.since(began)) <= RESET_BURST);
+                if burst {
+                    return;
+                }
+                if self.running {
+                    self.close(event, Way::Reset { by: *by, reason }, effects);
+                    if self.conclude(&Trigger::BootEnded, moment, effects) {
+                        self.late_lines = true;
+                        return;
+                    }
+                }
+                self.open(Cause::from(*by), moment, effects);
+            }
+            Body::MachineStopped { reason } if self.running => {
+                self.close(event, Way::Stopped { reason }, effects);
+                let by_itself = by_the_guest(reason);
+                self.conclude(&Trigger::WentOff { by_itself }, moment, effects);
+            }
+            Body::WatchEnded { why, .. } => {
+                self.watch_ended = Some((moment, why.clone()));
+                self.finish(event, why == "time-limit", effects);
+            }
+            _ => {}
+        }
+    }
+
+    fn started(&mut self, from: StartedFrom, moment: Moment, effects: &mut Vec<Effect>) {
+        if from == StartedFrom::Checkpoint
+            && let Some(last) = self.boots.last_mut()
+            && last.is_healthy()
+            && (self.running || last.reset_by == Some(ResetBy::Harness))
+            && matches!(last.end, End::ShutDown | End::Unfinished)
+        {
+            // A machine that was frozen and restored is in the same boot as before.
+            (last.end, last.ended, last.reset_by) = (End::Unfinished, None, None);
+            self.running = true;
+            self.late_lines = false;
+            return;
+        }
+        let cause = match from {
+            StartedFrom::Cold => Cause::PowerOn,
+            StartedFrom::Checkpoint => Cause::RestoredFromCheckpoint,
+        };
+        self.open(cause, moment, effects);
+    }
+
+    fn open(&mut self, cause: Cause, moment: Moment, effects: &mut Vec<Effect>) {
+        let number = u32::try_from(self.boots.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let phase = match cause {
+            Cause::RestoredFromCheckpoint => Phase::Healthy,
+            _ => Phase::Firmware,
+        };
+        self.boots.push(Boot {
+            number,
+            cause,
+            began: moment,
+            phases: vec![PhaseReached { phase, moment }],
+            end: End::Unfinished,
+            ended: None,
+            reset_by: None,
+            stop: None,
+            silent: false,
+            expected: false,
+            after_fault: false,
+            began_after_all_faults: self.all_armed(),
+            armed: Vec::new(),
+            evidence: Vec::new(),
+        });
+        self.running = true;
+        self.untouched_since = Some(moment.at);
+        self.late_lines = number > 1;
+        effects.push(Effect::BootBegan { boot: number, cause });
+    }
+
+    /// Decides how the current boot ended.
+    fn close(&mut self, event: &Event, way: Way<'_>, effects: &mut Vec<Effect>) {
+        let row = self.current_row().map_or(0, |row| row.boots.len());
+        let budget = self.facts.as_ref().map_or(0, |facts| facts.expected_resets);
+        let after_fault = !self.armed.is_empty();
+        self.running = false;
+        self.untouched_since = None;
+        let expected_left = budget.saturating_sub(self.expected_resets_seen);
+        let Some(boot) = self.boots.last_mut() else { return };
+        boot.after_fault = after_fault;
+        let what = match way {
+            Way::Reset { by, reason } => {
+                boot.reset_by = Some(by);
+                let plain = boot.stop.is_none() && !boot.silent;
+                if by == ResetBy::Guest
+                    && plain
+                    && boot.kind() == BootKind::Windows
+                    && expected_left > 0
+                {
+                    boot.expected = true;
+                    self.expected_resets_seen += 1;
+                }
+                format!("reset {reason}")
+            }
+            Way::Stopped { reason } => {
+                if !by_the_guest(reason) {
+                    boot.reset_by = Some(ResetBy::Harness);
+                }
+                format!("off: {reason}")
+            }
+            Way::WatchOver { .. } => "the watch ended".to_owned(),
+        };
+        boot.end = end(boot, way, row);
+        if !matches!(way, Way::WatchOver { .. }) {
+            boot.ended = Some(event.into());
+        }
+        boot.note(event.seq, event.source.confidence(), what);
+        let (end, failed) = (boot.end, boot.failed());
+        effects.push(Effect::BootEnded { boot: boot.number, end, failed });
+    }
+
+    /// Ends the watch of the current boot, if there is one.
+    fn finish(&mut self, event: &Event, time_limit: bool, effects: &mut Vec<Effect>) {
+        if self.running {
+            self.close(event, Way::WatchOver { time_limit }, effects);
+            self.late_lines = false;
+        }
+    }
+
+    /// What is seen of the guest.
+    fn signs(&mut self, event: &Event, effects: &mut Vec<Effect>) {
+        let moment = Moment::from(event);
+        if let Some(layer) = self.ladder.take(event) {
+            let boot = self.boots.last().map_or(0, |boot| boot.number);
+            self.changes.push(Change { layer, seq: event.seq, boot });
+            self.happen(event, What::Applied { layer });
+            effects.push(Effect::LayerApplied { layer });
+        }
+        match &event.body {
+            Body::SerialLine { text, .. } => {
+                let phase = self.marker(Source::Serial, Some(text));
+                if let Some(phase) = phase {
+                    self.give_back_late_phases(phase);
+                    self.reach(phase, event, text, effects);
+                } else {
+                    let known = self.current().is_some_and(|boot| boot.stop.is_some());
+                    self.stop_text(event, text);
+                    if !known && let Some(boot) = self.current().filter(|b| b.stop.is_some()) {
+                        effects.push(Effect::Stopped { boot: boot.number });
+                    }
+                }
+            }
+            Body::AgentUp => {
+                if let Some(phase) = self.marker(Source::Agent, None) {
+                    self.reach(phase, event, "agent", effects);
+                }
+            }
+            Body::Panicked { bug_check, .. } => {
+                let seen = PanicSeen { seq: event.seq, bug_check: *bug_check };
+                if let Some(boot) = self.current().map(|boot| boot.number) {
+                    self.panics.entry(boot).or_insert(moment.at);
+                }
+                self.stopped(event, "panic", effects, |stop| {
+                    // A second event of the same panic may be the one that has the arguments.
+                    let known = stop.panic.is_some_and(|p| p.bug_check.is_some());
+                    if !known {
+                        stop.panic = Some(seen);
+                    }
+                });
+            }
+            Body::Watchdog { action } => {
+                if let Some(boot) = self.boots.last_mut().filter(|_| self.running) {
+                    boot.silent = true;
+                    let what = format!("watchdog {action}");
+                    boot.note(event.seq, event.source.confidence(), what);
+                    self.untouched_since = None;
+                }
+            }
+            Body::BlockIoError { device, operation, .. } => {
+                let (device, operation) = (device.clone(), operation.clone());
+                self.happen(event, What::BlockIoError { device, operation });
+            }
+            Body::Service { service, request, answer, facts } => {
+                self.untouched_since = None;
+                let what = What::Request {
+                    service: service.clone(),
+                    request: request.clone(),
+                    answer: answer.clone(),
+                    facts: facts.clone(),
+                };
+                self.happen(event, what);
+            }
+            Body::HarnessFailed { reason } => {
+                self.conclude(&Trigger::HarnessFailed(reason), moment, effects);
+                if self.conclusion.is_some() {
+                    self.finish(event, false, effects);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn stopped(
+        &mut self,
+        event: &Event,
+        what: &str,
+        effects: &mut Vec<Effect>,
+        set: impl FnOnce(&mut Stop),
+    ) {
+        let Some(boot) = self.boots.last_mut().filter(|_| self.running) else { return };
+        let first = boot.stop.is_none();
+        set(boot.stop.get_or_insert_default());
+        boot.note(event.seq, event.source.confidence(), what);
+        self.untouched_since = None;
+        if first {
+            effects.push(Effect::Stopped { boot: boot.number });
+        }
+    }
+
+    /// Reads a serial line as part of a stop message, of the current boot or the one before.
+    fn stop_text(&mut self, event: &Event, text: &str) {
+        let Some(text) = StopText::parse(text) else { return };
+        // No kernel runs before the first marker of a boot: such a line was overtaken by the reset.
+        let late = |boot: &Boot| self.late_lines && boot.reached() == Phase::Firmware;
+        let back = usize::from(self.current().is_some_and(late));
+        let Some(index) = self.boots.len().checked_sub(1 + back) else { return };
+        if back == 0 {
+            self.untouched_since = None;
+        }
+        let boot = &mut self.boots[index];
+        let what = match text {
+            StopText::Error { code, parameters } => {
+                let stop = boot.stop.get_or_insert_default();
+                if stop.line.is_some() {
+                    return;
+                }
+                let seq = event.seq;
+                stop.line = Some(StopLineSeen { seq, code, parameters, module: None });
+                "stop line"
+            }
+            StopText::Parameters(parameters) => {
+                let Some(line) = boot.stop.as_mut().and_then(|stop| stop.line.as_mut()) else {
+                    return;
+                };
+                line.parameters.get_or_insert(parameters);
+                "stop parameters"
+            }
+            StopText::Module(module) => {
+                let Some(line) = boot.stop.as_mut().and_then(|stop| stop.line.as_mut()) else {
+                    return;
+                };
+                line.module.get_or_insert(module);
+                "stop module"
+            }
+        };
+        boot.note(event.seq, event.source.confidence(), what);
+        if self.late_lines {
+            self.stopped_after_all(index);
+        }
+    }
+
+    /// A boot that had already been closed as a plain reset turns out to have stopped.
+    fn stopped_after_all(&mut self, index: usize) {
+        let boot = &mut self.boots[index];
+        if boot.ended.is_none() || boot.stop.is_none() {
+            return;
+        }
+        boot.end = match boot.reset_by {
+            Some(ResetBy::Guest | ResetBy::Hypervisor) => End::BugCheck,
+            Some(_) => End::HaltedAtStopScreen,
+            None => return,
+        };
+        if std::mem::take(&mut boot.expected) {
+            self.expected_resets_seen = self.expected_resets_seen.saturating_sub(1);
+        }
+    }
+
+    /// The phase that a sign stands for, by the image's profile.
+    fn marker(&self, source: Source, text: Option<&str>) -> Option<Phase> {
+        let facts = self.facts.as_ref()?;
+        let matches = |marker: &&crate::Marker| {
+            marker.source == source
+                && text.is_none_or(|text| {
+                    // An empty prefix would make every line a sign.
+                    !marker.starts_with.is_empty() && text.starts_with(&marker.starts_with)
+                })
+        };
+        // Of several that match, the longest says most (`[session]`, `[session] boot marked good`).
+        facts.markers.iter().filter(matches).max_by_key(|m| m.starts_with.len()).map(|m| m.phase)
+    }
+
+    /// The phase by which a boot is first heard of on the serial line.
+    fn first_marked_phase(&self) -> Option<Phase> {
+        let markers = self.facts.iter().flat_map(|facts| &facts.markers);
+        markers.filter(|marker| marker.source == Source::Serial).map(|marker| marker.phase).min()
+    }
+
+    /// The first phase that the profile can recognise on the serial line begins a boot. Lines of later
+    /// phases that came before it, right after a reset, were those of the boot before.
+    fn give_back_late_phases(&mut self, phase: Phase) {
+        if !self.late_lines || !self.running || self.first_marked_phase() != Some(phase) {
+            return;
+        }
+        self.late_lines = false;
+        let Some((current, before)) = self.boots.split_last_mut() else { return };
+        let Some(last) = before.last_mut() else { return };
+        let late = current.phases.iter().filter(|reached| reached.phase > Phase::Firmware);
+        let reached = last.reached();
+        last.phases.extend(late.copied().filter(|late| late.phase > reached));
+        current.phases.retain(|reached| reached.phase == Phase::Firmware);
+        let only_said = |stop: &mut Stop| stop.panic.is_none() && stop.picture.is_none();
+        if last.stop.as_ref().is_none_or(|stop| stop.line.is_none())
+            && let Some(line) = current.stop.take_if(only_said).and_then(|stop| stop.line)
+        {
+            last.stop.get_or_insert_default().line = Some(line);
+            let index = before.len() - 1;
+            self.stopped_after_all(index);
+        }
+    }
+
+    fn reach(&mut self, phase: Phase, event: &Event, what: &str, effects: &mut Vec<Effect>) {
+        let Some(boot) = self.boots.last_mut().filter(|_| self.running) else { return };
+        self.untouched_since = None;
+        if phase <= boot.reached() {
+            return;
+        }
+        let moment = Moment::from(event);
+        boot.phases.push(PhaseReached { phase, moment });
+        boot.note(event.seq, event.source.confidence(), what);
+        effects.push(Effect::PhaseReached { boot: boot.number, phase });
+        if self.conclude(&Trigger::Reached(phase), moment, effects) {
+            self.finish(event, false, effects);
+        }
+    }
+
+    /// The harness's own steps.
+    fn steps(&mut self, event: &Event, effects: &mut Vec<Effect>) {
+        let moment = Moment::from(event);
+        match &event.body {
+            Body::FaultLanded { fault, proof } => {
+                self.arm(fault, moment, effects);
+                let (fault, proof) = (fault.clone(), proof.clone());
+                self.happen(event, What::FaultLanded { fault, proof });
+            }
+            Body::Step { name, state: StepState::Started, .. } => {
+                if let Some(fault) = name.strip_prefix(steps::INJECT) {
+                    self.arm(fault.trim(), moment, effects);
+                }
+            }
+            Body::Step { name, state: StepState::Failed, detail } => {
+                let (name, detail) = (name.clone(), detail.clone());
+                self.happen(event, What::StepFailed { name, detail });
+            }
+            Body::Step { name, state: StepState::Done, .. } => match name.as_str() {
+                steps::SETTLED if self.conclude(&Trigger::Settled, moment, effects) => {
+                    self.finish(event, false, effects);
+                }
+                steps::SILENT => self.silent(event, effects),
+                steps::STOP_SCREEN => {
+                    self.stopped(event, "stop screen", effects, |stop| {
+                        stop.picture.get_or_insert(event.seq);
+                    });
+                }
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+
+    fn silent(&mut self, event: &Event, effects: &mut Vec<Effect>) {
+        let Some(boot) = self.boots.last_mut().filter(|_| self.running) else { return };
+        // A machine in use may well be silent, and so may one that waits for a person.
+        if boot.is_healthy() || boot.has_reached(Phase::RecoveryPrompt) {
+            return;
+        }
+        boot.silent = true;
+        boot.note(event.seq, Confidence::Inferred, "silent");
+        self.untouched_since = None;
+        if self.conclude(&Trigger::Silent, event.into(), effects) {
+            self.finish(event, false, effects);
+        }
+    }
+
+    fn arm(&mut self, fault: &str, moment: Moment, effects: &mut Vec<Effect>) {
+        if self.armed.contains_key(fault) {
+            return;
+        }
+        self.armed.insert(fault.to_owned(), moment);
+        if let Some(boot) = self.boots.last_mut().filter(|_| self.running) {
+            boot.armed.push(fault.to_owned());
+        }
+        effects.push(Effect::FaultArmed { fault: fault.to_owned() });
+    }
+
+    /// True where nothing that the scenario does is still to come.
+    pub(crate) fn all_armed(&self) -> bool {
+        let named = self.facts.iter().flat_map(|facts| &facts.faults);
+        !self.armed.is_empty() && named.into_iter().all(|name| self.armed.contains_key(name))
+    }
+
+    /// The row of like failures that the last boot is a member of.
+    pub(crate) fn current_row(&self) -> Option<Loop> {
+        let closed = &self.boots[..self.boots.len() - usize::from(self.running)];
+        let last = closed.iter().rev().find(|boot| boot.kind() == BootKind::Windows)?;
+        loops::rows(closed, &self.changes).pop().filter(|row| row.boots.contains(&last.number))
+    }
+
+    fn conclude(
+        &mut self,
+        trigger: &Trigger<'_>,
+        moment: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        let Some((verdict, because)) = conclude(self, trigger) else { return false };
+        let conclusion = Conclusion { verdict, because, moment };
+        effects.push(Effect::Concluded(conclusion.clone()));
+        self.conclusion = Some(conclusion);
+        true
+    }
+
+    fn happen(&mut self, event: &Event, what: What) {
+        let boot = self.boots.last().map_or(0, |boot| boot.number);
+        let (moment, source) = (event.into(), event.source);
+        self.happenings.push(Happening { moment, boot, source, what });
+    }
+}
+
+/// libvirt's `guest-shutdown`, QEMU's `guest-shutdown`, `guest-panic`: the guest did it.
+fn by_the_guest(reason: &str) -> bool {
+    reason.starts_with("guest") || reason == "shutdown"
+}
+
+/// How a boot ended, from everything that was seen of it.
+fn end(boot: &Boot, way: Way<'_>, row: usize) -> End {
+    let halted = |by| match by {
+        ResetBy::Guest | ResetBy::Hypervisor => End::BugCheck,
+        ResetBy::Harness | ResetBy::Operator | ResetBy::Power => End::HaltedAtStopScreen,
+    };
+    let waits = boot.reached() == Phase::RecoveryPrompt;
+    match way {
+        Way::Reset { by, .. } if boot.stop.is_some() => halted(by),
+        Way::Reset { by, .. } if waits && by != ResetBy::Guest => End::WaitingForAPerson,
+        Way::Reset { .. } if boot.silent => End::Hang,
+        Way::Reset { .. } => End::Reset,
+        Way::Stopped { reason } if boot.stop.is_some() => {
+            halted(if by_the_guest(reason) { ResetBy::Guest } else { ResetBy::Harness })
+        }
+        Way::Stopped { .. } if boot.reached() == Phase::Healthy => End::ShutDown,
+        Way::Stopped { .. } if boot.silent => End::Hang,
+        Way::Stopped { .. } => End::PowerOff,
+        Way::WatchOver { time_limit } if boot.stop.is_some() => {
+            if time_limit || boot.silent {
+                End::HaltedAtStopScreen
+            } else {
+                End::BugCheck
+            }
+        }
+        Way::WatchOver { .. } if waits => End::WaitingForAPerson,
+        Way::WatchOver { .. } if boot.reached() == Phase::Healthy => End::StillUp,
+        Way::WatchOver { .. } if boot.silent => End::Hang,
+        // Time ran out on a boot that never came up. After a row of like failures it is just the next
+        // of them; else it is the one that hangs.
+        Way::WatchOver { time_limit: true } if boot.kind() == BootKind::Windows && row < 2 => {
+            End::Hang
+        }
+        Way::WatchOver { .. } => End::Unfinished,
+    }
+}

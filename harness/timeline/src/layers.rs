@@ -1,0 +1,291 @@
+//! The recovery ladder: which layers were tried, and what came of each.
+//!
+//! Quick Machine Recovery is judged by what came over the wire, which the guest cannot make up: scans,
+//! downloads and reports are [`Body::Service`] events of the service `remediation`. Startup Repair has no
+//! witness outside the guest: its serial lines and the trail on the disk are taken for what they are.
+//! A layer that the harness works itself announces it by a `layer <name>` step.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Body, Confidence, Event, Source, StepState, steps};
+
+/// The service whose requests are Quick Machine Recovery's.
+const REMEDIATION_SERVICE: &str = "remediation";
+/// A serial line of the recovery environment about Startup Repair; what follows is its result.
+const STARTUP_REPAIR: &str = "[recovery] startup repair:";
+/// Longest reason that is taken from a guest.
+const REASON_LIMIT: usize = 200;
+
+/// One rung of the recovery ladder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layer {
+    /// Startup Repair, on the machine alone.
+    AutomaticRepair,
+    /// The recovery environment asks the update service.
+    QuickMachineRecovery,
+    /// The last control set that started well.
+    LastKnownGood,
+    /// Minimal drivers.
+    SafeMode,
+    /// Started from other media.
+    BootMedia,
+    /// The disk is repaired from the host.
+    HostRepair,
+    /// Back to an earlier state of the disk.
+    Rollback,
+    /// Another machine takes over.
+    Standby,
+}
+
+impl Layer {
+    /// All of them, in the order of the ladder.
+    pub const ALL: [Self; 8] = [
+        Self::AutomaticRepair,
+        Self::QuickMachineRecovery,
+        Self::LastKnownGood,
+        Self::SafeMode,
+        Self::BootMedia,
+        Self::HostRepair,
+        Self::Rollback,
+        Self::Standby,
+    ];
+
+    /// As scenarios and reports write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AutomaticRepair => "automatic-repair",
+            Self::QuickMachineRecovery => "quick-machine-recovery",
+            Self::LastKnownGood => "last-known-good",
+            Self::SafeMode => "safe-mode",
+            Self::BootMedia => "boot-media",
+            Self::HostRepair => "host-repair",
+            Self::Rollback => "rollback",
+            Self::Standby => "standby",
+        }
+    }
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Not the name of a layer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a recovery layer")]
+pub struct NotALayer(String);
+
+impl FromStr for Layer {
+    type Err = NotALayer;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|layer| layer.name() == name)
+            .ok_or_else(|| NotALayer(name.to_owned()))
+    }
+}
+
+/// What came of a layer. A later word outweighs an earlier one where a layer had several rounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LayerResult {
+    /// Nothing of it was seen.
+    NotTried,
+    /// It ran and changed nothing.
+    TriedNoHelp,
+    /// It had something to apply and refused to.
+    Refused,
+    /// It changed something. Whether that helped is for the next boot to say.
+    Applied,
+}
+
+impl fmt::Display for LayerResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::NotTried => "not tried",
+            Self::TriedNoHelp => "tried, no help",
+            Self::Refused => "refused",
+            Self::Applied => "applied",
+        })
+    }
+}
+
+/// How often the update service was asked. How many scans fit into a waiting time depends on the host's
+/// speed, so the outcome only tells one from several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scans {
+    /// Once.
+    One,
+    /// More than once.
+    More,
+}
+
+/// A layer and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerOutcome {
+    /// Which.
+    pub layer: Layer,
+    /// What came of it.
+    pub result: LayerResult,
+    /// Why, in the words of who refused or failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Quick Machine Recovery only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scans: Option<Scans>,
+    /// How sure that is. Absent where nothing was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<Confidence>,
+}
+
+/// A layer changed something on the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// Which layer.
+    pub layer: Layer,
+    /// The event that tells.
+    pub seq: u64,
+    /// The boot that ran at that time, or the last one before it. 0: before the first.
+    pub boot: u32,
+}
+
+/// What was seen of one layer.
+#[derive(Debug, Clone, Default)]
+struct Seen {
+    result: Option<(LayerResult, Option<String>)>,
+    confidence: Option<Confidence>,
+}
+
+impl Seen {
+    /// Keeps the weightier result; of equal ones the later.
+    fn take(&mut self, result: LayerResult, reason: Option<String>, source: Source) {
+        if self.result.as_ref().is_none_or(|(known, _)| result >= *known) {
+            self.result = Some((result, reason));
+        }
+        self.confidence = self.confidence.max(Some(source.confidence()));
+    }
+}
+
+/// Gathers what is seen of the ladder, event by event.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ladder {
+    seen: BTreeMap<Layer, Seen>,
+    scans: u32,
+}
+
+impl Ladder {
+    /// Takes one event. Returns the layer that changed something by it.
+    pub(crate) fn take(&mut self, event: &Event) -> Option<Layer> {
+        match &event.body {
+            Body::Service { service, request, answer, facts } if service == REMEDIATION_SERVICE => {
+                self.remediation(event.source, request, answer, facts)
+            }
+            Body::SerialLine { text, .. } => {
+                let said = text.trim().strip_prefix(STARTUP_REPAIR)?.trim();
+                // `repaired …` and `applied …` are the only words for a change; everything else that
+                // Startup Repair says of itself is that it found or did nothing.
+                let result = match said.split([' ', ':', ',']).next() {
+                    Some("repaired" | "applied") => LayerResult::Applied,
+                    Some("refused") => LayerResult::Refused,
+                    _ => LayerResult::TriedNoHelp,
+                };
+                self.put(Layer::AutomaticRepair, result, Some(limit(said)), event.source)
+            }
+            Body::RecoveryLog { path, .. } => {
+                let name = path.rsplit(['\\', '/']).next().unwrap_or(path);
+                if !name.eq_ignore_ascii_case("SrtTrail.txt") {
+                    return None;
+                }
+                self.put(Layer::AutomaticRepair, LayerResult::TriedNoHelp, None, event.source)
+            }
+            Body::Step { name, state, detail } => {
+                let layer = name.strip_prefix(steps::LAYER)?.parse().ok()?;
+                let result = match state {
+                    StepState::Started | StepState::Failed => LayerResult::TriedNoHelp,
+                    StepState::Done => LayerResult::Applied,
+                };
+                let reason = (*state == StepState::Failed).then(|| limit(detail));
+                self.put(layer, result, reason, event.source)
+            }
+            _ => None,
+        }
+    }
+
+    fn remediation(
+        &mut self,
+        source: Source,
+        request: &str,
+        answer: &str,
+        facts: &BTreeMap<String, String>,
+    ) -> Option<Layer> {
+        let (result, reason) = match request {
+            "scan" => {
+                self.scans = self.scans.saturating_add(1);
+                (LayerResult::TriedNoHelp, format!("scan: {answer}"))
+            }
+            "download" | "manifest" => (LayerResult::TriedNoHelp, "no report came back".to_owned()),
+            "report" => {
+                let result = facts.get("result").map_or(answer, String::as_str);
+                let reason = facts.get("reason").cloned().unwrap_or_default();
+                match result {
+                    "applied" => (LayerResult::Applied, reason),
+                    "refused" => (LayerResult::Refused, reason),
+                    _ => (LayerResult::TriedNoHelp, reason),
+                }
+            }
+            _ => return None,
+        };
+        let reason = Some(limit(&reason)).filter(|reason| !reason.is_empty());
+        self.put(Layer::QuickMachineRecovery, result, reason, source)
+    }
+
+    fn put(
+        &mut self,
+        layer: Layer,
+        result: LayerResult,
+        reason: Option<String>,
+        source: Source,
+    ) -> Option<Layer> {
+        self.seen.entry(layer).or_default().take(result, reason, source);
+        (result == LayerResult::Applied).then_some(layer)
+    }
+
+    /// All layers of which something was seen, those that the scenario expects, and the two that Windows
+    /// tries by itself: that they were *not* tried is worth a line.
+    pub(crate) fn results(&self, expected: &[String]) -> Vec<LayerOutcome> {
+        let by_itself = [Layer::AutomaticRepair, Layer::QuickMachineRecovery];
+        Layer::ALL
+            .into_iter()
+            .filter(|layer| {
+                by_itself.contains(layer)
+                    || self.seen.contains_key(layer)
+                    || expected.iter().any(|name| name == layer.name())
+            })
+            .map(|layer| {
+                let seen = self.seen.get(&layer);
+                let result = seen.and_then(|seen| seen.result.clone());
+                let (result, reason) = result.unwrap_or((LayerResult::NotTried, None));
+                let scans = match self.scans {
+                    _ if layer != Layer::QuickMachineRecovery => None,
+                    0 => None,
+                    1 => Some(Scans::One),
+                    _ => Some(Scans::More),
+                };
+                let confidence = seen.and_then(|seen| seen.confidence);
+                LayerOutcome { layer, result, reason, scans, confidence }
+            })
+            .collect()
+    }
+}
+
+fn limit(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(REASON_LIMIT).collect()
+}

@@ -1,0 +1,176 @@
+//! The last word on a run.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::conclusion::Standing;
+use crate::{Boot, BootKind, Change, Layer, Phase, Watcher};
+
+/// What became of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Windows failed, and is healthy again.
+    Recovered,
+    /// The same, but by a layer that was not the expected one, or by none.
+    RecoveredOtherwise,
+    /// The faults were in place and Windows never failed.
+    Unaffected,
+    /// Windows fails again and again, and recovery does not come.
+    Looping,
+    /// Recovery came and did not help, or waits for a person.
+    StuckInRecovery,
+    /// The machine neither goes on nor restarts.
+    Hung,
+    /// A file of the user's is damaged or gone, whatever else happened.
+    DataLost,
+    /// The harness or the host failed. Says nothing about the product.
+    Infrastructure,
+}
+
+impl Verdict {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Recovered,
+        Self::RecoveredOtherwise,
+        Self::Unaffected,
+        Self::Looping,
+        Self::StuckInRecovery,
+        Self::Hung,
+        Self::DataLost,
+        Self::Infrastructure,
+    ];
+
+    /// As scenarios, outcomes and reports write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Recovered => "recovered",
+            Self::RecoveredOtherwise => "recovered-otherwise",
+            Self::Unaffected => "unaffected",
+            Self::Looping => "looping",
+            Self::StuckInRecovery => "stuck-in-recovery",
+            Self::Hung => "hung",
+            Self::DataLost => "data-lost",
+            Self::Infrastructure => "infrastructure",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Not one of the verdicts.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a verdict")]
+pub struct NotAVerdict(String);
+
+impl FromStr for Verdict {
+    type Err = NotAVerdict;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|verdict| verdict.name() == name)
+            .ok_or_else(|| NotAVerdict(name.to_owned()))
+    }
+}
+
+/// The verdict of a run that is over, and why.
+pub(crate) fn judge(watcher: &Watcher, brought_back: Option<Layer>) -> (Verdict, String) {
+    let infrastructure = |because: String| (Verdict::Infrastructure, because);
+    if let Some(reason) = &watcher.harness_failed {
+        return infrastructure(format!("the harness failed: {reason}"));
+    }
+    let Some(facts) = &watcher.facts else {
+        return infrastructure("the record has no run-started".to_owned());
+    };
+    if !watcher.run_ended {
+        return infrastructure("the record breaks off before the end of the run".to_owned());
+    }
+    if let Some(fault) = watcher.armed.keys().find(|fault| !watcher.landed.contains(*fault)) {
+        return infrastructure(format!("nothing proves that the fault {fault} landed"));
+    }
+    let (verdict, because) = match &watcher.conclusion {
+        Some(conclusion) => (conclusion.verdict, conclusion.because.clone()),
+        None => match &watcher.watch_ended {
+            Some((_, why)) if why == "time-limit" => out_of_time(watcher),
+            Some((_, why)) if why == "concluded" => out_of_time(watcher),
+            Some((_, why)) => infrastructure(format!("the watch ended early: {why}")),
+            None => infrastructure("the run ended without a watch".to_owned()),
+        },
+    };
+    if verdict == Verdict::Infrastructure {
+        return (verdict, because);
+    }
+    let lost = watcher.findings.canaries.values().filter(|intact| !**intact).count();
+    if lost > 0 {
+        let files = if lost == 1 { "a file".to_owned() } else { format!("{lost} files") };
+        return (Verdict::DataLost, format!("{files} of the user's data did not survive"));
+    }
+    if verdict == Verdict::Recovered && !facts.expected_layers.is_empty() {
+        let expected = facts.expected_layers.join(", ");
+        return match brought_back {
+            Some(layer) if facts.expected_layers.iter().any(|name| name == layer.name()) => {
+                (verdict, because)
+            }
+            Some(layer) => (
+                Verdict::RecoveredOtherwise,
+                format!("{because}; brought back by {layer}, not by {expected}"),
+            ),
+            None => (
+                Verdict::RecoveredOtherwise,
+                format!("{because}; it came back by itself, not by {expected}"),
+            ),
+        };
+    }
+    (verdict, because)
+}
+
+/// Time ran out, or the engine ended the watch by its own judgement: what does the evidence say?
+fn out_of_time(watcher: &Watcher) -> (Verdict, String) {
+    if !watcher.all_armed() {
+        let because = "the watch ended before all faults were armed".to_owned();
+        return (Verdict::Infrastructure, because);
+    }
+    let Some(last) = watcher.boots.last() else {
+        return (Verdict::Infrastructure, "the machine never ran".to_owned());
+    };
+    let standing = Standing::of(watcher);
+    let failures = standing.failed.len();
+    if last.is_healthy() && !last.failed() {
+        let verdict = if failures == 0 { Verdict::Unaffected } else { Verdict::Recovered };
+        return (verdict, "healthy when the watch ended".to_owned());
+    }
+    if last.kind() == BootKind::Recovery {
+        let because = "in the recovery environment when the watch ended".to_owned();
+        return (Verdict::StuckInRecovery, because);
+    }
+    let loop_after = watcher.facts.as_ref().map_or(1, |facts| facts.loop_after.max(1)) as usize;
+    let row = watcher.current_row().map_or(0, |row| row.boots.len());
+    if row >= loop_after || standing.since_recovery >= loop_after {
+        let because = format!("{} failed boots when the watch ended", row.max(failures));
+        return (Verdict::Looping, because);
+    }
+    if standing.rounds > 0 {
+        let because = "recovery did not help until the watch ended".to_owned();
+        return (Verdict::StuckInRecovery, because);
+    }
+    (Verdict::Hung, format!("{} when the watch ended", last.end))
+}
+
+/// The layer whose change preceded the healthy boot in which the watch ended, and followed the last
+/// failure.
+pub(crate) fn brought_back(boots: &[Boot], changes: &[Change]) -> Option<Layer> {
+    let healthy = boots.last().filter(|boot| boot.has_reached(Phase::Healthy) && !boot.failed())?;
+    let failed = boots.iter().rev().find(|boot| boot.failed())?;
+    changes
+        .iter()
+        .rev()
+        .find(|change| change.boot >= failed.number && change.boot < healthy.number)
+        .map(|change| change.layer)
+}
