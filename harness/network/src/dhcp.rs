@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use dhcproto::v4::{DhcpOption, Flags, HType, Message, MessageType, Opcode, OptionCode};
-use dhcproto::{Decodable, Decoder, Encodable, Encoder};
+use dhcproto::{Encodable, Encoder};
 use etherparse::PacketBuilder;
 
 use crate::plan::AddressPlan;
@@ -12,47 +12,100 @@ use crate::plan::AddressPlan;
 const LEASE_SECONDS: u32 = 24 * 60 * 60;
 const ETHERNET_ADDRESS_LENGTH: u8 = 6;
 
+/// Length of the fixed part of a message, with the four bytes that announce options (RFC 2131, section
+/// 2; RFC 2132, section 2).
+const FIXED: usize = 240;
+const COOKIE: [u8; 4] = [99, 130, 83, 99];
+
+/// What the server reads of a request. Read by hand: dhcproto's decoder panics on options whose length
+/// is not what it expects.
+struct Request {
+    transaction: u32,
+    flags: u16,
+    client: Ipv4Addr,
+    relay: Ipv4Addr,
+    mac: [u8; 6],
+    kind: MessageType,
+    wanted: Option<Ipv4Addr>,
+    server: Option<Ipv4Addr>,
+}
+
+impl Request {
+    fn read(message: &[u8]) -> Option<Self> {
+        let (fixed, mut options) = message.split_first_chunk::<FIXED>()?;
+        let is_request = fixed[0] == u8::from(Opcode::BootRequest)
+            && fixed[1] == u8::from(HType::Eth)
+            && fixed[2] == ETHERNET_ADDRESS_LENGTH
+            && fixed[FIXED - 4..] == COOKIE;
+        if !is_request {
+            return None;
+        }
+        let word = |at: usize| [fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]];
+        let (mut kind, mut wanted, mut server) = (None, None, None);
+        while let Some((&code, rest)) = options.split_first() {
+            options = match OptionCode::from(code) {
+                OptionCode::Pad => rest,
+                OptionCode::End => break,
+                code => {
+                    let (&length, rest) = rest.split_first()?;
+                    let (value, rest) = rest.split_at_checked(usize::from(length))?;
+                    match code {
+                        OptionCode::MessageType => {
+                            kind = Some(MessageType::from(*value.first()?));
+                        }
+                        OptionCode::RequestedIpAddress => wanted = Some(address(value)?),
+                        OptionCode::ServerIdentifier => server = Some(address(value)?),
+                        _ => {}
+                    }
+                    rest
+                }
+            };
+        }
+        Some(Self {
+            transaction: u32::from_be_bytes(word(4)),
+            flags: u16::from_be_bytes([fixed[10], fixed[11]]),
+            client: Ipv4Addr::from(word(12)),
+            relay: Ipv4Addr::from(word(24)),
+            mac: [fixed[28], fixed[29], fixed[30], fixed[31], fixed[32], fixed[33]],
+            kind: kind?,
+            wanted,
+            server,
+        })
+    }
+}
+
+fn address(value: &[u8]) -> Option<Ipv4Addr> {
+    Some(Ipv4Addr::from(<[u8; 4]>::try_from(value).ok()?))
+}
+
 /// The frame that answers a DHCP message, or nothing where it gets no answer: damaged, not a request,
 /// for another server, or a message that only tells (release, decline).
 pub(crate) fn answer(message: &[u8], plan: &AddressPlan) -> Option<Vec<u8>> {
-    // `chaddr()` of the parsed message must not be called before this: it trusts the length.
-    if message.get(2).copied()? != ETHERNET_ADDRESS_LENGTH {
+    let request = Request::read(message)?;
+    if request.server.is_some_and(|server| server != plan.gateway) {
         return None;
     }
-    let request = Message::decode(&mut Decoder::new(message)).ok()?;
-    if request.opcode() != Opcode::BootRequest || request.htype() != HType::Eth {
-        return None;
-    }
-    let mac: [u8; 6] = request.chaddr().try_into().ok()?;
-    let options = request.opts();
-    if let Some(DhcpOption::ServerIdentifier(server)) = options.get(OptionCode::ServerIdentifier)
-        && *server != plan.gateway
-    {
-        return None;
-    }
-    let wanted = match options.get(OptionCode::RequestedIpAddress) {
-        Some(DhcpOption::RequestedIpAddress(address)) => *address,
-        _ => request.ciaddr(),
-    };
-    let kind = match options.msg_type()? {
+    let wanted = request.wanted.unwrap_or(request.client);
+    let kind = match request.kind {
         MessageType::Discover => MessageType::Offer,
         MessageType::Request if wanted == plan.lease => MessageType::Ack,
         MessageType::Request => MessageType::Nak,
         MessageType::Inform => MessageType::Ack,
         _ => return None,
     };
+    let flags = Flags::from(request.flags);
 
     let mut reply = Message::default();
     reply
         .set_opcode(Opcode::BootReply)
         .set_htype(HType::Eth)
-        .set_xid(request.xid())
-        .set_flags(request.flags())
-        .set_giaddr(request.giaddr())
-        .set_chaddr(&mac);
-    let told = options.msg_type() == Some(MessageType::Inform);
+        .set_xid(request.transaction)
+        .set_flags(flags)
+        .set_giaddr(request.relay)
+        .set_chaddr(&request.mac);
+    let told = request.kind == MessageType::Inform;
     if told {
-        reply.set_ciaddr(request.ciaddr());
+        reply.set_ciaddr(request.client);
     } else if kind != MessageType::Nak {
         reply.set_yiaddr(plan.lease).set_siaddr(plan.gateway);
     }
@@ -74,13 +127,13 @@ pub(crate) fn answer(message: &[u8], plan: &AddressPlan) -> Option<Vec<u8>> {
 
     // RFC 2131, section 4.1: unicast to a machine that has an address, to the offered address where it
     // can hear that, by broadcast where it asks for it or is refused.
-    let has_address = plan.is_machine(request.ciaddr());
-    let (to_mac, to_address) = if kind == MessageType::Nak || broadcast(request.flags()) {
+    let has_address = plan.is_machine(request.client);
+    let (to_mac, to_address) = if kind == MessageType::Nak || flags.broadcast() {
         ([0xff; 6], Ipv4Addr::BROADCAST)
     } else if has_address {
-        (mac, request.ciaddr())
+        (request.mac, request.client)
     } else {
-        (mac, plan.lease)
+        (request.mac, plan.lease)
     };
     let mut frame = Vec::with_capacity(payload.len() + 42);
     PacketBuilder::ethernet2(plan.mac, to_mac)
@@ -91,12 +144,9 @@ pub(crate) fn answer(message: &[u8], plan: &AddressPlan) -> Option<Vec<u8>> {
     Some(frame)
 }
 
-fn broadcast(flags: Flags) -> bool {
-    flags.broadcast()
-}
-
 #[cfg(test)]
 mod tests {
+    use dhcproto::{Decodable, Decoder};
     use etherparse::SlicedPacket;
     use proptest::prelude::*;
 

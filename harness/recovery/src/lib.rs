@@ -1,1 +1,39 @@
-//! recovery
+//! What the harness lends to the recovery stack of a machine.
+//!
+//! - [`Authority`] is the harness's own certificate authority. Staging puts its [`Trust`] into the
+//!   machine's certificate stores; the same state directory always has the same authority, so sealed
+//!   images and RAM checkpoints stay valid.
+//! - [`RemediationService`] plays the update service of Quick Machine Recovery: the engine makes one
+//!   for each machine from the scenario, hands [`RemediationService::network_service`] to the machine's
+//!   [`network::Network`], and from then on every request is an event of the run
+//!   ([`timeline::Body::Service`], service `remediation`) and a line in the remediation log.
+//! - [`ladder`] tells what the layers need and where they leave traces.
+//!
+//! # The protocol
+//!
+//! Modelled: the real one is not public. JSON over HTTPS, under `/recovery/v1/`:
+//!
+//! | request | answer |
+//! |---|---|
+//! | `POST scan` with the crash signature | the remediations that are published for it |
+//! | `GET manifest/<id>` | a [`SignedManifest`](manifest::SignedManifest): payload, signature, certificate |
+//! | `POST report` with what was done | 204 |
+//!
+//! `protocol` is the state machine behind it, a pure function of state and request; `service` is the
+//! TLS and HTTP around it. A machine's words are hostile: bodies, facts and the number of requests are
+//! bounded.
+
+mod authority;
+pub mod ladder;
+mod log;
+pub mod manifest;
+pub mod protocol;
+pub mod service;
+mod signer;
+
+pub use authority::{Authority, AuthorityError, ServerIdentity, Trust};
+pub use log::{LOG_FORMAT, LogError};
+pub use manifest::{Action, Manifest, SignedManifest, Target};
+pub use protocol::Availability;
+pub use service::{Remediation, RemediationConfig, RemediationService, ServiceError, SignedBy};
+pub use signer::Signer;
