@@ -1,0 +1,53 @@
+//! What can go wrong with a store.
+
+use super::ElementId;
+use crate::Guid;
+use crate::hive::HiveError;
+
+/// A store could not be opened, read or edited.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BcdError {
+    /// The hive below.
+    #[error("the boot configuration store: {0}")]
+    Hive(#[from] HiveError),
+    /// A sound hive, but no store.
+    #[error("the hive is no boot configuration store: {what}")]
+    NotAStore {
+        /// What is missing.
+        what: &'static str,
+    },
+    /// An object that must exist does not.
+    #[error("the boot configuration store has no object {id}")]
+    NoObject {
+        /// Its id.
+        id: Guid,
+    },
+    /// An element has a value of another shape than its id says.
+    #[error("element {element} of {object} is malformed: {what}")]
+    Malformed {
+        /// The object.
+        object: Guid,
+        /// The element.
+        element: ElementId,
+        /// What is wrong.
+        what: String,
+    },
+    /// A value of the wrong kind was to be written.
+    #[error("element {element} holds {wanted:?}, not {given}")]
+    WrongKind {
+        /// The element.
+        element: ElementId,
+        /// What its id says.
+        wanted: super::ElementFormat,
+        /// What was given.
+        given: &'static str,
+    },
+    /// Neither a GUID nor an alias.
+    #[error(
+        "`{text}` names no object; write a GUID or an alias such as {{bootmgr}} or {{default}}"
+    )]
+    UnknownName {
+        /// The text.
+        text: String,
+    },
+}
