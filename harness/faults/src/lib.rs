@@ -1,1 +1,30 @@
-//! faults
+//! The fault catalogue: what can be done to a machine, how it lands, how it is undone.
+//!
+//! A scenario declares faults ([`scenario::Fault`]). [`stage`] turns a whole scenario into a
+//! [`StagePlan`]: changes to files and registry hives of the powered-off disk, and files to be written
+//! through the guest agent later. The plan is data; the engine has it applied to the machine's disk and
+//! reports what was read back. [`kinds`] tells people what there is.
+//!
+//! - `driver`: synthesises real x86-64 drivers as PE images; no compiler is needed.
+//! - `content`: the stand-in channel file that the content driver interprets.
+//! - `service`: what makes Windows start a driver.
+//! - `stage`, `plan`: from a scenario to changes, and applying them.
+//! - `inert`: the same machinery with a harmless payload, which has to boot healthy.
+//! - `catalogue`: the kinds as text.
+
+pub mod content;
+pub mod driver;
+
+mod catalogue;
+mod inert;
+mod plan;
+mod service;
+mod stage;
+
+pub use catalogue::{KindInfo, explain, kinds};
+pub use inert::inert_control;
+pub use plan::{
+    Applied, ApplyError, Before, Edit, HiveName, Offline, OfflineError, OnlineWrite, Origin,
+    RegistryValue, StagePlan, StagedEdit, VolumeRole,
+};
+pub use stage::{StageError, Trust, stage};

@@ -1,0 +1,272 @@
+//! Doing the offline part, proving it, and undoing it.
+
+use std::fmt;
+
+use super::edit::{
+    Before, Edit, HiveName, Origin, RegistryValue, StagePlan, VolumeRole, file_proof,
+};
+
+/// Why a disk could not do something: its own words.
+pub type OfflineError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A powered-off machine's disk, as far as a plan needs it. Paths and keys as in [`Edit`].
+pub trait Offline {
+    /// Content and time of last modification of a file, `None` if there is none.
+    fn read_file(
+        &mut self,
+        volume: VolumeRole,
+        path: &str,
+    ) -> Result<Option<(Vec<u8>, Option<jiff::Timestamp>)>, OfflineError>;
+
+    /// True if there is a folder.
+    fn folder_exists(&mut self, volume: VolumeRole, path: &str) -> Result<bool, OfflineError>;
+
+    /// A value, `None` if it or its key is not there.
+    fn read_value(
+        &mut self,
+        hive: HiveName,
+        key: &str,
+        name: &str,
+    ) -> Result<Option<RegistryValue>, OfflineError>;
+
+    /// True if there is a key.
+    fn key_exists(&mut self, hive: HiveName, key: &str) -> Result<bool, OfflineError>;
+
+    /// Does one change.
+    fn edit(&mut self, edit: &Edit) -> Result<(), OfflineError>;
+
+    /// Brings everything to the disk and drops what is cached, so that what is read afterwards comes
+    /// from there.
+    fn commit(&mut self) -> Result<(), OfflineError>;
+}
+
+/// Why a plan could not be done. The disk is then in an unknown state: throw it away.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The disk refused.
+    #[error("staging `{origin}` failed at {object}: {source}")]
+    Disk {
+        /// What the change was for.
+        origin: Origin,
+        /// File or value.
+        object: String,
+        /// Why.
+        source: OfflineError,
+    },
+    /// What was read back is not what was written.
+    #[error("staging `{origin}` did not land: {object} {found}; the disk's driver is at fault")]
+    NotLanded {
+        /// What the change was for.
+        origin: Origin,
+        /// File or value.
+        object: String,
+        /// What was found instead.
+        found: String,
+    },
+}
+
+/// A plan that was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// For each given or fault, in order: its name and what was read back, one line each.
+    pub landed: Vec<(Origin, Vec<String>)>,
+    /// The changes that undo it, in the order in which to do them.
+    pub undo: Vec<Edit>,
+}
+
+impl StagePlan {
+    /// Does all that is staged, reads each change back from the disk, and says how to undo it.
+    ///
+    /// # Errors
+    /// The disk refused something, or what it holds afterwards differs.
+    pub fn apply(&self, disk: &mut dyn Offline) -> Result<Applied, ApplyError> {
+        let mut undo = Vec::new();
+        for staged in &self.staged {
+            let fail = |source| ApplyError::Disk {
+                origin: staged.origin.clone(),
+                object: staged.edit.object(),
+                source,
+            };
+            let before = staged.edit.before(disk).map_err(fail)?;
+            disk.edit(&staged.edit).map_err(fail)?;
+            undo.extend(before.into_iter().map(|before| staged.edit.undone(before)));
+        }
+        if let Some(last) = self.staged.last() {
+            disk.commit().map_err(|source| ApplyError::Disk {
+                origin: last.origin.clone(),
+                object: "the end of the changes".to_owned(),
+                source,
+            })?;
+        }
+        undo.reverse();
+        let mut landed: Vec<(Origin, Vec<String>)> = Vec::new();
+        for staged in &self.staged {
+            let line = prove(&staged.origin, &staged.edit, disk)?;
+            match landed.iter_mut().find(|(origin, _)| *origin == staged.origin) {
+                Some((_, lines)) => lines.push(line),
+                None => landed.push((staged.origin.clone(), vec![line])),
+            }
+        }
+        Ok(Applied { landed, undo })
+    }
+}
+
+/// Reads one change back.
+fn prove(origin: &Origin, edit: &Edit, disk: &mut dyn Offline) -> Result<String, ApplyError> {
+    let object = edit.object();
+    let failed =
+        |source| ApplyError::Disk { origin: origin.clone(), object: edit.object(), source };
+    let differs = |found: String| ApplyError::NotLanded {
+        origin: origin.clone(),
+        object: edit.object(),
+        found,
+    };
+    match edit {
+        Edit::WriteFile { volume, path, bytes, .. } => {
+            match disk.read_file(*volume, path).map_err(failed)? {
+                Some((found, _)) if found == *bytes => Ok(file_proof(&object, bytes)),
+                Some((found, _)) => Err(differs(format!(
+                    "holds {} bytes that differ from the {} written",
+                    found.len(),
+                    bytes.len()
+                ))),
+                None => Err(differs("is not there".to_owned())),
+            }
+        }
+        Edit::SetValue { hive, key, name, value } => {
+            match disk.read_value(*hive, key, name).map_err(failed)? {
+                Some(found) if found == *value => Ok(format!("{object} = {value}")),
+                Some(found) => Err(differs(format!("is {found}, not {value}"))),
+                None => Err(differs("is not there".to_owned())),
+            }
+        }
+        Edit::RemoveFile { volume, path } => {
+            match disk.read_file(*volume, path).map_err(failed)? {
+                None => Ok(format!("{object} removed")),
+                Some(_) => Err(differs("is still there".to_owned())),
+            }
+        }
+        Edit::RemoveFolder { volume, path } => {
+            match disk.folder_exists(*volume, path).map_err(failed)? {
+                false => Ok(format!("{object} removed")),
+                true => Err(differs("is still there".to_owned())),
+            }
+        }
+        Edit::RemoveValue { hive, key, name } => {
+            match disk.read_value(*hive, key, name).map_err(failed)? {
+                None => Ok(format!("{object} removed")),
+                Some(_) => Err(differs("is still there".to_owned())),
+            }
+        }
+        Edit::RemoveKey { hive, key } => match disk.key_exists(*hive, key).map_err(failed)? {
+            false => Ok(format!("{object} removed")),
+            true => Err(differs("is still there".to_owned())),
+        },
+    }
+}
+
+impl Edit {
+    /// The file, folder, key or value that is changed, for people.
+    pub fn object(&self) -> String {
+        match self {
+            Self::WriteFile { volume, path, .. }
+            | Self::RemoveFile { volume, path }
+            | Self::RemoveFolder { volume, path } => match volume {
+                VolumeRole::Windows => format!("C:\\{path}"),
+                VolumeRole::Recovery => format!("recovery volume \\{path}"),
+            },
+            Self::SetValue { hive, key, name, .. } | Self::RemoveValue { hive, key, name } => {
+                format!("{hive}\\{key}\\{name}")
+            }
+            Self::RemoveKey { hive, key } => format!("{hive}\\{key}"),
+        }
+    }
+
+    /// What is there before this change; `None` for a removal, which only undoing does.
+    fn before(&self, disk: &mut dyn Offline) -> Result<Option<Before>, OfflineError> {
+        match self {
+            Self::WriteFile { volume, path, .. } => {
+                if let Some((bytes, modified)) = disk.read_file(*volume, path)? {
+                    return Ok(Some(Before::File { bytes, modified }));
+                }
+                let made = topmost_missing(path, |folder| disk.folder_exists(*volume, folder))?;
+                Ok(Some(Before::NoFile { made }))
+            }
+            Self::SetValue { hive, key, name, .. } => {
+                if let Some(value) = disk.read_value(*hive, key, name)? {
+                    return Ok(Some(Before::Value(value)));
+                }
+                // The key itself counts: `topmost_missing` looks at what is above a last component.
+                let made =
+                    topmost_missing(&format!("{key}\\{name}"), |key| disk.key_exists(*hive, key))?;
+                Ok(Some(Before::NoValue { made }))
+            }
+            Self::RemoveFile { .. }
+            | Self::RemoveFolder { .. }
+            | Self::RemoveValue { .. }
+            | Self::RemoveKey { .. } => Ok(None),
+        }
+    }
+
+    /// The change that brings back what was there before this one.
+    fn undone(&self, before: Before) -> Self {
+        match (self.clone(), before) {
+            (Self::WriteFile { volume, path, .. }, Before::File { bytes, modified }) => {
+                Self::WriteFile { volume, path, bytes, modified }
+            }
+            (Self::WriteFile { volume, .. }, Before::NoFile { made: Some(path) }) => {
+                Self::RemoveFolder { volume, path }
+            }
+            (Self::WriteFile { volume, path, .. }, _) => Self::RemoveFile { volume, path },
+            (Self::SetValue { hive, key, name, .. }, Before::Value(value)) => {
+                Self::SetValue { hive, key, name, value }
+            }
+            (Self::SetValue { hive, .. }, Before::NoValue { made: Some(key) }) => {
+                Self::RemoveKey { hive, key }
+            }
+            (Self::SetValue { hive, key, name, .. }, _) => Self::RemoveValue { hive, key, name },
+            (removal, _) => removal,
+        }
+    }
+}
+
+/// The first of the components above the last one that is not there yet.
+fn topmost_missing(
+    path: &str,
+    mut exists: impl FnMut(&str) -> Result<bool, OfflineError>,
+) -> Result<Option<String>, OfflineError> {
+    for (at, _) in path.match_indices('\\') {
+        if !exists(&path[..at])? {
+            return Ok(Some(path[..at].to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+impl fmt::Display for HiveName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::System => "HKLM\\SYSTEM",
+            Self::Software => "HKLM\\SOFTWARE",
+        })
+    }
+}
+
+impl fmt::Display for RegistryValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "REG_SZ {text}"),
+            Self::ExpandText(text) => write!(f, "REG_EXPAND_SZ {text}"),
+            Self::Binary(bytes) => {
+                write!(
+                    f,
+                    "REG_BINARY {} bytes, blake3 {}",
+                    bytes.len(),
+                    blake3::hash(bytes).to_hex()
+                )
+            }
+            Self::Dword(number) => write!(f, "REG_DWORD {number:#x}"),
+            Self::Other(kind, bytes) => write!(f, "type {kind}, {} bytes", bytes.len()),
+        }
+    }
+}

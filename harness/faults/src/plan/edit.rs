@@ -1,0 +1,200 @@
+//! The changes themselves.
+
+use jiff::Timestamp;
+use scenario::WindowsPath;
+
+/// All that is done to a machine for one scenario.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StagePlan {
+    /// Done offline, in this order, before power-on.
+    pub staged: Vec<StagedEdit>,
+    /// Done through the guest agent, in this order, once the machine is healthy.
+    pub online: Vec<OnlineWrite>,
+}
+
+/// One offline change and what it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StagedEdit {
+    /// What it is for.
+    pub origin: Origin,
+    /// The change.
+    pub edit: Edit,
+}
+
+/// What a change is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// Something the machine has before anything goes wrong, by its name.
+    Given(String),
+    /// A fault, by its name.
+    Fault(String),
+    /// A file of the user's data.
+    Canary,
+    /// The settings of the machine's recovery.
+    Recovery,
+    /// The update service: its address, the certificates that vouch for it and for what it publishes.
+    UpdateService,
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Given(name) | Self::Fault(name) => f.write_str(name),
+            Self::Canary => f.write_str("canary"),
+            Self::Recovery => f.write_str("recovery settings"),
+            Self::UpdateService => f.write_str("update service"),
+        }
+    }
+}
+
+/// A volume of the machine's disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum VolumeRole {
+    /// The Windows volume, `C:`.
+    Windows,
+    /// The volume of the recovery environment.
+    Recovery,
+}
+
+/// A registry hive of the Windows volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HiveName {
+    /// `C:\Windows\System32\config\SYSTEM`.
+    System,
+    /// `C:\Windows\System32\config\SOFTWARE`.
+    Software,
+}
+
+/// A registry value with its type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RegistryValue {
+    /// REG_SZ.
+    Text(String),
+    /// REG_EXPAND_SZ.
+    ExpandText(String),
+    /// REG_BINARY.
+    Binary(Vec<u8>),
+    /// REG_DWORD.
+    Dword(u32),
+    /// Any other type, as its number and bytes: what was there before may be of any.
+    Other(u32, Vec<u8>),
+}
+
+/// One offline change. Paths are relative to the volume's root, with `\`. In the SYSTEM hive a key
+/// that begins with `CurrentControlSet\` means the set that `Select\Current` names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Edit {
+    /// Writes a file; missing folders above it are made.
+    WriteFile {
+        /// The volume.
+        volume: VolumeRole,
+        /// The file.
+        path: String,
+        /// Its content.
+        bytes: Vec<u8>,
+        /// Time of creation and last modification; `None` leaves it to the file system.
+        modified: Option<Timestamp>,
+    },
+    /// Deletes a file. Part of undoing.
+    RemoveFile {
+        /// The volume.
+        volume: VolumeRole,
+        /// The file.
+        path: String,
+    },
+    /// Deletes a folder with what is in it. Part of undoing.
+    RemoveFolder {
+        /// The volume.
+        volume: VolumeRole,
+        /// The folder.
+        path: String,
+    },
+    /// Sets a value; missing keys above it are made.
+    SetValue {
+        /// The hive.
+        hive: HiveName,
+        /// The key.
+        key: String,
+        /// The value's name.
+        name: String,
+        /// The value.
+        value: RegistryValue,
+    },
+    /// Deletes a value. Part of undoing.
+    RemoveValue {
+        /// The hive.
+        hive: HiveName,
+        /// The key.
+        key: String,
+        /// The value's name.
+        name: String,
+    },
+    /// Deletes a key with what is in it. Part of undoing.
+    RemoveKey {
+        /// The hive.
+        hive: HiveName,
+        /// The key.
+        key: String,
+    },
+}
+
+/// What was there before a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Before {
+    /// A file.
+    File {
+        /// Content and time of last modification.
+        bytes: Vec<u8>,
+        /// Time of last modification.
+        modified: Option<Timestamp>,
+    },
+    /// No file; this topmost folder was missing too, where there is one.
+    NoFile {
+        /// The folder that the change made first.
+        made: Option<String>,
+    },
+    /// A value.
+    Value(RegistryValue),
+    /// No value; this topmost key was missing too, where there is one.
+    NoValue {
+        /// The key that the change made first.
+        made: Option<String>,
+    },
+}
+
+/// A file written through the guest agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnlineWrite {
+    /// The fault's name.
+    pub fault: String,
+    /// Where.
+    pub path: WindowsPath,
+    /// What. The engine writes it in one open and close, then reads it back.
+    pub bytes: Vec<u8>,
+}
+
+impl OnlineWrite {
+    /// The line of proof once the agent read the same bytes back.
+    pub fn proof(&self) -> String {
+        file_proof(self.path.as_str(), &self.bytes)
+    }
+}
+
+pub(crate) fn file_proof(path: &str, bytes: &[u8]) -> String {
+    format!("{path}: {} bytes, blake3 {}", bytes.len(), blake3::hash(bytes).to_hex())
+}
+
+impl StagePlan {
+    /// BLAKE3 over everything that is staged, hex. Two machines of one image with the same digest are
+    /// the same until the online part begins: a checkpoint of one serves the other.
+    pub fn staged_digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for StagedEdit { origin, edit } in &self.staged {
+            // Debug output of these types is their full content.
+            let line = format!("{origin:?} {edit:?}\n");
+            hasher.update(&(line.len() as u64).to_le_bytes());
+            hasher.update(line.as_bytes());
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+}

@@ -1,0 +1,14 @@
+//! What has to be done to a machine, as data.
+//!
+//! A plan knows no disk and no hypervisor. Its offline part is done by [`StagePlan::apply`] on whatever
+//! implements [`Offline`] (the engine's disk, a map in memory in the tests); its online part is done by
+//! the engine through the guest agent. Either way each change is read back where it was put, and what
+//! was there before is kept, so that it can be undone.
+
+mod apply;
+mod edit;
+
+pub use apply::{Applied, ApplyError, Offline, OfflineError};
+pub use edit::{
+    Before, Edit, HiveName, OnlineWrite, Origin, RegistryValue, StagePlan, StagedEdit, VolumeRole,
+};

@@ -1,0 +1,85 @@
+//! What makes Windows start a driver: its service key (windows-facts section 4).
+
+use scenario::{ServiceStart, WindowsPath};
+
+use crate::plan::{Edit, HiveName, RegistryValue, VolumeRole};
+
+/// A driver's service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DriverService<'a> {
+    /// File name of the driver in `C:\Windows\System32\drivers`; the service is its stem.
+    pub(crate) file_name: &'a str,
+    /// When it is started.
+    pub(crate) start: ServiceStart,
+    /// Load order group.
+    pub(crate) group: &'a str,
+    /// Values of its `Parameters` key.
+    pub(crate) parameters: Vec<(&'static str, RegistryValue)>,
+}
+
+impl DriverService<'_> {
+    /// The service's name.
+    pub(crate) fn name(&self) -> &str {
+        self.file_name.strip_suffix(".sys").unwrap_or(self.file_name)
+    }
+
+    /// The changes that install it: the file, then the key.
+    pub(crate) fn install(&self, image: Vec<u8>) -> Vec<Edit> {
+        let key = format!("CurrentControlSet\\Services\\{}", self.name());
+        let set = |key: &str, name: &str, value| Edit::SetValue {
+            hive: HiveName::System,
+            key: key.to_owned(),
+            name: name.to_owned(),
+            value,
+        };
+        let path = format!("system32\\drivers\\{}", self.file_name);
+        let mut edits = vec![
+            Edit::WriteFile {
+                volume: VolumeRole::Windows,
+                path: format!("Windows\\System32\\drivers\\{}", self.file_name),
+                bytes: image,
+                modified: None,
+            },
+            // SERVICE_KERNEL_DRIVER.
+            set(&key, "Type", RegistryValue::Dword(1)),
+            set(&key, "Start", RegistryValue::Dword(self.start.value())),
+            // SERVICE_ERROR_NORMAL: a driver that does not start is noted, the start goes on.
+            set(&key, "ErrorControl", RegistryValue::Dword(1)),
+            set(&key, "ImagePath", RegistryValue::ExpandText(path)),
+            set(&key, "DisplayName", RegistryValue::Text(self.name().to_owned())),
+            set(&key, "Group", RegistryValue::Text(self.group.to_owned())),
+        ];
+        let parameters = format!("{key}\\Parameters");
+        for (name, value) in &self.parameters {
+            edits.push(set(&parameters, name, value.clone()));
+        }
+        edits
+    }
+}
+
+/// A path as the kernel's object manager knows it. `\SystemRoot` exists before drive letters do, so it
+/// is what a driver can use that starts with the system.
+pub(crate) fn nt_path(path: &WindowsPath) -> String {
+    let text = path.as_str();
+    let root = "C:\\Windows\\";
+    match text.get(..root.len()) {
+        Some(start) if start.eq_ignore_ascii_case(root) => {
+            format!("\\SystemRoot\\{}", &text[root.len()..])
+        }
+        _ => format!("\\??\\{text}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_below_windows_do_not_need_a_drive_letter() {
+        let nt = |text: &str| nt_path(&text.parse().unwrap());
+        assert_eq!(nt("c:\\WINDOWS\\System32\\x"), "\\SystemRoot\\System32\\x");
+        assert_eq!(nt("C:\\WindowsOld\\x"), "\\??\\C:\\WindowsOld\\x");
+        assert_eq!(nt("D:\\data"), "\\??\\D:\\data");
+        assert_eq!(nt("C:\\Wärme"), "\\??\\C:\\Wärme");
+    }
+}

@@ -1,0 +1,177 @@
+//! From a scenario to what has to be done to its machine.
+
+use scenario::{Content, ContentDriver, ContentFile, Fault, Moment, Scenario, WindowsPath};
+
+use crate::content;
+use crate::driver::{self, ContentDriverOptions, DriverError, DriverKind};
+use crate::plan::{
+    Edit, HiveName, OnlineWrite, Origin, RegistryValue, StagePlan, StagedEdit, VolumeRole,
+};
+use crate::service::{DriverService, nt_path};
+
+/// What a machine trusts: the certificates of the update service, in DER.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trust {
+    /// The root that the update service's TLS certificate comes from.
+    pub root: Vec<u8>,
+    /// The signer of remediations that the machine accepts.
+    pub publisher: Vec<u8>,
+}
+
+/// Why a scenario could not be turned into a plan.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// A driver could not be made.
+    #[error("fault `{fault}`: {source}")]
+    Driver {
+        /// The fault.
+        fault: String,
+        /// Why.
+        source: DriverError,
+    },
+    /// A file of the scenario was not loaded with it.
+    #[error(
+        "fault `{fault}` needs `{file}`, which was not loaded; load the scenario from its folder"
+    )]
+    File {
+        /// The fault.
+        fault: String,
+        /// The file.
+        file: String,
+    },
+    /// A path lies on a volume that the machine does not have.
+    #[error("{object} is to go to `{path}`; a machine has only `C:`")]
+    Drive {
+        /// Fault or canary.
+        object: String,
+        /// The path.
+        path: String,
+    },
+    /// A fault cannot be done while the machine runs.
+    #[error("fault `{fault}` of kind {kind} can only be `when = \"staged\"`")]
+    NotOnline {
+        /// The fault.
+        fault: String,
+        /// Its kind.
+        kind: &'static str,
+    },
+}
+
+/// Plans everything that is done to the scenario's machine. The same scenario and certificates always
+/// give the same plan.
+///
+/// # Errors
+/// A fault cannot be made or placed. [`Scenario::load`] finds most such mistakes earlier and says where.
+pub fn stage(scenario: &Scenario, trust: &Trust) -> Result<StagePlan, StageError> {
+    let mut plan = StagePlan::default();
+    for given in &scenario.given {
+        add(&mut plan, scenario, given, Origin::Given(given.name().to_owned()))?;
+    }
+    for canary in &scenario.canary {
+        let path = on_c(&canary.path, "a canary")?;
+        let bytes = canary.text.clone().into_bytes();
+        push(&mut plan, Origin::Canary, file(path, bytes, scenario.machine.clock));
+    }
+    update_service(&mut plan, scenario, trust);
+    // Faults last: what is staged before them is what a healthy machine has.
+    for fault in &scenario.fault {
+        add(&mut plan, scenario, fault, Origin::Fault(fault.name().to_owned()))?;
+    }
+    Ok(plan)
+}
+
+fn push(plan: &mut StagePlan, origin: Origin, edit: Edit) {
+    plan.staged.push(StagedEdit { origin, edit });
+}
+
+fn file(path: String, bytes: Vec<u8>, modified: Option<jiff::Timestamp>) -> Edit {
+    Edit::WriteFile { volume: VolumeRole::Windows, path, bytes, modified }
+}
+
+fn add(
+    plan: &mut StagePlan,
+    scenario: &Scenario,
+    fault: &Fault,
+    origin: Origin,
+) -> Result<(), StageError> {
+    match (fault, fault.when()) {
+        (Fault::ContentDriver(driver), Moment::Staged) => {
+            for edit in install(driver)? {
+                push(plan, origin.clone(), edit);
+            }
+        }
+        (Fault::ContentFile(content), Moment::Staged) => {
+            let path = on_c(&content.path, &content.name)?;
+            let modified = content.modified.or(scenario.machine.clock);
+            push(plan, origin, file(path, bytes_of(scenario, content)?, modified));
+        }
+        (Fault::ContentFile(content), Moment::Healthy) => {
+            on_c(&content.path, &content.name)?;
+            plan.online.push(OnlineWrite {
+                fault: content.name.clone(),
+                path: content.path.clone(),
+                bytes: bytes_of(scenario, content)?,
+            });
+        }
+        (Fault::ContentDriver(driver), Moment::Healthy) => {
+            return Err(StageError::NotOnline { fault: driver.name.clone(), kind: fault.kind() });
+        }
+    }
+    Ok(())
+}
+
+fn install(driver: &ContentDriver) -> Result<Vec<Edit>, StageError> {
+    let failed = |source| StageError::Driver { fault: driver.name.clone(), source };
+    let image = driver::build(&DriverKind::ContentDriver(ContentDriverOptions {
+        file_name: driver.driver.clone(),
+        version: driver::parse_version(&driver.version).map_err(failed)?,
+        content_pattern: driver.content_pattern.clone(),
+    }))
+    .map_err(failed)?;
+    let folder = RegistryValue::Text(nt_path(&driver.content_folder));
+    let service = DriverService {
+        file_name: &driver.driver,
+        start: driver.start,
+        group: &driver.group,
+        parameters: vec![("ContentFolder", folder)],
+    };
+    Ok(service.install(image))
+}
+
+fn bytes_of(scenario: &Scenario, file: &ContentFile) -> Result<Vec<u8>, StageError> {
+    match &file.content {
+        Content::ChannelFile(described) => Ok(content::channel_file(described)),
+        Content::Text(text) => Ok(text.clone().into_bytes()),
+        Content::File(name) => scenario
+            .files
+            .get(name)
+            .cloned()
+            .ok_or_else(|| StageError::File { fault: file.name.clone(), file: name.clone() }),
+    }
+}
+
+/// The path relative to the root of `C:`.
+fn on_c(path: &WindowsPath, object: &str) -> Result<String, StageError> {
+    if path.drive() != 'C' {
+        return Err(StageError::Drive {
+            object: format!("`{object}`"),
+            path: path.as_str().to_owned(),
+        });
+    }
+    Ok(path.components().collect::<Vec<_>>().join("\\"))
+}
+
+/// The service's address and the certificates that vouch for it.
+fn update_service(plan: &mut StagePlan, scenario: &Scenario, _trust: &Trust) {
+    let Some(service) = &scenario.update_service else { return };
+    push(
+        plan,
+        Origin::UpdateService,
+        Edit::SetValue {
+            hive: HiveName::Software,
+            key: "Policies\\Microsoft\\Windows\\WindowsUpdate".to_owned(),
+            name: "WUServer".to_owned(),
+            value: RegistryValue::Text(format!("https://{}", service.host)),
+        },
+    );
+}
