@@ -45,7 +45,8 @@ pub(crate) struct Cable {
     capture_failed: Option<CaptureError>,
     refusals: Refusals,
     sink: Sink,
-    conditions: Conditions,
+    /// Looked at for every frame, so that a condition holds from the moment on in which it is set.
+    conditions: watch::Receiver<Conditions>,
     tasks: JoinSet<()>,
     report: Report,
 }
@@ -64,6 +65,7 @@ impl Cable {
         services: Vec<Service>,
         capture: Capture,
         sink: Sink,
+        conditions: watch::Receiver<Conditions>,
     ) -> Self {
         Self {
             plan,
@@ -73,7 +75,7 @@ impl Cable {
             capture_failed: None,
             refusals: Refusals::new(sink.clone()),
             sink,
-            conditions: Conditions::default(),
+            conditions,
             tasks: JoinSet::new(),
             report: Report::default(),
         }
@@ -83,7 +85,6 @@ impl Cable {
     pub(crate) async fn serve(
         mut self,
         listener: UnixListener,
-        mut conditions: watch::Receiver<Conditions>,
         mut stop: watch::Receiver<bool>,
     ) -> Result<Report, StopError> {
         let result = loop {
@@ -108,7 +109,7 @@ impl Cable {
             };
             self.report.links += 1;
             tracing::debug!(link = self.report.links, "the machine's network card is connected");
-            match self.attend(stream, &mut conditions, &mut stop).await {
+            match self.attend(stream, &mut stop).await {
                 End::Link => tracing::debug!("the machine's network card is gone"),
                 End::Stop => break Ok(()),
             }
@@ -125,19 +126,14 @@ impl Cable {
 
     /// Serves one connection of QEMU. Each has a stack of its own: whoever connects after a restore or
     /// a restart is another machine as far as TCP is concerned.
-    async fn attend(
-        &mut self,
-        stream: UnixStream,
-        conditions: &mut watch::Receiver<Conditions>,
-        stop: &mut watch::Receiver<bool>,
-    ) -> End {
+    async fn attend(&mut self, stream: UnixStream, stop: &mut watch::Receiver<bool>) -> End {
         let (mut from_machine, mut to_machine) = stream.into_split();
         let mut stack = Stack::new(&self.plan, &self.services, self.report.links);
         let mut reader = FrameReader::new();
         let mut writer = FrameWriter::default();
+        let mut changes = self.conditions.clone();
         let end = loop {
-            self.conditions = conditions.borrow_and_update().clone();
-            for service in &self.conditions.down {
+            for service in &changes.borrow_and_update().down {
                 stack.reset(service);
             }
             poll_fn(|context| {
@@ -162,7 +158,7 @@ impl Cable {
             let step = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => break End::Stop,
-                changed = conditions.changed() => match changed {
+                changed = changes.changed() => match changed {
                     Ok(()) => ControlFlow::Continue(()),
                     // The handle is gone, and with it the wish that anything be served.
                     Err(_) => break End::Stop,
@@ -225,15 +221,19 @@ impl Cable {
     fn receive(&mut self, frame: &[u8], stack: &mut Stack, writer: &mut FrameWriter) {
         self.report.frames_in += 1;
         self.record(Direction::Inbound, frame);
-        if !self.conditions.link {
-            return;
-        }
-        let serves = |port| {
-            self.services.iter().any(|service| {
-                service.port == port && !self.conditions.down.contains(&service.name)
-            })
+        let verdict = {
+            let conditions = self.conditions.borrow();
+            if !conditions.link {
+                return;
+            }
+            let serves = |port| {
+                self.services
+                    .iter()
+                    .any(|service| service.port == port && !conditions.down.contains(&service.name))
+            };
+            judge(frame, &self.plan, serves)
         };
-        match judge(frame, &self.plan, serves) {
+        match verdict {
             Verdict::Stack => stack.take(frame),
             Verdict::Dhcp(message) => {
                 if let Some(frame) = dhcp::answer(message, &self.plan) {
@@ -259,7 +259,7 @@ impl Cable {
 
     /// One frame to the machine; lost where the link is.
     fn send(&mut self, writer: &mut FrameWriter, frame: &[u8]) {
-        if !self.conditions.link {
+        if !self.conditions.borrow().link {
             return;
         }
         self.report.frames_out += 1;

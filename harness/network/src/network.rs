@@ -161,10 +161,10 @@ impl Network {
         let (conditions, conditions_seen) = watch::channel(Conditions::default());
         let (stop, stop_seen) = watch::channel(false);
         let path = config.socket.clone();
-        let cable = Cable::new(config.plan, config.services, capture, sink);
+        let cable = Cable::new(config.plan, config.services, capture, sink, conditions_seen);
         let task = tokio::spawn(async move {
             let _socket = socket;
-            cable.serve(listener, conditions_seen, stop_seen).await
+            cable.serve(listener, stop_seen).await
         });
         Ok(NetworkHandle { socket: path, conditions, stop, task: Some(task) })
     }
