@@ -1,1 +1,28 @@
-//! report
+//! What a run came to, for people and for programs.
+//!
+//! The engine hands over what [`timeline::derive`] made of a run's events. Three things are made of it:
+//!
+//! - [`compare`] holds the outcome against its reference, a file in `insta`'s `.snap` format beside the
+//!   scenario. A difference is written as a pending reference, keyed by the run, which [`accept`] takes.
+//! - [`render_timeline`] shows the boots, what happened between them and what came of it in a terminal.
+//! - [`summary`] is the document that `run --json` prints.
+//!
+//! Nothing here decides anything: verdicts are the timeline's. Text that came from a guest is stripped of
+//! control characters before it reaches a terminal.
+
+mod json;
+mod reference;
+mod snapshot;
+mod style;
+mod terminal;
+mod text;
+
+pub use json::{
+    BootSummary, ComparisonSummary, RunIdentity, SUMMARY_FORMAT, StopSummary, Summary, summary,
+};
+pub use reference::{
+    AcceptError, Accepted, CompareError, Comparison, Diff, Pending, accept, compare, pending_in,
+    pending_of,
+};
+pub use style::Style;
+pub use terminal::render_timeline;

@@ -187,8 +187,13 @@ impl Watcher {
 
     /// The verdict, as soon as it can no longer change. What the machine does after that, until it is
     /// off, is no part of the outcome: else the outcome would depend on how fast the harness is.
-    pub fn conclusion(&self) -> Option<&Conclusion> {
-        self.conclusion.as_ref()
+    pub fn conclusion(&self) -> Option<Conclusion> {
+        self.conclusion.clone()
+    }
+
+    /// The furthest phase of the boot that has not ended. `None` while no machine runs.
+    pub fn phase(&self) -> Option<Phase> {
+        self.boots.last().filter(|boot| boot.ended.is_none()).map(Boot::reached)
     }
 
     /// The number of the boot that is healthy with all faults armed, where only staying healthy can

@@ -52,6 +52,7 @@ pub use outcome::{
     BootOutcome, CanaryOutcome, DiskChangeOutcome, DumpOutcome, Expectation, ImageOutcome,
     LoopOutcome, OUTCOME_FORMAT, Outcome, OutcomeError, StopOutcome,
 };
+pub use steps::{INJECT, LAYER, SETTLED, SILENT, STOP_SCREEN};
 pub use stop::{
     Access, DumpSeen, NotAStopCode, PanicSeen, Signature, Stop, StopCode, StopLineSeen,
 };

@@ -1,0 +1,194 @@
+//! The document that `run --json` prints: what a pipeline needs to know of a run.
+
+use std::path::Path;
+
+use serde::Serialize;
+use timeline::{
+    Access, BootKind, Cause, Confidence, Derived, End, Expectation, ImageOutcome, Layer,
+    LayerOutcome, Loop, Measurements, Micros, Phase, StopCode, Verdict,
+};
+
+use crate::reference::{Comparison, Pending};
+use crate::text;
+
+/// Version of the summary.
+pub const SUMMARY_FORMAT: u32 = 1;
+
+/// What the engine knows of a run that its events do not tell.
+#[derive(Debug, Clone, Copy)]
+pub struct RunIdentity<'a> {
+    /// The run's id.
+    pub run: &'a str,
+    /// Where its record lies.
+    pub directory: &'a Path,
+    /// With which the command ends.
+    pub exit_code: u8,
+}
+
+/// One run, for programs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// [`SUMMARY_FORMAT`].
+    pub format: u32,
+    /// The run's id.
+    pub run: String,
+    /// The scenario's name.
+    pub scenario: String,
+    /// What ran, and whether it is a model.
+    pub image: ImageOutcome,
+    /// Minutes of documented waiting passed this many times faster.
+    pub time_scale: u32,
+    /// What became of the machine.
+    pub verdict: Verdict,
+    /// Why.
+    pub because: String,
+    /// The layer whose change preceded the healthy boot.
+    pub brought_back_by: Option<Layer>,
+    /// All boots up to the verdict.
+    pub boots: Vec<BootSummary>,
+    /// The longest row of like failures, where it is long enough for a loop.
+    #[serde(rename = "loop")]
+    pub in_loop: Option<Loop>,
+    /// The recovery ladder.
+    pub layers: Vec<LayerOutcome>,
+    /// How long things took.
+    pub measurements: Measurements,
+    /// Against the reference. Absent where none was asked for.
+    pub comparison: Option<ComparisonSummary>,
+    /// Against what the scenario expects.
+    pub expectation: Expectation,
+    /// Where witnesses disagree.
+    pub notes: Vec<String>,
+    /// With which the command ends.
+    pub exit_code: u8,
+    /// Where the record lies.
+    pub run_directory: String,
+}
+
+/// A boot.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BootSummary {
+    /// From 1.
+    pub number: u32,
+    /// Windows or recovery.
+    pub kind: BootKind,
+    /// Why it began.
+    pub cause: Cause,
+    /// The phases it reached, in order.
+    pub phases: Vec<Phase>,
+    /// How it ended.
+    pub end: End,
+    /// True where Windows failed in it.
+    pub failed: bool,
+    /// How sure the end is.
+    pub confidence: Confidence,
+    /// The stop, where there was one.
+    pub stop: Option<StopSummary>,
+    /// Since the run began.
+    pub began_us: Micros,
+    /// To its end, or to the end of the watch.
+    pub duration_us: Option<Micros>,
+}
+
+/// A stop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StopSummary {
+    /// Its code.
+    pub code: Option<StopCode>,
+    /// The code's name.
+    pub name: Option<&'static str>,
+    /// The four parameters. Addresses: they differ from run to run.
+    pub parameters: Option<[String; 4]>,
+    /// The blamed module.
+    pub module: Option<String>,
+    /// What a page fault did.
+    pub access: Option<Access>,
+    /// True where a dump on the disk tells of it.
+    pub dump: bool,
+}
+
+/// An outcome against its reference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ComparisonSummary {
+    /// `same`, `different`, `missing`, `not-compared`.
+    pub result: &'static str,
+    /// The reference.
+    pub reference: String,
+    /// The pending reference, where one was written.
+    pub pending: Option<String>,
+}
+
+impl From<&Comparison> for ComparisonSummary {
+    fn from(comparison: &Comparison) -> Self {
+        let pending = match comparison.pending() {
+            Some(Pending::Written(path)) => Some(path.display().to_string()),
+            Some(Pending::NotWritten { .. }) | None => None,
+        };
+        Self {
+            result: comparison.word(),
+            reference: comparison.reference().display().to_string(),
+            pending,
+        }
+    }
+}
+
+/// Makes the summary of a run.
+pub fn summary(
+    derived: &Derived,
+    comparison: Option<&Comparison>,
+    identity: RunIdentity<'_>,
+) -> Summary {
+    let Derived { timeline, outcome, measurements } = derived;
+    let boots = timeline.boots.iter().zip(&measurements.boots).map(|(boot, times)| BootSummary {
+        number: boot.number,
+        kind: boot.kind(),
+        cause: boot.cause,
+        phases: boot.phases.iter().map(|reached| reached.phase).collect(),
+        end: boot.end,
+        failed: boot.failed(),
+        confidence: boot.confidence(),
+        stop: boot.stop.as_ref().map(|stop| {
+            let signature = stop.signature();
+            let hex = |parameter: u64| format!("0x{parameter:016X}");
+            StopSummary {
+                code: signature.code,
+                name: signature.code.and_then(text::code_name),
+                parameters: stop.bug_check().map(|bug_check| bug_check.parameters.map(hex)),
+                module: signature.module,
+                access: signature.access,
+                dump: stop.dump.is_some(),
+            }
+        }),
+        began_us: times.began_us,
+        duration_us: times.duration_us,
+    });
+    Summary {
+        format: SUMMARY_FORMAT,
+        run: identity.run.to_owned(),
+        scenario: outcome.scenario.clone(),
+        image: outcome.image.clone(),
+        time_scale: outcome.time_scale,
+        verdict: outcome.verdict,
+        because: outcome.because.clone(),
+        brought_back_by: outcome.brought_back_by,
+        boots: boots.collect(),
+        in_loop: timeline.in_loop.clone(),
+        layers: outcome.layers.clone(),
+        measurements: measurements.clone(),
+        comparison: comparison.map(ComparisonSummary::from),
+        expectation: outcome.expectation.clone(),
+        notes: outcome.notes.clone(),
+        exit_code: identity.exit_code,
+        run_directory: identity.directory.display().to_string(),
+    }
+}
+
+impl Summary {
+    /// As JSON, with a line end at the end.
+    pub fn render(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self)
+            .expect("a summary has only strings, numbers and lists, which JSON can write");
+        text.push('\n');
+        text
+    }
+}

@@ -1,0 +1,326 @@
+//! The timeline of a run as a person reads it.
+
+use timeline::{
+    Boot, BootKind, Confidence, Derived, End, Happening, LayerOutcome, LayerResult, Micros, Scans,
+    Timeline, Verdict, What,
+};
+
+use crate::reference::{Comparison, Pending};
+use crate::style::{Paint, Style};
+use crate::text::{self, clean};
+
+/// Longest piece of guest text in a line.
+const GUEST_TEXT: usize = 100;
+/// Where the text of a verdict line, a layer and so on begins.
+const LABEL: usize = 12;
+
+/// Shows a run: its header, each boot with what happened in it, the recovery layers, the verdict, what
+/// was expected, and the comparison with the reference where there was one. Ends with a line end.
+pub fn render_timeline(derived: &Derived, comparison: Option<&Comparison>, style: Style) -> String {
+    let mut page = Page { style, text: String::new() };
+    page.header(derived);
+    for boot in &derived.timeline.boots {
+        page.boot(boot, derived);
+    }
+    page.result(derived);
+    if let Some(comparison) = comparison {
+        page.comparison(comparison);
+    }
+    page.text
+}
+
+struct Page {
+    style: Style,
+    text: String,
+}
+
+impl Page {
+    fn line(&mut self, paint: Option<Paint>, line: &str, indent: usize) {
+        for line in text::wrap(line, self.style.width(), indent) {
+            match paint {
+                Some(paint) => self.text.push_str(&self.style.paint(paint, &line)),
+                None => self.text.push_str(&line),
+            }
+            self.text.push('\n');
+        }
+    }
+
+    fn gap(&mut self) {
+        self.text.push('\n');
+    }
+
+    /// `label       text`, the label in plain, the text in its colour.
+    fn labelled(&mut self, label: &str, paint: Option<Paint>, content: &str) {
+        let room = self.style.width() - LABEL;
+        for (number, line) in text::wrap(content, room, 0).iter().enumerate() {
+            let label = if number == 0 { label } else { "" };
+            let line = paint.map_or_else(|| line.clone(), |paint| self.style.paint(paint, line));
+            self.text.push_str(&format!("{label:LABEL$}{line}\n"));
+        }
+    }
+
+    fn header(&mut self, derived: &Derived) {
+        let outcome = &derived.outcome;
+        let scenario = clean(&outcome.scenario, GUEST_TEXT);
+        let mut image = clean(&outcome.image.name, GUEST_TEXT);
+        if outcome.image.is_model {
+            image.push_str(": a model, not Windows");
+        }
+        if outcome.time_scale > 1 {
+            image.push_str(&format!("; documented waits {} times faster", outcome.time_scale));
+        }
+        self.line(Some(Paint::Strong), &scenario, 2);
+        self.line(Some(Paint::Faint), &image, 2);
+    }
+
+    fn boot(&mut self, boot: &Boot, derived: &Derived) {
+        let Derived { timeline, measurements, .. } = derived;
+        let times = measurements.boots.iter().find(|times| times.number == boot.number);
+        let kind = match boot.kind() {
+            BootKind::Windows => "",
+            BootKind::Recovery => ", recovery environment",
+        };
+        let began = text::duration(boot.began.at.since(timeline.began_at));
+        let took = times.and_then(|times| times.duration_us);
+        let took = took.map_or_else(String::new, |took| format!(", took {}", text::duration(took)));
+        let cause = text::cause(boot.cause);
+        self.gap();
+        let title = format!("boot {}{kind}: {cause} at {began}{took}", boot.number);
+        self.line(Some(Paint::Strong), &title, 7);
+        let phases: Vec<String> = boot
+            .phases
+            .iter()
+            .map(|reached| {
+                let at = text::duration(reached.moment.at.since(boot.began.at));
+                let at = at.replace(' ', "\u{a0}");
+                format!("{}\u{a0}{at}", text::phase(reached.phase).replace(' ', "\u{a0}"))
+            })
+            .collect();
+        // No-break spaces keep a phase and its time on one line.
+        let phases = format!("  {}", phases.join(" > "));
+        for line in text::wrap(&phases, self.style.width(), 2) {
+            let line = self.style.paint(Paint::Faint, &line.replace('\u{a0}', " "));
+            self.text.push_str(&format!("{line}\n"));
+        }
+        self.happenings(boot, timeline);
+        let mut end = format!("  {}", text::end(boot.end, &boot.signature()));
+        if let Some(note) = doubt(boot) {
+            end.push_str(&format!(" ({note})"));
+        }
+        self.line(Some(end_paint(boot)), &end, 4);
+    }
+
+    fn happenings(&mut self, boot: &Boot, timeline: &Timeline) {
+        // Before the first boot the disk was prepared; that is shown with the first boot.
+        let belongs = |happening: &&Happening| {
+            happening.boot == boot.number || (happening.boot == 0 && boot.number == 1)
+        };
+        let lines = timeline.happenings.iter().filter(belongs).map(|happening| {
+            let offset = happening.moment.at.since(boot.began.at);
+            let at = (happening.boot != 0).then_some(offset);
+            (at, happened(&happening.what))
+        });
+        for (at, count, paint, what) in fold_repeats(lines) {
+            let at = at
+                .map_or_else(|| "  before".to_owned(), |at| format!("  at {}", text::duration(at)));
+            let times = if count > 1 { format!(" ({count} times)") } else { String::new() };
+            self.line(paint, &format!("{at}: {what}{times}"), 4);
+        }
+    }
+
+    fn result(&mut self, derived: &Derived) {
+        let Derived { timeline, outcome, measurements } = derived;
+        self.gap();
+        if let Some(row) = &timeline.in_loop {
+            let numbers: Vec<String> = row.boots.iter().map(u32::to_string).collect();
+            let end = text::end(row.end, &row.signature);
+            let phase = text::phase(row.phase);
+            let row = format!("boots {} alike: {end}, phase {phase}", numbers.join(", "));
+            self.labelled("loop", Some(Paint::Bad), &row);
+        }
+        for (number, layer) in outcome.layers.iter().enumerate() {
+            let label = if number == 0 { "layers" } else { "" };
+            let helped = outcome.brought_back_by == Some(layer.layer);
+            let paint = match layer.result {
+                LayerResult::Applied if helped => Paint::Good,
+                LayerResult::Applied | LayerResult::Refused => Paint::Odd,
+                LayerResult::NotTried | LayerResult::TriedNoHelp => Paint::Faint,
+            };
+            self.labelled(label, Some(paint), &describe_layer(layer, helped));
+        }
+        for (number, dump) in outcome.dumps.iter().enumerate() {
+            let label = if number == 0 { "dumps" } else { "" };
+            let signature = timeline::Signature {
+                code: Some(dump.code),
+                module: dump.module.clone(),
+                access: None,
+            };
+            let kind = clean(&dump.kind, GUEST_TEXT);
+            let mut dump_line = format!("{kind}: {}", text::stop(&signature));
+            if let Some(boot) = dump.boot {
+                dump_line.push_str(&format!(", of boot {boot}"));
+            }
+            self.labelled(label, None, &dump_line);
+        }
+        for (number, change) in outcome.disk_changes.iter().enumerate() {
+            let label = if number == 0 { "disk" } else { "" };
+            let (change, path) = (clean(&change.change, 20), clean(&change.path, 260));
+            self.labelled(label, None, &format!("{change} {path}"));
+        }
+        let lost: Vec<_> = outcome.canaries.iter().filter(|canary| !canary.intact).collect();
+        if lost.is_empty() && !outcome.canaries.is_empty() {
+            let files = match outcome.canaries.len() {
+                1 => "the file that was left there is intact".to_owned(),
+                n => format!("all {n} files that were left there are intact"),
+            };
+            self.labelled("user data", Some(Paint::Good), &files);
+        }
+        for canary in lost {
+            let path = clean(&canary.path, 260);
+            self.labelled("user data", Some(Paint::Bad), &format!("damaged or gone: {path}"));
+        }
+        for note in &outcome.notes {
+            self.labelled("note", Some(Paint::Odd), &clean(note, 2 * GUEST_TEXT));
+        }
+        let mut verdict = outcome.verdict.to_string();
+        if let Some(layer) = outcome.brought_back_by {
+            verdict.push_str(&format!(" by {layer}"));
+        }
+        if let Some(outage) = measurements.outage_us {
+            verdict.push_str(&format!(", {} after the fault", text::duration(outage)));
+        }
+        self.labelled("verdict", Some(verdict_paint(outcome.verdict)), &verdict);
+        self.labelled("", Some(Paint::Faint), &clean(&outcome.because, 4 * GUEST_TEXT));
+        let expectation = &outcome.expectation;
+        if expectation.met {
+            if expectation.verdict.is_some() {
+                self.labelled("expected", Some(Paint::Good), "yes");
+            }
+        } else {
+            for unmet in &expectation.unmet {
+                self.labelled("expected", Some(Paint::Bad), &clean(unmet, 4 * GUEST_TEXT));
+            }
+        }
+    }
+
+    fn comparison(&mut self, comparison: &Comparison) {
+        let reference = comparison.reference().display();
+        let (paint, words) = match comparison {
+            Comparison::Same { .. } => (Paint::Good, format!("same as {reference}")),
+            Comparison::Different { .. } => (Paint::Bad, format!("differs from {reference}")),
+            Comparison::Missing { .. } => (Paint::Odd, format!("there is none at {reference}")),
+            Comparison::NotCompared { .. } => {
+                (Paint::Odd, "not compared: the run says nothing about the product".to_owned())
+            }
+        };
+        self.labelled("reference", Some(paint), &words);
+        match comparison.pending() {
+            Some(Pending::Written(path)) => {
+                self.labelled("", None, &format!("pending: {}", path.display()));
+            }
+            Some(Pending::NotWritten { path, why }) => {
+                let words = format!("not written: {}: {}", path.display(), clean(why, GUEST_TEXT));
+                self.labelled("", Some(Paint::Odd), &words);
+            }
+            None => {}
+        }
+        if let Comparison::Different { diff, .. } = comparison {
+            self.gap();
+            self.text.push_str(&diff.render(self.style));
+        }
+    }
+}
+
+/// One line for what happened, and its colour.
+fn happened(what: &What) -> (Option<Paint>, String) {
+    match what {
+        What::FaultLanded { fault, .. } => {
+            (Some(Paint::Odd), format!("fault {} is in place", clean(fault, GUEST_TEXT)))
+        }
+        What::StepFailed { name, detail } => {
+            let (name, detail) = (clean(name, GUEST_TEXT), clean(detail, 2 * GUEST_TEXT));
+            (Some(Paint::Bad), format!("step {name} failed: {detail}"))
+        }
+        What::Request { service, request, answer, facts } => {
+            let (service, request) = (clean(service, 40), clean(request, 40));
+            let mut line = format!("{service}: {request}, answered {}", clean(answer, 40));
+            for key in ["id", "result", "reason"] {
+                if let Some(value) = facts.get(key).filter(|value| !value.is_empty()) {
+                    line.push_str(&format!(", {key} {}", clean(value, GUEST_TEXT)));
+                }
+            }
+            (None, line)
+        }
+        What::Applied { layer } => (Some(Paint::Good), format!("{layer} changed the machine")),
+        What::BlockIoError { device, operation } => {
+            let (device, operation) = (clean(device, 40), clean(operation, 20));
+            (Some(Paint::Bad), format!("disk {device}: {operation} failed"))
+        }
+    }
+}
+
+type Line = (Option<Micros>, (Option<Paint>, String));
+
+/// Puts equal neighbours into one: a waiting recovery environment asks the same many times.
+fn fold_repeats(
+    lines: impl Iterator<Item = Line>,
+) -> Vec<(Option<Micros>, usize, Option<Paint>, String)> {
+    let mut folded: Vec<(Option<Micros>, usize, Option<Paint>, String)> = Vec::new();
+    for (at, (paint, what)) in lines {
+        match folded.last_mut() {
+            Some((_, count, _, known)) if *known == what => *count += 1,
+            _ => folded.push((at, 1, paint, what)),
+        }
+    }
+    folded
+}
+
+/// A word on an end that is not seen from outside.
+fn doubt(boot: &Boot) -> Option<&'static str> {
+    match (boot.end, boot.confidence()) {
+        (End::BugCheck | End::HaltedAtStopScreen, Confidence::GuestSays) => {
+            Some("only the guest says so")
+        }
+        (End::BugCheck | End::HaltedAtStopScreen, Confidence::Inferred) => {
+            Some("by its screen only")
+        }
+        (End::Reset, _) if boot.expected => Some("normal for this image"),
+        _ => None,
+    }
+}
+
+fn end_paint(boot: &Boot) -> Paint {
+    match boot.end {
+        _ if boot.failed() => Paint::Bad,
+        End::StillUp | End::ShutDown => Paint::Good,
+        End::BugCheck | End::HaltedAtStopScreen | End::Hang => Paint::Bad,
+        End::WaitingForAPerson | End::PowerOff => Paint::Odd,
+        End::Reset | End::Unfinished => Paint::Faint,
+    }
+}
+
+const fn verdict_paint(verdict: Verdict) -> Paint {
+    match verdict {
+        Verdict::Recovered | Verdict::Unaffected => Paint::Good,
+        Verdict::RecoveredOtherwise | Verdict::Infrastructure => Paint::Odd,
+        Verdict::Looping | Verdict::StuckInRecovery | Verdict::Hung | Verdict::DataLost => {
+            Paint::Bad
+        }
+    }
+}
+
+fn describe_layer(layer: &LayerOutcome, helped: bool) -> String {
+    let mut line = format!("{}: {}", layer.layer, layer.result);
+    match layer.scans {
+        Some(Scans::One) => line.push_str(", one scan"),
+        Some(Scans::More) => line.push_str(", several scans"),
+        None => {}
+    }
+    if helped {
+        line.push_str(", brought the machine back");
+    }
+    if let Some(reason) = &layer.reason {
+        line.push_str(&format!(" ({})", clean(reason, GUEST_TEXT)));
+    }
+    line
+}

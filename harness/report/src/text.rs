@@ -1,0 +1,144 @@
+//! Words and numbers as people read them.
+
+use timeline::{Cause, End, Micros, Phase, Signature, StopCode};
+
+/// Guest text, fit for a terminal: no control characters, no longer than `limit` characters.
+pub(crate) fn clean(text: &str, limit: usize) -> String {
+    // Also the marks that turn the direction of writing: they make a line read as another one.
+    let unfit = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut clean: String = text.chars().filter(|c| !unfit(*c)).take(limit).collect();
+    if text.chars().filter(|c| !unfit(*c)).count() > limit {
+        clean.push('…');
+    }
+    clean
+}
+
+/// `0.3 s`, `12.3 s`, `2 min 05 s`.
+pub(crate) fn duration(us: Micros) -> String {
+    let tenths = us.get() / 100_000;
+    if tenths < 1000 {
+        return format!("{}.{} s", tenths / 10, tenths % 10);
+    }
+    let seconds = us.get() / 1_000_000;
+    format!("{} min {:02} s", seconds / 60, seconds % 60)
+}
+
+/// A phase.
+pub(crate) const fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Firmware => "firmware",
+        Phase::BootManager => "boot manager",
+        Phase::Loader => "loader",
+        Phase::Kernel => "kernel",
+        Phase::Session => "session",
+        Phase::Healthy => "healthy",
+        Phase::Recovery => "recovery",
+        Phase::RecoveryPrompt => "recovery prompt",
+    }
+}
+
+/// Why a boot began.
+pub(crate) const fn cause(cause: Cause) -> &'static str {
+    match cause {
+        Cause::PowerOn => "power-on",
+        Cause::RestoredFromCheckpoint => "restored from a checkpoint",
+        Cause::ResetByGuest => "reset by the guest",
+        Cause::ResetByHarness => "reset by the harness",
+        Cause::ResetByOperator => "reset by the operator",
+        Cause::ResetByHypervisor => "reset by the hypervisor",
+        Cause::ResetByPower => "power came back",
+    }
+}
+
+/// `bug check 0x00000050 PAGE_FAULT_IN_NONPAGED_AREA in csagent.sys`.
+pub(crate) fn end(end: End, signature: &Signature) -> String {
+    if !matches!(end, End::BugCheck | End::HaltedAtStopScreen) {
+        return end.to_string();
+    }
+    let mut text = format!("{end}:");
+    if end == End::BugCheck {
+        text.pop();
+    }
+    text.push(' ');
+    text.push_str(&stop(signature));
+    text
+}
+
+/// `0x00000050 PAGE_FAULT_IN_NONPAGED_AREA in csagent.sys`.
+pub(crate) fn stop(signature: &Signature) -> String {
+    let mut text = signature.code.map_or_else(|| "of unknown code".to_owned(), code);
+    if let Some(module) = &signature.module {
+        text.push_str(" in ");
+        text.push_str(&clean(module, 64));
+    }
+    text
+}
+
+/// `0x00000050 PAGE_FAULT_IN_NONPAGED_AREA`.
+pub(crate) fn code(code: StopCode) -> String {
+    match code_name(code) {
+        Some(name) => format!("{code} {name}"),
+        None => code.to_string(),
+    }
+}
+
+/// The name of a stop code.
+pub(crate) fn code_name(code: StopCode) -> Option<&'static str> {
+    winfmt::bugcheck::name(u32::try_from(code.0).ok()?)
+}
+
+/// Breaks a line between words so that it fits; further lines are indented by `indent` more than the
+/// first.
+pub(crate) fn wrap(line: &str, width: usize, indent: usize) -> Vec<String> {
+    let lead = line.chars().take_while(|c| *c == ' ').count();
+    let mut lines = Vec::new();
+    let mut current = " ".repeat(lead);
+    let mut empty = true;
+    let mut length = lead;
+    for word in line.split(' ').filter(|word| !word.is_empty()) {
+        let word_length = word.chars().count();
+        if !empty && length + 1 + word_length > width {
+            lines.push(std::mem::replace(&mut current, " ".repeat(lead + indent)));
+            length = lead + indent;
+            empty = true;
+        }
+        if !empty {
+            current.push(' ');
+            length += 1;
+        }
+        current.push_str(word);
+        length += word_length;
+        empty = false;
+    }
+    lines.push(current);
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_well() {
+        let text = |us| duration(Micros::new(us));
+        assert_eq!(text(0), "0.0 s");
+        assert_eq!(text(12_349_999), "12.3 s");
+        assert_eq!(text(99_999_999), "99.9 s");
+        assert_eq!(text(125_000_000), "2 min 05 s");
+    }
+
+    #[test]
+    fn guest_text_cannot_steer_the_terminal() {
+        assert_eq!(clean("a\u{1b}[31mb\r\n\u{202e}c", 80), "a[31mbc");
+        assert_eq!(clean("abcdef", 3), "abc…");
+    }
+
+    #[test]
+    fn lines_break_between_words() {
+        assert_eq!(wrap("  one two three", 9, 2), ["  one two", "    three"]);
+        assert_eq!(wrap("unbreakable", 4, 2), ["unbreakable"]);
+    }
+}
