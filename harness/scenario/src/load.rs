@@ -2,8 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use toml::de::DeTable;
+
+use crate::fault::{Content, ContentFile, Fault};
 use crate::model::Scenario;
 use crate::problem::{Problem, ScenarioError};
+use crate::schema::schema;
+use crate::{rules, shape};
 
 /// One scenario of a folder.
 #[derive(Debug)]
@@ -37,19 +42,50 @@ pub fn list(dir: &Path) -> Result<Vec<Listed>, ScenarioError> {
 pub(crate) fn load(path: &Path) -> Result<Scenario, ScenarioError> {
     let path = if path.is_dir() { path.join("scenario.toml") } else { path.to_owned() };
     let read = |source| ScenarioError::Read { path: path.clone(), source };
+    // Absolute, so that the folder has a name even for `scenario.toml` in the current one.
+    let absolute = std::path::absolute(&path).map_err(read)?;
+    let folder = absolute.parent().unwrap_or(&absolute);
     let source_text = fs_err::read_to_string(&path).map_err(read)?;
-    let scenario: Scenario = match toml::from_str(&source_text) {
-        Ok(scenario) => scenario,
-        Err(error) => {
-            let problem = Problem::new(
-                &source_text,
-                error.span().unwrap_or(0..0),
-                error.message(),
-                "TOML",
-                "",
-            );
-            return Err(ScenarioError::Invalid { path, source_text, problems: vec![problem] });
+    match parse(&source_text, folder) {
+        Ok(mut scenario) => {
+            read_files(&mut scenario, folder)?;
+            Ok(scenario)
         }
+        Err(mut problems) => {
+            problems.sort_by_key(|problem| problem.span.start);
+            Err(ScenarioError::Invalid { path, source_text, problems })
+        }
+    }
+}
+
+/// Makes a scenario of the text, or says all that is wrong with it. What is wrong with the shape hides
+/// what is wrong with the sense, because there is no scenario yet to look at.
+fn parse(source: &str, folder: &Path) -> Result<Scenario, Vec<Problem>> {
+    let syntax = |error: toml::de::Error| {
+        let place = error.span().unwrap_or(0..0);
+        let fix = "correct the line; texts need quotes, Windows paths single ones";
+        vec![Problem::new(source, place, error.message(), "TOML (https://toml.io)", fix)]
     };
-    Ok(scenario)
+    let document = DeTable::parse(source).map_err(syntax)?;
+    let problems = shape::check(source, &document, &schema());
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    // The shape was checked, so this fails only where schema and types disagree.
+    let scenario: Scenario = toml::from_str(source).map_err(syntax)?;
+    let problems = rules::check(source, &document, &scenario, folder);
+    if problems.is_empty() { Ok(scenario) } else { Err(problems) }
+}
+
+fn read_files(scenario: &mut Scenario, folder: &Path) -> Result<(), ScenarioError> {
+    let named = scenario.given.iter().chain(&scenario.fault).filter_map(|fault| match fault {
+        Fault::ContentFile(ContentFile { content: Content::File(name), .. }) => Some(name.clone()),
+        _ => None,
+    });
+    for name in named.collect::<Vec<_>>() {
+        let path = folder.join(&name);
+        let bytes = fs_err::read(&path).map_err(|source| ScenarioError::Read { path, source })?;
+        scenario.files.insert(name, bytes);
+    }
+    Ok(())
 }
