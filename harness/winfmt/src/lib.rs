@@ -27,6 +27,8 @@ pub mod recovery_settings;
 pub mod wim;
 
 mod bytes;
+mod xml;
 
 pub use filetime::FileTime;
 pub use guid::Guid;
+pub use xml::XmlError;
