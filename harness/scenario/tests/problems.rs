@@ -1,0 +1,337 @@
+//! Every kind of mistake, with where it is reported and what it says.
+
+use std::path::Path;
+
+use scenario::{Problem, Scenario, ScenarioError};
+
+/// The main scenario with one replacement, loaded from a folder of its own.
+fn load_with(replace: &str, by: &str) -> Result<Scenario, ScenarioError> {
+    let original = include_str!("../../../scenarios/channel-file-291/scenario.toml");
+    assert_eq!(original.matches(replace).count(), 1, "`{replace}` is not there exactly once");
+    load_text(&original.replace(replace, by))
+}
+
+fn load_text(text: &str) -> Result<Scenario, ScenarioError> {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("channel-file-291");
+    fs_err::create_dir(&folder).unwrap();
+    fs_err::write(folder.join("scenario.toml"), text).unwrap();
+    Scenario::load(&folder)
+}
+
+/// The one problem that the replacement makes, and the text that it points at.
+fn problem_with(replace: &str, by: &str) -> (Problem, String) {
+    let error = load_with(replace, by).expect_err("the scenario loads in spite of the mistake");
+    let ScenarioError::Invalid { source_text, problems, .. } = error else {
+        panic!("another error: {error}");
+    };
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    let problem = problems[0].clone();
+    let meant = source_text[problem.span.clone()].to_owned();
+    (problem, meant)
+}
+
+#[track_caller]
+fn assert_problem(replace: &str, by: &str, meant: &str, what: &str, expected: &str, fix: &str) {
+    let (problem, found) = problem_with(replace, by);
+    assert_eq!(found, meant, "{problem:#?}");
+    assert!(problem.what.contains(what), "{problem:#?}");
+    assert!(problem.expected.contains(expected), "{problem:#?}");
+    assert!(problem.fix.contains(fix), "{problem:#?}");
+}
+
+#[test]
+fn an_unknown_key_is_shown_with_the_one_that_was_meant() {
+    let error = load_with("clock = ", "clokc = ").unwrap_err();
+    let shown = error.to_string();
+    let shown = shown.replace(&*temporary(&shown), "scenario.toml");
+    insta::assert_snapshot!(shown, @r#"
+    unknown key `clokc` in `machine`
+      --> scenario.toml:19:1
+       |
+    19 | clokc = "2024-07-19T04:09:00Z"
+       | ^^^^^
+       = expected: `clock`
+       = do: did you mean `clock`?
+    "#);
+}
+
+/// The path in a rendered error, which differs from run to run.
+fn temporary(shown: &str) -> String {
+    let line = shown.lines().nth(1).unwrap_or_default();
+    let path = line.trim_start().trim_start_matches("--> ");
+    path.split(".toml").next().unwrap_or_default().to_owned() + ".toml"
+}
+
+#[test]
+fn all_problems_are_reported_in_the_order_of_the_file() {
+    let original = include_str!("../../../scenarios/channel-file-291/scenario.toml");
+    let text =
+        original.replace("loop-after = 3", "loop-afer = 3").replace("format = 1", "format = 2");
+    let error = load_text(&text).unwrap_err();
+    let lines: Vec<&str> = error
+        .problems()
+        .iter()
+        .map(|problem| text.lines().nth(problem.line - 1).unwrap())
+        .collect();
+    assert_eq!(lines, ["format = 2", "loop-afer = 3"]);
+}
+
+#[test]
+fn mistakes_of_shape() {
+    assert_problem(
+        "time-scale = 120",
+        "time_scale = 120",
+        "time_scale",
+        "unknown key `time_scale` in `machine`",
+        "`time-scale`",
+        "did you mean `time-scale`?",
+    );
+    assert_problem(
+        "time-scale = 120",
+        "time-scale = \"fast\"",
+        "\"fast\"",
+        "`machine.time-scale` is a text",
+        "a whole number: Documented minutes",
+        "without quotes",
+    );
+    assert_problem(
+        "time-scale = 120",
+        "time-scale = 0",
+        "0",
+        "out of range",
+        "from 1 to 3600",
+        "in that range",
+    );
+    assert_problem(
+        "clock = \"2024-07-19T04:09:00Z\"",
+        "clock = 2024-07-19T04:09:00Z",
+        "2024-07-19T04:09:00Z",
+        "`machine.clock` is a TOML date",
+        "a text",
+        "put it in quotes: \"2024-07-19T04:09:00Z\"",
+    );
+    assert_problem(
+        "image = \"understudy\"\n",
+        "",
+        "[machine]",
+        "`machine` has no `image`",
+        "Name of the image",
+        "add `image = \"…\"`",
+    );
+    assert_problem(
+        "start = \"checkpoint\"",
+        "start = \"checkpiont\"",
+        "\"checkpiont\"",
+        "`machine.start` cannot be `checkpiont`",
+        "one of `cold`, `checkpoint`",
+        "did you mean `checkpoint`?",
+    );
+    assert_problem(
+        "verdict = \"recovered\"",
+        "verdict = \"fixed\"",
+        "\"fixed\"",
+        "`expect.verdict` cannot be `fixed`",
+        "`stuck-in-recovery`",
+        "write one of these",
+    );
+    assert_problem(
+        "path = 'C:\\Users\\Public\\Documents\\ledger.txt'",
+        "path = 'Documents\\ledger.txt'",
+        "'Documents\\ledger.txt'",
+        "is not absolute",
+        "an absolute Windows path",
+        "'C:\\…'",
+    );
+    assert_problem(
+        "wait-interval = \"2m\"",
+        "wait-interval = \"two minutes\"",
+        "\"two minutes\"",
+        "is not a length of time",
+        "a length of time",
+        "\"2m 30s\"",
+    );
+    assert_problem(
+        "available = \"at-start\"",
+        "available = { after-scan = 1 }",
+        "after-scan",
+        "unknown key `after-scan`",
+        "`after-scans`",
+        "did you mean `after-scans`?",
+    );
+    assert_problem(
+        "kind = \"content-driver\"",
+        "kind = \"content-divrer\"",
+        "\"content-divrer\"",
+        "cannot be `content-divrer`",
+        "`content-file`",
+        "did you mean `content-driver`?",
+    );
+}
+
+#[test]
+fn a_missing_table_is_asked_for_by_its_header() {
+    let error = load_text("format = 1\nname = \"channel-file-291\"\n").unwrap_err();
+    let fixes: Vec<&str> = error.problems().iter().map(|problem| problem.fix.as_str()).collect();
+    assert!(fixes.contains(&"add `[machine]` and its keys"), "{fixes:?}");
+    assert!(fixes.contains(&"add `title = \"…\"`"), "{fixes:?}");
+}
+
+#[test]
+fn text_that_is_no_toml_is_pointed_at() {
+    assert_problem(
+        "start = \"checkpoint\"",
+        "start = \"checkpoint",
+        "",
+        "invalid basic string",
+        "TOML",
+        "correct the line",
+    );
+}
+
+#[test]
+fn a_name_that_is_not_the_folders() {
+    assert_problem(
+        "name = \"channel-file-291\"\ntitle",
+        "name = \"channel-file-292\"\ntitle",
+        "\"channel-file-292\"",
+        "lies in the folder `channel-file-291`",
+        "the same name",
+        "write `name = \"channel-file-291\"`",
+    );
+}
+
+#[test]
+fn combinations_that_cannot_work() {
+    assert_problem(
+        "when = \"healthy\"",
+        "when = \"staged\"",
+        "\"staged\"",
+        "starts from a checkpoint",
+        "a cold start",
+        "write `start = \"cold\"`",
+    );
+    assert_problem(
+        "auto-remediation = true",
+        "auto-remediation = false",
+        "\"quick-machine-recovery\"",
+        "waits for a person",
+        "can succeed",
+        "auto-remediation = true",
+    );
+    assert_problem(
+        "signature = \"trusted\"",
+        "signature = \"untrusted\"",
+        "\"quick-machine-recovery\"",
+        "no remediation is both offered and signed",
+        "can succeed",
+        "expect `stuck-in-recovery`",
+    );
+    assert_problem(
+        "layers = [\"quick-machine-recovery\"]\n",
+        "",
+        "\"recovered\"",
+        "not by which layer",
+        "`layers`",
+        "add `layers",
+    );
+    assert_problem(
+        "verdict = \"recovered\"",
+        "verdict = \"looping\"",
+        "[\"quick-machine-recovery\"]",
+        "no layer brings the machine back",
+        "`layers` only with",
+        "remove `layers`",
+    );
+    assert_problem(
+        "patterns = { 21 =",
+        "patterns = { 22 =",
+        "'\\\\.\\pipe\\*'",
+        "no field `22`",
+        "from 1 to 21",
+        "a field that the file declares",
+    );
+    assert_problem(
+        "wait-interval = \"2m\"",
+        "wait-interval = \"41m\"",
+        "\"41m\"",
+        "41m between two questions and 40m in all",
+        "not longer than the total",
+        "a shorter `wait-interval`",
+    );
+    assert_problem(
+        "wait-interval = \"2m\"",
+        "wait-interval = \"90s\"",
+        "\"90s\"",
+        "cannot be",
+        "whole minutes",
+        "a number of minutes",
+    );
+    assert_problem(
+        "name = \"channel-file-29\"",
+        "name = \"sensor\"",
+        "\"sensor\"",
+        "two things called `sensor`",
+        "used once",
+        "rename one",
+    );
+    assert_problem(
+        "driver = \"csagent.sys\"",
+        "driver = \"csagent.exe\"",
+        "\"csagent.exe\"",
+        "cannot be a driver's file name",
+        "`.sys`",
+        "\"csagent.sys\"",
+    );
+    assert_problem(
+        "path = 'C:\\Users\\Public\\Documents\\ledger.txt'",
+        "path = 'D:\\ledger.txt'",
+        "'D:\\ledger.txt'",
+        "on drive D:",
+        "`C:`",
+        "begins with `C:\\`",
+    );
+}
+
+#[test]
+fn a_machine_that_may_not_ask_cannot_be_expected_to() {
+    let error = load_with("cloud-remediation = true", "cloud-remediation = false").unwrap_err();
+    let whats: Vec<&str> = error.problems().iter().map(|problem| problem.what.as_str()).collect();
+    assert_eq!(whats.len(), 2, "{whats:?}");
+    assert!(whats[0].contains("cloud remediation is off, so it never asks"), "{whats:?}");
+    assert!(whats[1].contains("`applied` is expected"), "{whats:?}");
+}
+
+#[test]
+fn a_service_that_is_expected_has_to_be_there() {
+    let original = include_str!("../../../scenarios/channel-file-291/scenario.toml");
+    let start = original.find("[update-service]").unwrap();
+    let end = original.find("[expect]").unwrap();
+    let text = format!("{}{}", &original[..start], &original[end..]);
+    let error = load_text(&text).unwrap_err();
+    let whats: Vec<&str> = error.problems().iter().map(|problem| problem.what.as_str()).collect();
+    assert_eq!(whats.len(), 2, "{whats:?}");
+    assert!(whats[0].contains("there is no update service to ask"), "{whats:?}");
+    assert!(whats[1].contains("expected of the update service, but there is none"), "{whats:?}");
+}
+
+#[test]
+fn files_are_looked_for_in_the_scenarios_folder() {
+    let by = "content = { file = \"bad.bin\" }";
+    let replace =
+        "content = { channel-file = { fields = 21, patterns = { 21 = '\\\\.\\pipe\\*' } } }";
+    let (problem, meant) = problem_with(replace, by);
+    assert_eq!(meant, "\"bad.bin\"");
+    assert!(problem.what.contains("no file `bad.bin`"), "{problem:#?}");
+    let (problem, _) = problem_with(replace, "content = { file = \"../x/scenario.toml\" }");
+    assert!(problem.what.contains("does not stay"), "{problem:#?}");
+    // The scenario's own file is one that is there.
+    let loaded = load_with(replace, "content = { file = \"scenario.toml\" }").unwrap();
+    assert!(loaded.files["scenario.toml"].starts_with(b"#:schema"));
+}
+
+#[test]
+fn a_missing_scenario_says_what_to_do() {
+    let error = Scenario::load(Path::new("/nonexistent/scenario.toml")).unwrap_err();
+    assert!(error.to_string().contains("loopbreak scenario list"), "{error}");
+}
