@@ -22,7 +22,7 @@ use crate::service::Service;
 use crate::stack::Stack;
 use crate::{dhcp, dns};
 
-/// What went over a network, for the measurements of a run.
+/// What went over a network until now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Report {
     /// How often QEMU connected.
@@ -31,6 +31,8 @@ pub struct Report {
     pub frames_in: u64,
     /// Frames to the machine.
     pub frames_out: u64,
+    /// How often the machine was given its address.
+    pub leases: u64,
     /// TCP connections that services accepted.
     pub connections: u64,
     /// Frames and names that were refused.
@@ -49,6 +51,7 @@ pub(crate) struct Cable {
     conditions: watch::Receiver<Conditions>,
     tasks: JoinSet<()>,
     report: Report,
+    told: watch::Sender<Report>,
 }
 
 /// Why a link is not attended any more.
@@ -66,6 +69,7 @@ impl Cable {
         capture: Capture,
         sink: Sink,
         conditions: watch::Receiver<Conditions>,
+        told: watch::Sender<Report>,
     ) -> Self {
         Self {
             plan,
@@ -78,6 +82,7 @@ impl Cable {
             conditions,
             tasks: JoinSet::new(),
             report: Report::default(),
+            told,
         }
     }
 
@@ -116,8 +121,8 @@ impl Cable {
         };
         self.tasks.shutdown().await;
         self.flush();
+        self.tell();
         result?;
-        self.report.refused = self.refusals.total();
         match self.capture_failed {
             Some(error) => Err(error.into()),
             None => Ok(self.report),
@@ -132,7 +137,7 @@ impl Cable {
         let mut reader = FrameReader::new();
         let mut writer = FrameWriter::default();
         let mut changes = self.conditions.clone();
-        let end = loop {
+        loop {
             for service in &changes.borrow_and_update().down {
                 stack.reset(service);
             }
@@ -146,8 +151,10 @@ impl Cable {
             {
                 self.send(&mut writer, &frame);
             }
+            self.report.connections += stack.take_accepted();
             self.reap();
             self.flush();
+            self.tell();
             let delay = stack.delay().filter(|_| writer.has_room());
             let step = self.wait(
                 &mut stack,
@@ -157,20 +164,18 @@ impl Cable {
             );
             let step = tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop) => break End::Stop,
+                _ = stop.wait_for(|stop| *stop) => return End::Stop,
                 changed = changes.changed() => match changed {
                     Ok(()) => ControlFlow::Continue(()),
                     // The handle is gone, and with it the wish that anything be served.
-                    Err(_) => break End::Stop,
+                    Err(_) => return End::Stop,
                 },
                 step = step => step,
             };
             if step.is_break() {
-                break End::Link;
+                return End::Link;
             }
-        };
-        self.report.connections += stack.accepted();
-        end
+        }
     }
 
     /// Waits until there is anything to do, and does the part of it that concerns frames.
@@ -236,8 +241,9 @@ impl Cable {
         match verdict {
             Verdict::Stack => stack.take(frame),
             Verdict::Dhcp(message) => {
-                if let Some(frame) = dhcp::answer(message, &self.plan) {
-                    self.send(writer, &frame);
+                if let Some(answer) = dhcp::answer(message, &self.plan) {
+                    self.report.leases += u64::from(answer.granted);
+                    self.send(writer, &answer.frame);
                 }
             }
             Verdict::Dns(query) => {
@@ -277,6 +283,12 @@ impl Cable {
                 self.sink.emit(Source::Harness, Body::HarnessFailed { reason });
             }
         }
+    }
+
+    fn tell(&mut self) {
+        self.report.refused = self.refusals.total();
+        let report = self.report;
+        self.told.send_if_modified(|told| std::mem::replace(told, report) != report);
     }
 
     fn record(&mut self, direction: Direction, frame: &[u8]) {

@@ -78,9 +78,18 @@ fn address(value: &[u8]) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::from(<[u8; 4]>::try_from(value).ok()?))
 }
 
-/// The frame that answers a DHCP message, or nothing where it gets no answer: damaged, not a request,
+/// An answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// The frame that carries it.
+    pub(crate) frame: Vec<u8>,
+    /// True where the machine has the lease from now on.
+    pub(crate) granted: bool,
+}
+
+/// The answer to a DHCP message, or nothing where it gets no answer: damaged, not a request,
 /// for another server, or a message that only tells (release, decline).
-pub(crate) fn answer(message: &[u8], plan: &AddressPlan) -> Option<Vec<u8>> {
+pub(crate) fn answer(message: &[u8], plan: &AddressPlan) -> Option<Answer> {
     let request = Request::read(message)?;
     if request.server.is_some_and(|server| server != plan.gateway) {
         return None;
@@ -141,7 +150,7 @@ pub(crate) fn answer(message: &[u8], plan: &AddressPlan) -> Option<Vec<u8>> {
         .udp(67, 68)
         .write(&mut frame, &payload)
         .ok()?;
-    Some(frame)
+    Some(Answer { frame, granted: kind == MessageType::Ack && !told })
 }
 
 #[cfg(test)]
@@ -171,7 +180,7 @@ mod tests {
     }
 
     fn answered(message: &Message) -> Option<(Message, [u8; 4])> {
-        let frame = answer(&bytes(message), &AddressPlan::default())?;
+        let Answer { frame, granted } = answer(&bytes(message), &AddressPlan::default())?;
         let sliced = SlicedPacket::from_ethernet(&frame).unwrap();
         let Some(etherparse::NetSlice::Ipv4(ip)) = sliced.net else { panic!("no IPv4") };
         let Some(etherparse::TransportSlice::Udp(udp)) = sliced.transport else { panic!("no UDP") };
@@ -179,6 +188,7 @@ mod tests {
         let reply = Message::decode(&mut Decoder::new(udp.payload())).unwrap();
         assert_eq!(reply.xid(), 7);
         assert_eq!(reply.chaddr(), MAC);
+        assert_eq!(granted, reply.opts().msg_type() == Some(MessageType::Ack));
         Some((reply, ip.header().destination()))
     }
 

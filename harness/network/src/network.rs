@@ -159,14 +159,15 @@ impl Network {
         let capture = Capture::create(&config.capture)?;
         let (listener, socket) = listen(&config.socket)?;
         let (conditions, conditions_seen) = watch::channel(Conditions::default());
+        let (told, report) = watch::channel(Report::default());
         let (stop, stop_seen) = watch::channel(false);
         let path = config.socket.clone();
-        let cable = Cable::new(config.plan, config.services, capture, sink, conditions_seen);
+        let cable = Cable::new(config.plan, config.services, capture, sink, conditions_seen, told);
         let task = tokio::spawn(async move {
             let _socket = socket;
             cable.serve(listener, stop_seen).await
         });
-        Ok(NetworkHandle { socket: path, conditions, stop, task: Some(task) })
+        Ok(NetworkHandle { socket: path, conditions, report, stop, task: Some(task) })
     }
 }
 
@@ -175,6 +176,7 @@ impl Network {
 pub struct NetworkHandle {
     socket: PathBuf,
     conditions: watch::Sender<Conditions>,
+    report: watch::Receiver<Report>,
     stop: watch::Sender<bool>,
     task: Option<JoinHandle<Result<Report, StopError>>>,
 }
@@ -188,6 +190,11 @@ impl NetworkHandle {
     /// Sets what is wrong with the network from now on.
     pub fn set_conditions(&self, conditions: Conditions) {
         self.conditions.send_replace(conditions);
+    }
+
+    /// What went over the network until now, and a way to wait for more.
+    pub fn report(&self) -> watch::Receiver<Report> {
+        self.report.clone()
     }
 
     /// Stops serving, drops all connections, removes the socket, finishes the capture.

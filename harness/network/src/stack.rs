@@ -141,9 +141,9 @@ impl Stack {
         Some(delay.max(Duration::from_millis(1)))
     }
 
-    /// Connections accepted since the beginning.
-    pub(crate) fn accepted(&self) -> u64 {
-        self.accepted
+    /// Connections accepted since this was last asked.
+    pub(crate) fn take_accepted(&mut self) -> u64 {
+        std::mem::take(&mut self.accepted)
     }
 
     /// Resets all connections of a service.

@@ -16,7 +16,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `POST scan` with the crash signature | the remediations that are published for it |
-//! | `GET manifest/<id>` | a [`SignedManifest`](manifest::SignedManifest): payload, signature, certificate |
+//! | `GET manifest/<id>` | a [`SignedManifest`]: payload, signature, certificate |
 //! | `POST report` with what was done | 204 |
 //!
 //! `protocol` is the state machine behind it, a pure function of state and request; `service` is the
