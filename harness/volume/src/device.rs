@@ -46,6 +46,24 @@ impl<D: BlockDevice + ?Sized> BlockDevice for Box<D> {
     }
 }
 
+impl<D: BlockDevice + ?Sized> BlockDevice for &mut D {
+    fn len(&self) -> u64 {
+        (**self).len()
+    }
+
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        (**self).read_at(offset, buffer)
+    }
+
+    fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
+        (**self).write_at(offset, data)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        (**self).flush()
+    }
+}
+
 /// Checks that `[offset, offset + wanted)` lies inside a device of `len` bytes.
 fn check_range(len: u64, offset: u64, wanted: usize, kind: io::ErrorKind) -> io::Result<()> {
     match offset.checked_add(wanted as u64) {
@@ -257,6 +275,11 @@ impl<D: BlockDevice> Stream<D> {
     /// The device again.
     pub fn into_inner(self) -> D {
         self.device
+    }
+
+    /// The device below, to look at.
+    pub fn device(&self) -> &D {
+        &self.device
     }
 
     /// The device below.

@@ -29,7 +29,7 @@ pub use device::{BlockDevice, FileDevice, MemoryDevice, SharedDevice, Stream, Su
 pub use error::{Operation, Reason, VolumeError};
 pub use fat::{Fat, FatFormat, FatKind};
 pub use guid::{Guid, NotAGuid};
-pub use ntfs::{Ntfs, NtfsFormat};
+pub use ntfs::{Check, Ntfs, NtfsFormat};
 pub use table::{
     ATTRIBUTE_NO_DRIVE_LETTER, ATTRIBUTE_REQUIRED, BASIC_DATA, EFI_SYSTEM, MICROSOFT_RESERVED,
     Partition, PartitionTable, SECTOR, TableError, WINDOWS_RECOVERY, create_partitions,

@@ -102,7 +102,7 @@ pub fn read_partitions(device: &mut dyn BlockDevice) -> Result<PartitionTable, T
     let disk = gpt::GptConfig::new()
         .writable(false)
         .logical_block_size(LogicalBlockSize::Lb512)
-        .open_from_device(Stream::new(Borrowed(device)))
+        .open_from_device(Stream::new(device))
         .map_err(|error| TableError::Invalid(error.to_string()))?;
     let mut partitions = Vec::new();
     for entry in disk.partitions().values().filter(|entry| entry.is_used()) {
@@ -153,7 +153,7 @@ pub fn create_partitions(
         );
     }
     let invalid = |error: gpt::GptError| TableError::Invalid(error.to_string());
-    let mut stream = Stream::new(Borrowed(device));
+    let mut stream = Stream::new(device);
     let protective = u32::try_from(sectors - 1).unwrap_or(u32::MAX);
     gpt::mbr::ProtectiveMBR::with_lb_size(protective)
         .overwrite_lba0(&mut stream)
@@ -219,27 +219,6 @@ fn parse_uuid<U: std::str::FromStr>(guid: &Guid) -> Result<U, TableError> {
     guid.to_string()
         .parse()
         .map_err(|_| TableError::Invalid(format!("its GUID {guid} is malformed")))
-}
-
-/// A borrowed device as a device.
-struct Borrowed<'a>(&'a mut dyn BlockDevice);
-
-impl BlockDevice for Borrowed<'_> {
-    fn len(&self) -> u64 {
-        self.0.len()
-    }
-
-    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
-        self.0.read_at(offset, buffer)
-    }
-
-    fn write_at(&mut self, offset: u64, data: &[u8]) -> std::io::Result<()> {
-        self.0.write_at(offset, data)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.0.flush()
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,563 @@
+//! Directories: finding, adding and removing names.
+//!
+//! A directory is a B+ tree of names whose root lies in the file record. Changes write one block
+//! where they can. What needs more is written so that at each moment every name can be found: new
+//! blocks first, then what refers to them, then what is left over.
+
+use super::engine::{Engine, Inode};
+use super::name::FileName;
+use super::node::{IndexEntry, Node};
+use super::record::{Attribute, Sizes, kind, u16_at, u32_at};
+use super::runs::{self, Run};
+use super::stream::Layout;
+use crate::Reason;
+use std::collections::HashSet;
+
+/// `$I30`, the name of the attributes of a directory.
+pub(super) const I30: [u16; 4] = [0x24, 0x49, 0x33, 0x30];
+/// Deepest tree: with 4 KiB blocks more names than a volume can hold.
+const MAX_DEPTH: usize = 16;
+/// Most entries of one directory that are listed.
+const MAX_ENTRIES: usize = 4 << 20;
+/// Longest entry: a name of 255 characters and a child.
+const MAX_ENTRY: usize = 608;
+
+fn damaged(what: &str) -> Reason {
+    Reason::Damaged(format!("directory index: {what}"))
+}
+
+/// An open directory index.
+struct Tree {
+    /// Value of `$INDEX_ROOT`.
+    root: Vec<u8>,
+    /// Bytes of a block.
+    block: usize,
+    /// Bytes that a step of the virtual cluster numbers stands for.
+    unit: u64,
+    allocation: Option<Layout>,
+}
+
+impl Tree {
+    /// Steps of the virtual cluster numbers from one block to the next.
+    fn stride(&self) -> u64 {
+        self.block as u64 / self.unit
+    }
+}
+
+/// One node on the way to a name, and the place in it.
+struct Step {
+    vcn: Option<u64>,
+    node: Node,
+    at: usize,
+}
+
+/// The way to a name; the last step holds it if it is there.
+struct Way {
+    steps: Vec<Step>,
+    found: bool,
+}
+
+impl Engine {
+    fn tree(&self, dir: &Inode) -> Result<Tree, Reason> {
+        let root = dir
+            .attributes()
+            .find(|one| one.is(kind::INDEX_ROOT, &I30))
+            .ok_or_else(|| Reason::NotADirectory)?
+            .value()
+            .to_vec();
+        let block = u32_at(&root, 8) as usize;
+        if root.len() < 32 || !block.is_power_of_two() || !(512..=65536).contains(&block) {
+            return Err(damaged("the root is malformed"));
+        }
+        let unit = self.geometry.index_unit(block);
+        let allocation = self.layout(dir, kind::INDEX_ALLOCATION, &I30)?;
+        Ok(Tree { root, block, unit, allocation })
+    }
+
+    fn read_block(&mut self, tree: &Tree, vcn: u64) -> Result<Vec<u8>, Reason> {
+        let layout = tree.allocation.as_ref().ok_or_else(|| damaged("a child without blocks"))?;
+        let mut block = vec![0; tree.block];
+        let offset = vcn.checked_mul(tree.unit).ok_or_else(|| damaged("a child out of range"))?;
+        if self.read_layout_at(layout, offset, &mut block)? < block.len() {
+            return Err(damaged("a child out of range"));
+        }
+        Ok(block)
+    }
+
+    fn node(&mut self, tree: &Tree, vcn: u64) -> Result<Node, Reason> {
+        let block = self.read_block(tree, vcn)?;
+        Node::from_block(block, vcn)
+    }
+
+    fn write_node(&mut self, tree: &Tree, vcn: u64, node: &Node) -> Result<(), Reason> {
+        let layout = tree.allocation.clone().ok_or_else(|| damaged("a child without blocks"))?;
+        // The update sequence goes on from what lies there.
+        let old = self.read_block(tree, vcn).unwrap_or_default();
+        let sequence =
+            if old.starts_with(b"INDX") { u16_at(&old, usize::from(u16_at(&old, 4))) } else { 0 };
+        let block = node.to_block(tree.block, vcn, sequence);
+        self.write_layout(&layout, vcn * tree.unit, &block)
+    }
+
+    fn find_way(&mut self, tree: &Tree, name: &[u16]) -> Result<Way, Reason> {
+        let mut steps = Vec::new();
+        let mut vcn = None;
+        let mut node = Node::from_root(&tree.root)?;
+        loop {
+            let mut found = false;
+            let mut at = node.entries.len();
+            for (index, entry) in node.entries.iter().enumerate() {
+                let other = FileName::parse(entry.key())?;
+                match self.upcase.compare(name, &other.name) {
+                    std::cmp::Ordering::Greater => continue,
+                    order => {
+                        found = order.is_eq();
+                        at = index;
+                        break;
+                    }
+                }
+            }
+            let child = node.child(at);
+            steps.push(Step { vcn, node, at });
+            match child {
+                Some(child) if !found => {
+                    if steps.len() == MAX_DEPTH {
+                        return Err(damaged("it is too deep"));
+                    }
+                    node = self.node(tree, child)?;
+                    vcn = Some(child);
+                }
+                _ => return Ok(Way { steps, found }),
+            }
+        }
+    }
+
+    /// The entry of a name in a directory: the file and what the directory says of it.
+    pub(super) fn find_name(
+        &mut self,
+        dir: &Inode,
+        name: &[u16],
+    ) -> Result<Option<(u64, FileName)>, Reason> {
+        let tree = self.tree(dir)?;
+        let way = self.find_way(&tree, name)?;
+        if !way.found {
+            return Ok(None);
+        }
+        let step = way.steps.last().expect("a way has a root");
+        let entry = &step.node.entries[step.at];
+        Ok(Some((entry.reference(), FileName::parse(entry.key())?)))
+    }
+
+    /// All entries of a directory, in its order.
+    pub(super) fn all_names(&mut self, dir: &Inode) -> Result<Vec<(u64, FileName)>, Reason> {
+        let tree = self.tree(dir)?;
+        let mut names = Vec::new();
+        for entry in self.all_entries(&tree)? {
+            names.push((entry.reference(), FileName::parse(entry.key())?));
+        }
+        Ok(names)
+    }
+
+    fn all_entries(&mut self, tree: &Tree) -> Result<Vec<IndexEntry>, Reason> {
+        /// What is still to do: a node to go through, or an entry to take.
+        enum Work {
+            Node(u64, usize),
+            Entry(IndexEntry),
+        }
+        let push = |work: &mut Vec<Work>, node: Node, depth: usize| {
+            if let Some(child) = node.last_child {
+                work.push(Work::Node(child, depth));
+            }
+            for entry in node.entries.into_iter().rev() {
+                let child = entry.child;
+                work.push(Work::Entry(entry.with_child(None)));
+                if let Some(child) = child {
+                    work.push(Work::Node(child, depth));
+                }
+            }
+        };
+        let mut entries = Vec::new();
+        let mut seen = HashSet::new();
+        let mut work = Vec::new();
+        push(&mut work, Node::from_root(&tree.root)?, 1);
+        while let Some(next) = work.pop() {
+            match next {
+                Work::Entry(entry) => entries.push(entry),
+                Work::Node(vcn, depth) => {
+                    if depth == MAX_DEPTH || !seen.insert(vcn) {
+                        return Err(damaged("it is too deep or goes in a circle"));
+                    }
+                    let node = self.node(tree, vcn)?;
+                    push(&mut work, node, depth + 1);
+                }
+            }
+            if entries.len() > MAX_ENTRIES {
+                return Err(damaged("it has too many entries"));
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Adds a name to a directory and writes what that changes.
+    pub(super) fn insert_name(
+        &mut self,
+        dir: &mut Inode,
+        reference: u64,
+        name: &FileName,
+    ) -> Result<(), Reason> {
+        let mut tree = self.tree(dir)?;
+        let mut way = self.find_way(&tree, &name.name)?;
+        if way.found {
+            return Err(Reason::AlreadyExists);
+        }
+        let mut leaf = way.steps.pop().expect("a way has a root");
+        leaf.node.entries.insert(leaf.at, IndexEntry::new(reference, &name.encode()));
+        let backup = dir.clone();
+        let result = self.put_node(dir, &mut tree, &mut way.steps, leaf);
+        if let Err(Reason::Unsupported(_)) = result {
+            // The record is full: the index is too fragmented. A fresh tree is in one piece.
+            *dir = self.inode(backup.base.number)?;
+            let entry = IndexEntry::new(reference, &name.encode());
+            return self.rebuild(dir, |entries, place| entries.insert(place, entry), &name.name);
+        }
+        result
+    }
+
+    /// Writes a node; what does not fit is split, and the parent with it.
+    fn put_node(
+        &mut self,
+        dir: &mut Inode,
+        tree: &mut Tree,
+        parents: &mut Vec<Step>,
+        step: Step,
+    ) -> Result<(), Reason> {
+        let Some(vcn) = step.vcn else {
+            return self.put_root(dir, tree, step.node);
+        };
+        if step.node.len() <= Node::capacity(tree.block) {
+            return self.write_node(tree, vcn, &step.node);
+        }
+        // The first half moves into a new block, the middle entry up.
+        let mut entries = step.node.entries;
+        let half = entries.iter().map(IndexEntry::len).sum::<usize>() / 2;
+        let mut sum = 0;
+        let middle = entries
+            .iter()
+            .position(|entry| {
+                sum += entry.len();
+                sum > half
+            })
+            .unwrap_or(0)
+            .clamp(1, entries.len().saturating_sub(2).max(1));
+        let right =
+            Node { entries: entries.split_off(middle + 1), last_child: step.node.last_child };
+        let mut up = entries.pop().ok_or_else(|| damaged("a node with one entry is too long"))?;
+        let left = Node { entries, last_child: up.child };
+        let new = self.allocate_block(dir, tree)?;
+        self.write_node(tree, new, &left)?;
+        up.child = Some(new);
+        let mut parent = parents.pop().ok_or_else(|| damaged("a block without parent"))?;
+        parent.node.entries.insert(parent.at, up);
+        self.put_node(dir, tree, parents, parent)?;
+        self.write_node(tree, vcn, &right)
+    }
+
+    /// Writes the root into the file record. If it does not fit, its entries move into a block.
+    fn put_root(&mut self, dir: &mut Inode, tree: &mut Tree, node: Node) -> Result<(), Reason> {
+        let record = dir
+            .records_mut()
+            .find(|record| record.find(kind::INDEX_ROOT, &I30).is_some())
+            .ok_or_else(|| damaged("no root"))?;
+        let before = record.clone();
+        let attribute = record.find_mut(kind::INDEX_ROOT, &I30).expect("just found");
+        attribute.set_value(&node.to_root(&tree.root));
+        if record.serialize_fits() {
+            tree.root = node.to_root(&tree.root);
+            return self.write_record(record);
+        }
+        *record = before;
+        let number = record.number;
+        // Make room first, in memory: the allocation may need it.
+        let root = Node { entries: Vec::new(), last_child: Some(0) }.to_root(&tree.root);
+        record.find_mut(kind::INDEX_ROOT, &I30).expect("just found").set_value(&root);
+        let new = if tree.allocation.is_some() {
+            // The old root stays on the device until the block below it is there.
+            self.allocate_block_unwritten(dir, tree)?
+        } else {
+            self.create_allocation(dir, tree)?
+        };
+        self.write_node(tree, new, &node)?;
+        let root = Node { entries: Vec::new(), last_child: Some(new) }.to_root(&tree.root);
+        for record in dir.records_mut() {
+            if record.number == number {
+                record.find_mut(kind::INDEX_ROOT, &I30).expect("just found").set_value(&root);
+            }
+        }
+        tree.root = root;
+        self.write_inode(dir)
+    }
+
+    /// Gives a directory its first block. The record is not written yet.
+    fn create_allocation(&mut self, dir: &mut Inode, tree: &mut Tree) -> Result<u64, Reason> {
+        let clusters = (tree.block as u64).div_ceil(self.geometry.cluster);
+        let allocated = self.allocate_clusters(clusters, None)?;
+        let (allocation, bitmap) = self.index_attributes(&allocated, 1, tree.block);
+        dir.base.add(allocation);
+        dir.base.add(bitmap);
+        if !dir.base.serialize_fits() {
+            self.free_clusters(&allocated)?;
+            return Err(Reason::Unsupported("the record of the directory is full".to_owned()));
+        }
+        tree.allocation = self.layout(dir, kind::INDEX_ALLOCATION, &I30)?;
+        Ok(0)
+    }
+
+    /// The attributes of an index of `used` blocks in these clusters.
+    fn index_attributes(&self, all: &[Run], used: u64, block: usize) -> (Attribute, Attribute) {
+        let bytes = runs::total(all) * self.geometry.cluster;
+        let real = bytes - bytes % block as u64;
+        let sizes = Sizes { allocated: bytes, real, initialized: real };
+        let mut bits = vec![0u8; (used.div_ceil(8) as usize).next_multiple_of(8)];
+        for index in 0..used {
+            bits[(index / 8) as usize] |= 1 << (index % 8);
+        }
+        (
+            Attribute::non_resident(kind::INDEX_ALLOCATION, &I30, 0, all, sizes),
+            Attribute::resident(kind::BITMAP, &I30, &bits, false),
+        )
+    }
+
+    /// Takes a block of the index; on return that is on the device.
+    fn allocate_block(&mut self, dir: &mut Inode, tree: &mut Tree) -> Result<u64, Reason> {
+        let vcn = self.allocate_block_unwritten(dir, tree)?;
+        self.write_inode(dir)?;
+        Ok(vcn)
+    }
+
+    /// Takes a block of the index, in the records in memory (a bitmap outside of them is written).
+    fn allocate_block_unwritten(
+        &mut self,
+        dir: &mut Inode,
+        tree: &mut Tree,
+    ) -> Result<u64, Reason> {
+        let layout = tree.allocation.clone().ok_or_else(|| damaged("no blocks"))?;
+        let bitmap =
+            self.layout(dir, kind::BITMAP, &I30)?.ok_or_else(|| damaged("it has no bitmap"))?;
+        let mut bits = self.read_layout(&bitmap, 1 << 20)?;
+        let blocks = layout.size() / tree.block as u64;
+        let free = (0..blocks).find(|&index| {
+            bits.get((index / 8) as usize).is_none_or(|byte| byte & 1 << (index % 8) == 0)
+        });
+        let index = match free {
+            Some(index) => index,
+            None => {
+                self.grow_allocation(dir, &layout, tree.block, blocks)?;
+                tree.allocation = self.layout(dir, kind::INDEX_ALLOCATION, &I30)?;
+                blocks
+            }
+        };
+        let byte = (index / 8) as usize;
+        if byte >= bits.len() {
+            bits.resize((byte + 1).next_multiple_of(8), 0);
+        }
+        bits[byte] |= 1 << (index % 8);
+        match &bitmap {
+            Layout::Resident(_) => {
+                for record in dir.records_mut() {
+                    if let Some(attribute) = record.find_mut(kind::BITMAP, &I30) {
+                        attribute.set_value(&bits);
+                    }
+                }
+            }
+            Layout::Runs { .. } if bits.len() as u64 == bitmap.size() => {
+                self.write_layout(&bitmap, byte as u64, &bits[byte..=byte])?;
+            }
+            Layout::Runs { .. } => {
+                return Err(Reason::Unsupported("a directory of this size".to_owned()));
+            }
+        }
+        Ok(index * tree.stride())
+    }
+
+    /// Adds clusters to the blocks of a directory: a quarter of what there is, one to 16 blocks.
+    fn grow_allocation(
+        &mut self,
+        dir: &mut Inode,
+        layout: &Layout,
+        block: usize,
+        blocks: u64,
+    ) -> Result<(), Reason> {
+        let Layout::Runs { runs: old, .. } = layout else {
+            return Err(damaged("its blocks are resident"));
+        };
+        let bytes = (blocks / 4).clamp(1, 16) * block as u64;
+        let clusters = bytes.div_ceil(self.geometry.cluster);
+        let added = self.allocate_clusters(clusters, old.last().copied())?;
+        let zeros = vec![0; (runs::total(&added) * self.geometry.cluster) as usize];
+        self.write_runs(&added, 0, &zeros)?;
+        let extended =
+            self.extend_attribute(dir, kind::INDEX_ALLOCATION, &I30, &added, |allocated, _| {
+                let real = allocated - allocated % block as u64;
+                Sizes { allocated, real, initialized: real }
+            });
+        if extended.is_err() {
+            self.free_clusters(&added)?;
+        }
+        extended
+    }
+
+    /// Removes a name from a directory and writes what that changes.
+    pub(super) fn remove_name(&mut self, dir: &mut Inode, name: &[u16]) -> Result<(), Reason> {
+        let mut tree = self.tree(dir)?;
+        let mut way = self.find_way(&tree, name)?;
+        if !way.found {
+            return Err(Reason::NotFound);
+        }
+        let mut step = way.steps.pop().expect("a way has a root");
+        let Some(child) = step.node.entries[step.at].child else {
+            step.node.entries.remove(step.at);
+            // An empty block is legal but wasteful; where the record is simple the tree is made new.
+            if step.node.entries.is_empty() && step.vcn.is_some() && dir.extensions.is_empty() {
+                return self.rebuild(dir, |entries, place| drop(entries.remove(place)), name);
+            }
+            return self.put_node(dir, &mut tree, &mut way.steps, step);
+        };
+        // The name before it in order takes its place: first there, then it leaves its leaf.
+        let mut vcn = child;
+        let mut leaf = self.node(&tree, vcn)?;
+        for _ in 0..MAX_DEPTH {
+            let Some(next) = leaf.last_child else { break };
+            vcn = next;
+            leaf = self.node(&tree, vcn)?;
+        }
+        let before = leaf.entries.pop().filter(|entry| entry.child.is_none());
+        let Some(mut before) = before.filter(|_| !leaf.entries.is_empty()) else {
+            return self.rebuild(dir, |entries, place| drop(entries.remove(place)), name);
+        };
+        before.child = Some(child);
+        step.node.entries[step.at] = before;
+        let fits = match step.vcn {
+            Some(_) => step.node.len() <= Node::capacity(tree.block),
+            None => step.node.to_root(&tree.root).len() <= tree.root.len() + dir.base.room(),
+        };
+        if !fits {
+            return self.rebuild(dir, |entries, place| drop(entries.remove(place)), name);
+        }
+        self.put_node(dir, &mut tree, &mut way.steps, step)?;
+        self.write_node(&tree, vcn, &leaf)
+    }
+
+    /// Changes what a directory says of a name, in its place: another file, or other sizes and
+    /// times. The name stays.
+    pub(super) fn update_name(
+        &mut self,
+        dir: &mut Inode,
+        name: &[u16],
+        change: impl FnOnce(&mut u64, &mut FileName),
+    ) -> Result<(), Reason> {
+        let mut tree = self.tree(dir)?;
+        let mut way = self.find_way(&tree, name)?;
+        if !way.found {
+            return Err(Reason::NotFound);
+        }
+        let mut step = way.steps.pop().expect("a way has a root");
+        let entry = &mut step.node.entries[step.at];
+        let mut reference = entry.reference();
+        let mut value = FileName::parse(entry.key())?;
+        change(&mut reference, &mut value);
+        let changed = IndexEntry::new(reference, &value.encode()).with_child(entry.child);
+        if changed == *entry {
+            return Ok(());
+        }
+        *entry = changed;
+        self.put_node(dir, &mut tree, &mut way.steps, step)
+    }
+
+    /// Makes the tree new, in new clusters, with one change to its entries. The record is switched
+    /// over in one write.
+    fn rebuild(
+        &mut self,
+        dir: &mut Inode,
+        change: impl FnOnce(&mut Vec<IndexEntry>, usize),
+        name: &[u16],
+    ) -> Result<(), Reason> {
+        let tree = self.tree(dir)?;
+        if !dir.extensions.is_empty() {
+            return Err(Reason::Unsupported(
+                "changing a directory this large in this way".to_owned(),
+            ));
+        }
+        let mut entries = self.all_entries(&tree)?;
+        let mut place = entries.len();
+        for (index, entry) in entries.iter().enumerate() {
+            let other = FileName::parse(entry.key())?;
+            if self.upcase.compare(name, &other.name).is_le() {
+                place = index;
+                break;
+            }
+        }
+        change(&mut entries, place);
+        let old = match &tree.allocation {
+            Some(Layout::Runs { runs, .. }) => runs.clone(),
+            _ => Vec::new(),
+        };
+        dir.base.remove(kind::INDEX_ALLOCATION, &I30);
+        dir.base.remove(kind::BITMAP, &I30);
+        let set_root = |dir: &mut Inode, node: &Node| {
+            let value = node.to_root(&tree.root);
+            dir.base.find_mut(kind::INDEX_ROOT, &I30).expect("the tree has one").set_value(&value);
+        };
+        let small = Node { entries, last_child: None };
+        set_root(dir, &small);
+        if !dir.base.serialize_fits() {
+            let (blocks, top) = bulk_load(small.entries, tree.block, tree.stride());
+            let bytes = blocks.len() as u64 * tree.block as u64;
+            let all = self.allocate_clusters(bytes.div_ceil(self.geometry.cluster), None)?;
+            for (index, node) in blocks.iter().enumerate() {
+                let vcn = index as u64 * tree.stride();
+                let block = node.to_block(tree.block, vcn, 0);
+                self.write_runs(&all, vcn * tree.unit, &block)?;
+            }
+            set_root(dir, &Node { entries: Vec::new(), last_child: Some(top) });
+            let (allocation, bitmap) = self.index_attributes(&all, blocks.len() as u64, tree.block);
+            dir.base.add(allocation);
+            dir.base.add(bitmap);
+        }
+        self.write_record(&mut dir.base)?;
+        self.free_clusters(&old)
+    }
+}
+
+/// Builds a tree from sorted entries: its blocks in order, and the number of the top one.
+fn bulk_load(mut level: Vec<IndexEntry>, block: usize, stride: u64) -> (Vec<Node>, u64) {
+    // Blocks are not filled up, so that the next names find room.
+    let limit = Node::capacity(block) - MAX_ENTRY.min(Node::capacity(block) / 2);
+    let mut blocks = Vec::new();
+    let mut last_child = None;
+    loop {
+        let mut above = Vec::new();
+        let mut node = Node::default();
+        let mut entries = std::mem::take(&mut level).into_iter().peekable();
+        while let Some(mut entry) = entries.next() {
+            if node.len() + entry.len() > limit
+                && !node.entries.is_empty()
+                && entries.peek().is_some()
+            {
+                node.last_child = entry.child;
+                entry.child = Some(blocks.len() as u64 * stride);
+                blocks.push(std::mem::take(&mut node));
+                above.push(entry);
+            } else {
+                node.entries.push(entry);
+            }
+        }
+        node.last_child = last_child;
+        let number = blocks.len() as u64 * stride;
+        blocks.push(node);
+        if above.is_empty() {
+            return (blocks, number);
+        }
+        last_child = Some(number);
+        level = above;
+    }
+}

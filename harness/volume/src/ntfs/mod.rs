@@ -1,0 +1,271 @@
+//! NTFS: our own reader and writer.
+//!
+//! No library does what is needed here: `ntfs` only reads; `fstool` writes, but puts back its own
+//! idea of `$MFT` and `$Bitmap` when it flushes, takes them to be in one piece, and gives every
+//! file the sequence number 1, which breaks volumes that Windows made. So only the empty volume is
+//! `fstool`'s; everything after that is done here.
+//!
+//! - `boot`, `record`, `runs`, `name`, `node`, `lznt1`: the formats, pure.
+//! - `engine`: records on the device. `alloc`: clusters and records that are free. `stream`: the
+//!   contents of attributes. `index`: directories. `edit`: changes of one file. `files`: by path.
+//!
+//! **Power cuts.** Nothing is kept back: when a call returns, everything it did has been written to
+//! the device (which may have a cache of its own: [`Volume::flush`]). Inside of a call, what is new
+//! is written before what refers to it, and what is old is given back after nothing refers to it.
+//! So a cut at any moment leaves a volume on which every file is whole, old or new; at worst
+//! clusters or a record are marked as taken that nobody uses, or a new name and an old one stand
+//! side by side. The journal of NTFS is not written; a volume whose journal is not empty is not
+//! written to before [`Ntfs::discard_log`].
+
+mod alloc;
+mod boot;
+mod check;
+mod edit;
+mod engine;
+mod files;
+mod format;
+mod index;
+mod lznt1;
+mod name;
+mod node;
+mod record;
+mod runs;
+mod stream;
+mod upcase;
+
+use crate::{
+    BlockDevice, Entry, FileTime, MAX_READ, Metadata, Operation, Reason, Volume, VolumeError,
+};
+pub use check::Check;
+use engine::{Engine, VOLUME};
+use record::kind;
+use std::io::Read;
+
+/// How to make an NTFS volume.
+#[derive(Debug, Clone)]
+pub struct NtfsFormat {
+    /// Volume label: at most 32 UTF-16 units.
+    pub label: String,
+    /// Volume serial number.
+    pub serial: u64,
+    /// The times of the root directory, and the clock until [`Volume::set_clock`].
+    pub time: FileTime,
+}
+
+/// An NTFS volume.
+pub struct Ntfs {
+    engine: Engine,
+}
+
+impl std::fmt::Debug for Ntfs {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Ntfs").field("geometry", &self.engine.geometry).finish_non_exhaustive()
+    }
+}
+
+fn failure(operation: Operation, path: &str) -> impl FnOnce(Reason) -> VolumeError {
+    let path = if path.is_empty() { "\\".to_owned() } else { path.to_owned() };
+    move |reason| VolumeError { file_system: "NTFS", operation, path, reason }
+}
+
+impl Ntfs {
+    /// Opens the NTFS volume that fills `device`. Nothing is written by that.
+    pub fn open(device: impl BlockDevice + 'static) -> Result<Self, VolumeError> {
+        let engine = Engine::open(Box::new(device)).map_err(failure(Operation::Open, ""))?;
+        Ok(Self { engine })
+    }
+
+    /// Makes an empty NTFS volume of 4 KiB clusters that fills `device`, and opens it. The same
+    /// options give the same bytes on a zeroed device.
+    pub fn format(
+        mut device: impl BlockDevice + 'static,
+        options: &NtfsFormat,
+    ) -> Result<Self, VolumeError> {
+        let wrong = |reason| failure(Operation::Format, "")(reason);
+        format::format(&mut device, options).map_err(wrong)?;
+        let mut ntfs = Self::open(device)?;
+        ntfs.engine.clock = Some(options.time);
+        ntfs.set_times("", options.time, options.time)?;
+        Ok(ntfs)
+    }
+
+    /// The volume label.
+    pub fn label(&mut self) -> Result<String, VolumeError> {
+        let mut label = || {
+            let inode = self.engine.inode(VOLUME)?;
+            let name = inode.attributes().find(|one| one.kind() == kind::VOLUME_NAME);
+            let bytes = name.map(|name| name.value().to_vec()).unwrap_or_default();
+            let units: Vec<u16> =
+                bytes.chunks_exact(2).map(|two| u16::from_le_bytes([two[0], two[1]])).collect();
+            Ok(String::from_utf16_lossy(&units))
+        };
+        label().map_err(failure(Operation::Open, ""))
+    }
+
+    /// The volume serial number.
+    pub fn serial(&self) -> u64 {
+        self.engine.geometry.serial
+    }
+
+    /// True if the volume was not let go of cleanly: its dirty flag is set, or its log is not
+    /// empty. Such a volume is read, but not written to.
+    pub fn is_dirty(&mut self) -> Result<bool, VolumeError> {
+        let mut dirty = || {
+            let inode = self.engine.inode(VOLUME)?;
+            let flags = inode
+                .attributes()
+                .find(|one| one.kind() == kind::VOLUME_INFORMATION)
+                .map_or(0, |information| record::u16_at(information.value(), 10));
+            Ok(flags & 1 != 0 || !self.engine.log_is_clean()?)
+        };
+        dirty().map_err(failure(Operation::Open, ""))
+    }
+
+    /// Checks the whole volume against itself: clusters that two files use, names without files,
+    /// sizes that contradict. Nothing is changed. What a power cut leaves (clusters and records
+    /// that are marked as taken for nothing) is counted apart.
+    pub fn check(&mut self) -> Result<Check, VolumeError> {
+        self.engine.check().map_err(failure(Operation::Open, ""))
+    }
+
+    /// Empties the log of a volume that was not let go of cleanly, so that it can be written to,
+    /// and marks the volume as dirty, so that its own system checks it. What Windows had not
+    /// written back yet is lost, as with `ntfs-3g -o recover`.
+    pub fn discard_log(&mut self) -> Result<(), VolumeError> {
+        let mut discard = || {
+            let inode = self.engine.inode(engine::LOG_FILE)?;
+            let layout = self.engine.layout(&inode, kind::DATA, &[])?;
+            if let Some(layout) = layout {
+                let blank = vec![0xff; 1 << 20];
+                let mut offset = 0;
+                while offset < layout.size() {
+                    let part = (layout.size() - offset).min(blank.len() as u64);
+                    self.engine.write_layout(&layout, offset, &blank[..part as usize])?;
+                    offset += part;
+                }
+            }
+            self.engine.set_dirty_flag()
+        };
+        discard().map_err(failure(Operation::Write, "\\$LogFile"))
+    }
+}
+
+impl Volume for Ntfs {
+    fn list(&mut self, path: &str) -> Result<Vec<Entry>, VolumeError> {
+        self.engine.list(path).map_err(failure(Operation::List, path))
+    }
+
+    fn metadata(&mut self, path: &str) -> Result<Metadata, VolumeError> {
+        let inode = self.engine.resolve_path(path);
+        inode
+            .and_then(|inode| self.engine.metadata(&inode))
+            .map_err(failure(Operation::Metadata, path))
+    }
+
+    fn read(&mut self, path: &str) -> Result<Vec<u8>, VolumeError> {
+        let mut read = || {
+            let inode = self.engine.resolve_file(path)?;
+            match self.engine.layout(&inode, kind::DATA, &[])? {
+                Some(layout) => self.engine.read_layout(&layout, MAX_READ),
+                None => Ok(Vec::new()),
+            }
+        };
+        read().map_err(failure(Operation::Read, path))
+    }
+
+    fn read_at(
+        &mut self,
+        path: &str,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<usize, VolumeError> {
+        let mut read = || {
+            let inode = self.engine.resolve_file(path)?;
+            match self.engine.layout(&inode, kind::DATA, &[])? {
+                Some(layout) => self.engine.read_layout_at(&layout, offset, buffer),
+                None => Ok(0),
+            }
+        };
+        read().map_err(failure(Operation::Read, path))
+    }
+
+    fn write_from(
+        &mut self,
+        path: &str,
+        source: &mut dyn Read,
+        size: u64,
+    ) -> Result<(), VolumeError> {
+        self.engine.write_file(path, source, size).map_err(failure(Operation::Write, path))
+    }
+
+    fn write_at(&mut self, path: &str, offset: u64, data: &[u8]) -> Result<(), VolumeError> {
+        let mut write = || {
+            let mut inode = self.engine.resolve_user_file(path)?;
+            self.engine.begin_write()?;
+            self.engine.write_data(&mut inode, offset, data)
+        };
+        write().map_err(failure(Operation::Write, path))
+    }
+
+    fn set_size(&mut self, path: &str, size: u64) -> Result<(), VolumeError> {
+        let mut resize = || {
+            let mut inode = self.engine.resolve_user_file(path)?;
+            self.engine.begin_write()?;
+            self.engine.resize_data(&mut inode, size)
+        };
+        resize().map_err(failure(Operation::Resize, path))
+    }
+
+    fn create_dir_all(&mut self, path: &str) -> Result<(), VolumeError> {
+        self.engine.create_dirs(path).map_err(failure(Operation::CreateDirectory, path))
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> Result<(), VolumeError> {
+        self.engine.rename(from, to).map_err(failure(Operation::Rename, from))
+    }
+
+    fn remove_file(&mut self, path: &str) -> Result<(), VolumeError> {
+        self.engine.remove(path).map_err(failure(Operation::Remove, path))
+    }
+
+    fn remove_dir_all(&mut self, path: &str) -> Result<(), VolumeError> {
+        self.engine.remove_tree(path).map_err(failure(Operation::Remove, path))
+    }
+
+    fn set_times(
+        &mut self,
+        path: &str,
+        created: FileTime,
+        modified: FileTime,
+    ) -> Result<(), VolumeError> {
+        let mut set = || {
+            let mut inode = self.engine.resolve_path(path)?;
+            self.engine.begin_write()?;
+            let now = self.engine.now();
+            self.engine.change_standard(&mut inode, |standard| {
+                standard.created = created;
+                standard.modified = modified;
+                standard.accessed = modified;
+                standard.changed = now;
+            })?;
+            self.engine.write_inode(&mut inode)?;
+            self.engine.update_entries(&inode)
+        };
+        set().map_err(failure(Operation::SetTimes, path))
+    }
+
+    fn set_clock(&mut self, now: FileTime) {
+        self.engine.clock = Some(now);
+    }
+
+    fn free_space(&mut self) -> Result<u64, VolumeError> {
+        let cluster = self.engine.geometry.cluster;
+        let count = self.engine.free_clusters_count().map_err(failure(Operation::FreeSpace, ""))?;
+        Ok(count * cluster)
+    }
+
+    fn flush(&mut self) -> Result<(), VolumeError> {
+        let flushed = self.engine.device.flush().map_err(Reason::Device);
+        flushed.map_err(failure(Operation::Flush, ""))
+    }
+}
