@@ -53,7 +53,7 @@ pub(crate) const fn cause(cause: Cause) -> &'static str {
     }
 }
 
-/// `bug check 0x00000050 PAGE_FAULT_IN_NONPAGED_AREA in csagent.sys`.
+/// `bug check 0x50 PAGE_FAULT_IN_NONPAGED_AREA in csagent.sys`.
 pub(crate) fn end(end: End, signature: &Signature) -> String {
     if !matches!(end, End::BugCheck | End::HaltedAtStopScreen) {
         return end.to_string();
@@ -67,7 +67,7 @@ pub(crate) fn end(end: End, signature: &Signature) -> String {
     text
 }
 
-/// `0x00000050 PAGE_FAULT_IN_NONPAGED_AREA in csagent.sys`.
+/// `0x50 PAGE_FAULT_IN_NONPAGED_AREA in csagent.sys`.
 pub(crate) fn stop(signature: &Signature) -> String {
     let mut text = signature.code.map_or_else(|| "of unknown code".to_owned(), code);
     if let Some(module) = &signature.module {
@@ -77,11 +77,11 @@ pub(crate) fn stop(signature: &Signature) -> String {
     text
 }
 
-/// `0x00000050 PAGE_FAULT_IN_NONPAGED_AREA`.
+/// `0x50 PAGE_FAULT_IN_NONPAGED_AREA`.
 pub(crate) fn code(code: StopCode) -> String {
     match code_name(code) {
-        Some(name) => format!("{code} {name}"),
-        None => code.to_string(),
+        Some(name) => format!("0x{:X} {name}", code.0),
+        None => format!("0x{:X}", code.0),
     }
 }
 

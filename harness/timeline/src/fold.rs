@@ -220,6 +220,7 @@ impl Watcher {
         }
         self.machine(event, &mut effects);
         self.signs(event, &mut effects);
+        self.layers(event, &mut effects);
         self.steps(event, &mut effects);
         effects
     }
@@ -394,15 +395,18 @@ impl Watcher {
         }
     }
 
+    /// The recovery ladder.
+    fn layers(&mut self, event: &Event, effects: &mut Vec<Effect>) {
+        let Some(layer) = self.ladder.take(event) else { return };
+        let boot = self.boots.last().map_or(0, |boot| boot.number);
+        self.changes.push(Change { layer, seq: event.seq, boot });
+        self.happen(event, What::Applied { layer });
+        effects.push(Effect::LayerApplied { layer });
+    }
+
     /// What is seen of the guest.
     fn signs(&mut self, event: &Event, effects: &mut Vec<Effect>) {
         let moment = Moment::from(event);
-        if let Some(layer) = self.ladder.take(event) {
-            let boot = self.boots.last().map_or(0, |boot| boot.number);
-            self.changes.push(Change { layer, seq: event.seq, boot });
-            self.happen(event, What::Applied { layer });
-            effects.push(Effect::LayerApplied { layer });
-        }
         match &event.body {
             Body::SerialLine { text, .. } => {
                 let phase = self.marker(Source::Serial, Some(text));

@@ -288,6 +288,10 @@ fn notes(timeline: &Timeline) -> Vec<String> {
         let conflicts = boot.stop.iter().flat_map(crate::Stop::conflicts);
         notes.extend(conflicts.map(|conflict| format!("boot {}: {conflict}", boot.number)));
     }
+    let strays = dumps(timeline).into_iter().filter(|dump| dump.boot.is_none());
+    notes.extend(strays.map(|dump| {
+        format!("a {} dump of stop {} belongs to no stop that was seen", dump.kind, dump.code)
+    }));
     notes
 }
 

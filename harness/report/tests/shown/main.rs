@@ -1,0 +1,30 @@
+//! What a person and a program are shown of recorded runs, and how references are kept. The records are
+//! the timeline's fixtures.
+
+mod references;
+mod summaries;
+mod terminals;
+
+use timeline::{Derived, derive, read_events};
+
+/// One record's name and text.
+macro_rules! record {
+    ($name:literal) => {
+        ($name, include_str!(concat!("../../../timeline/tests/fixtures/", $name, ".jsonl")))
+    };
+}
+
+const RECORDS: [(&str, &str); 7] = [
+    record!("channel-file-291"),
+    record!("channel-file-291-no-remediation"),
+    record!("channel-file-291-wrong-signature"),
+    record!("conflicting-signals"),
+    record!("data-lost"),
+    record!("hang"),
+    record!("operator-power-cycle"),
+];
+
+fn derived(name: &str) -> Derived {
+    let (_, text) = RECORDS.iter().find(|(known, _)| *known == name).expect("a fixture");
+    derive(&read_events(text).expect("a good record").events)
+}
