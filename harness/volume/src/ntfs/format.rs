@@ -1,7 +1,8 @@
 //! Empty volumes, made by `fstool`.
 
 use super::NtfsFormat;
-use super::engine::{Engine, VOLUME};
+use super::engine::{Engine, LOG_FILE, ROOT, VOLUME};
+use super::name::FileName;
 use super::record::{kind, u16_at};
 use crate::{BlockDevice, Reason, Stream};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -25,7 +26,31 @@ pub(super) fn format(device: &mut dyn BlockDevice, options: &NtfsFormat) -> Resu
     volume.flush(&mut adapter).map_err(tool_error)
 }
 
+/// Bytes of the log. What `fstool` makes is too small for other systems, which want at least 50
+/// pages of 4 KiB.
+const LOG_SIZE: u64 = 2 << 20;
+
 impl Engine {
+    /// The root of a volume has an entry for itself, which `fstool` leaves out and `ntfs-3g` misses.
+    pub(super) fn enter_root(&mut self) -> Result<(), Reason> {
+        let mut root = self.inode(ROOT)?;
+        let name = root
+            .attributes()
+            .find(|one| one.kind() == kind::FILE_NAME)
+            .map(|one| FileName::parse(one.value()))
+            .ok_or_else(|| Reason::Damaged("the root has no name".to_owned()))??;
+        let reference = root.base.reference();
+        self.insert_name(&mut root, reference, &name)
+    }
+
+    /// Gives a fresh volume a log of the usual size. As `mkntfs` does, it is filled with ones,
+    /// which stands for a log that was never used.
+    pub(super) fn make_log(&mut self) -> Result<(), Reason> {
+        let mut inode = self.inode(LOG_FILE)?;
+        let mut blank = io::repeat(0xff);
+        self.replace_data(&mut inode, &mut blank, LOG_SIZE)
+    }
+
     /// Sets the flag that makes Windows check the volume.
     pub(super) fn set_dirty_flag(&mut self) -> Result<(), Reason> {
         let mut inode = self.inode(VOLUME)?;

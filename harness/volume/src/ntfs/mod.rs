@@ -85,6 +85,8 @@ impl Ntfs {
         format::format(&mut device, options).map_err(wrong)?;
         let mut ntfs = Self::open(device)?;
         ntfs.engine.clock = Some(options.time);
+        ntfs.engine.enter_root().map_err(wrong)?;
+        ntfs.engine.make_log().map_err(wrong)?;
         ntfs.set_times("", options.time, options.time)?;
         Ok(ntfs)
     }

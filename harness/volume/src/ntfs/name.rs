@@ -7,8 +7,9 @@ use crate::{FileTime, Reason};
 const DOS: u8 = 2;
 /// Name space: only a long name.
 const WIN32: u8 = 1;
-/// Name space: a long name that is a DOS name at the same time.
-const BOTH: u8 = 3;
+/// Name space of a name that stands alone: what Windows gives to every name on volumes where it
+/// makes no 8.3 names (seen on volumes that it made), and what `ntfs-3g` gives.
+const ALONE: u8 = 0;
 
 /// Flag of a directory in a name.
 pub(super) const DIRECTORY_FLAG: u32 = 0x1000_0000;
@@ -46,7 +47,7 @@ impl FileName {
             real: 0,
             flags: 0,
             extra: 0,
-            space: if is_dos(name) { BOTH } else { WIN32 },
+            space: ALONE,
             name: name.encode_utf16().collect(),
         }
     }
@@ -95,10 +96,9 @@ impl FileName {
         value
     }
 
-    /// The same file under another name. Whether it is also a DOS name is found out again.
+    /// The same file under another name.
     pub(super) fn renamed(&self, parent: u64, name: &str) -> Self {
-        let fresh = Self::new(parent, name);
-        Self { parent, space: fresh.space, name: fresh.name, ..self.clone() }
+        Self { parent, space: ALONE, name: name.encode_utf16().collect(), ..self.clone() }
     }
 
     pub(super) fn is_dos_only(&self) -> bool {
@@ -115,19 +115,6 @@ impl FileName {
     }
 }
 
-/// True of a name in 8.3 form, which needs no DOS name beside it.
-fn is_dos(name: &str) -> bool {
-    let plain = |part: &str| {
-        part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'()-@^_`{}~".contains(&byte))
-    };
-    let (stem, extension) = name.split_once('.').unwrap_or((name, ""));
-    (1..=8).contains(&stem.len())
-        && extension.len() <= 3
-        && plain(stem)
-        && plain(extension)
-        && !name.ends_with('.')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,15 +127,5 @@ mod tests {
         assert_eq!(FileName::parse(&name.encode()).unwrap(), name);
         assert!(FileName::parse(&name.encode()[..70]).is_err());
         assert!(FileName::parse(&[]).is_err());
-    }
-
-    #[test]
-    fn dos_names() {
-        for name in ["NTLDR", "csagent.sys", "a", "A~1.TXT"] {
-            assert!(is_dos(name), "{name}");
-        }
-        for name in ["", ".a", "C-00000291-00000000-00000029.sys", "a.b.c", "a b", "é", "a.text"] {
-            assert!(!is_dos(name), "{name}");
-        }
     }
 }
