@@ -1,0 +1,86 @@
+//! The unified kernel image: systemd's EFI stub with kernel, command line and initramfs as sections.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where Debian's `systemd-boot-efi` puts the stub.
+pub const STUB: &str = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub";
+
+/// What the kernel is told. No console of its own: the serial line is the understudy's. `panic=-1`:
+/// if PID 1 dies, the machine resets, as one does whose kernel is gone.
+pub const COMMAND_LINE: &str = "quiet loglevel=0 console=tty0 vt.global_cursor_default=0 panic=-1 \
+                                random.trust_cpu=1 net.ifnames=0 ipv6.disable=1 nokaslr mitigations=off";
+
+/// Why the image could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum UkiError {
+    /// A file could not be read or written.
+    #[error("cannot {what} {path}: {source}")]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// objcopy is missing or failed.
+    #[error("objcopy (Debian package binutils) could not build {path}: {reason}")]
+    Objcopy {
+        /// The image.
+        path: PathBuf,
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// Builds the image in `work` and returns its bytes.
+pub fn build(kernel: &Path, initramfs: &[u8], work: &Path) -> Result<Vec<u8>, UkiError> {
+    let write = |name: &str, data: &[u8]| {
+        let path = work.join(name);
+        std::fs::write(&path, data)
+            .map_err(|source| UkiError::File { what: "write", path: path.clone(), source })?;
+        Ok(path)
+    };
+    let command_line = write("cmdline", COMMAND_LINE.as_bytes())?;
+    let initrd = write("initrd", initramfs)?;
+    let release = write(
+        "os-release",
+        b"ID=understudy\nNAME=\"loopbreak understudy\"\nPRETTY_NAME=\"loopbreak understudy (a model of Windows, not Windows)\"\n",
+    )?;
+    let image = work.join("understudy.efi");
+    let mut objcopy = Command::new("objcopy");
+    // The addresses of systemd's documentation of the stub; the kernel ends well before the initrd.
+    for (section, file, address) in [
+        (".osrel", release.as_path(), 0x2_0000_u64),
+        (".cmdline", command_line.as_path(), 0x3_0000),
+        (".linux", kernel, 0x200_0000),
+        (".initrd", initrd.as_path(), 0x400_0000),
+    ] {
+        let mut pair = std::ffi::OsString::from(format!("{section}="));
+        pair.push(file);
+        objcopy.arg("--add-section").arg(pair);
+        objcopy.arg("--change-section-vma").arg(format!("{section}={address:#x}"));
+    }
+    objcopy.arg(STUB).arg(&image);
+    let output = objcopy
+        .output()
+        .map_err(|error| UkiError::Objcopy { path: image.clone(), reason: error.to_string() })?;
+    if !output.status.success() {
+        let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(UkiError::Objcopy { path: image, reason });
+    }
+    let mut bytes = std::fs::read(&image)
+        .map_err(|source| UkiError::File { what: "read", path: image.clone(), source })?;
+    clear_timestamp(&mut bytes);
+    Ok(bytes)
+}
+
+/// Some versions of objcopy write the time of the build into the PE header.
+fn clear_timestamp(image: &mut [u8]) {
+    let Some(start) = image.get(0x3C..0x40) else { return };
+    let start = u32::from_le_bytes([start[0], start[1], start[2], start[3]]) as usize;
+    if let Some(stamp) = image.get_mut(start + 8..start + 12) {
+        stamp.fill(0);
+    }
+}

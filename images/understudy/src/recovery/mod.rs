@@ -1,0 +1,16 @@
+//! The recovery environment: Startup Repair, and Quick Machine Recovery with its update service.
+//!
+//! [`run`] is the whole course. What is decided is pure and apart from what touches the world:
+//! `scan` (when to ask, what to try), `remediation` (what may be believed), `startup_repair` (what is
+//! wrong); `service`, `apply` and `crash` are the hands and eyes.
+
+mod apply;
+mod crash;
+mod remediation;
+mod run;
+mod scan;
+mod service;
+mod startup_repair;
+
+pub use crash::CrashSignature;
+pub use run::run;

@@ -1,0 +1,173 @@
+//! The update service, over HTTPS. Only the roots of the machine's own SOFTWARE hive are trusted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+
+use super::remediation::{Envelope, FORMAT, ScanAnswer, ScanRequest};
+
+/// The most bytes of an answer.
+const MOST: u64 = 1 << 20;
+/// The longest exchange.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Why the service gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// No exchange: name, connection, TLS, or a broken answer.
+    #[error("{url}: {source}")]
+    Exchange {
+        /// What was asked.
+        url: String,
+        /// Why.
+        source: Box<ureq::Error>,
+    },
+    /// An answer that says no.
+    #[error("{url}: the service answered with status {status}")]
+    Status {
+        /// What was asked.
+        url: String,
+        /// The status.
+        status: u16,
+    },
+    /// An answer that cannot be read.
+    #[error("{url}: the answer cannot be read: {reason}")]
+    Answer {
+        /// What was asked.
+        url: String,
+        /// Why.
+        reason: String,
+    },
+    /// The address of the service is no HTTPS address.
+    #[error("the update service's address {0:?} must start with https://")]
+    Address(String),
+}
+
+/// The body of `POST report`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report<'a> {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Computer name.
+    pub machine: &'a str,
+    /// The remediation.
+    pub id: &'a str,
+    /// `applied`, `refused` or `failed`.
+    pub result: &'a str,
+    /// Why, where it was not applied.
+    pub reason: &'a str,
+    /// What was changed.
+    pub changes: &'a [String],
+}
+
+/// A client of the update service.
+#[derive(Debug)]
+pub struct UpdateService {
+    agent: ureq::Agent,
+    base: String,
+}
+
+impl UpdateService {
+    /// A client that trusts `roots` (DER certificates) and nobody else.
+    pub fn new(base: &str, roots: &[Vec<u8>]) -> Result<Self, ServiceError> {
+        if !base.to_ascii_lowercase().starts_with("https://") {
+            return Err(ServiceError::Address(base.to_owned()));
+        }
+        let roots: Vec<Certificate<'static>> =
+            roots.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+        let tls = TlsConfig::builder()
+            .provider(TlsProvider::Rustls)
+            .root_certs(RootCerts::new_with_certs(&roots))
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .build();
+        let agent = ureq::Agent::config_builder()
+            .tls_config(tls)
+            .https_only(true)
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .proxy(None)
+            .timeout_global(Some(PATIENCE))
+            // Each exchange stands alone: a kept connection would die unseen while the machine waits.
+            .max_idle_connections(0)
+            .user_agent("loopbreak-understudy")
+            .build()
+            .new_agent();
+        Ok(Self { agent, base: base.trim_end_matches('/').to_owned() })
+    }
+
+    /// Asks for remediations.
+    pub fn scan(&self, request: &ScanRequest<'_>) -> Result<ScanAnswer, ServiceError> {
+        let url = format!("{}/recovery/v1/scan", self.base);
+        let answer: ScanAnswer = self.post(&url, request)?;
+        if answer.format != FORMAT {
+            let reason = format!("it has format {}; this machine knows {FORMAT}", answer.format);
+            return Err(ServiceError::Answer { url, reason });
+        }
+        Ok(answer)
+    }
+
+    /// Fetches a manifest by the path that the service gave. Only paths on the service itself.
+    pub fn manifest(&self, path: &str) -> Result<Envelope, ServiceError> {
+        let url = format!("{}{path}", self.base);
+        if !path.starts_with('/') || path.starts_with("//") {
+            let reason = "the manifest's address is not a path on the service".to_owned();
+            return Err(ServiceError::Answer { url, reason });
+        }
+        let response = self
+            .agent
+            .get(&url)
+            .call()
+            .map_err(|source| ServiceError::Exchange { url: url.clone(), source: Box::new(source) })?;
+        read(url, response)
+    }
+
+    /// Says what became of a remediation.
+    pub fn report(&self, report: &Report<'_>) -> Result<(), ServiceError> {
+        let url = format!("{}/recovery/v1/report", self.base);
+        let response = self.send(&url, report)?;
+        match response.status().as_u16() {
+            200..=299 => Ok(()),
+            status => Err(ServiceError::Status { url, status }),
+        }
+    }
+
+    fn post<T: DeserializeOwned>(&self, url: &str, body: &impl Serialize) -> Result<T, ServiceError> {
+        let response = self.send(url, body)?;
+        read(url.to_owned(), response)
+    }
+
+    fn send(
+        &self,
+        url: &str,
+        body: &impl Serialize,
+    ) -> Result<ureq::http::Response<ureq::Body>, ServiceError> {
+        let text = serde_json::to_vec(body)
+            .map_err(|error| ServiceError::Answer { url: url.to_owned(), reason: error.to_string() })?;
+        self.agent
+            .post(url)
+            .header("content-type", "application/json")
+            .send(&text[..])
+            .map_err(|source| ServiceError::Exchange { url: url.to_owned(), source: Box::new(source) })
+    }
+}
+
+fn read<T: DeserializeOwned>(
+    url: String,
+    response: ureq::http::Response<ureq::Body>,
+) -> Result<T, ServiceError> {
+    let status = response.status().as_u16();
+    if status != 200 {
+        return Err(ServiceError::Status { url, status });
+    }
+    let bytes = response
+        .into_body()
+        .into_with_config()
+        .limit(MOST)
+        .read_to_vec()
+        .map_err(|source| ServiceError::Exchange { url: url.clone(), source: Box::new(source) })?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| ServiceError::Answer { url, reason: error.to_string() })
+}

@@ -1,0 +1,15 @@
+//! What the machine keeps: its disk, drive `C:`, the registry, and the services that drivers get of
+//! them.
+
+mod disk;
+mod drive;
+mod host;
+mod registry;
+mod watch;
+
+pub use disk::{Disk, DiskError};
+pub use drive::{Drive, drive_path};
+pub use host::Host;
+pub use registry::{
+    Registry, RegistryError, SOFTWARE_HIVE, SYSTEM_HIVE, control_set, load_hive,
+};
