@@ -17,6 +17,16 @@ pub struct NotAGuid(String);
 const TEXT_ORDER: [usize; 16] = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
 
 impl Guid {
+    /// From its bytes as stored.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes as stored.
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+
     /// From the number that its text is, as in `Guid::from_u128(0xc12a7328_f81f_11d2_…)`.
     pub const fn from_u128(value: u128) -> Self {
         let text = value.to_be_bytes();
