@@ -21,7 +21,7 @@ pub use json::{
     BootSummary, ComparisonSummary, RunIdentity, SUMMARY_FORMAT, StopSummary, Summary, summary,
 };
 pub use reference::{
-    AcceptError, Accepted, CompareError, Comparison, Diff, Pending, accept, compare, pending_in,
+    AcceptError, Accepted, Comparison, Diff, Pending, ReferenceError, accept, compare, pending_in,
     pending_of,
 };
 pub use style::Style;

@@ -138,7 +138,7 @@ impl Diff {
 
 /// An outcome that could not be compared.
 #[derive(Debug, thiserror::Error)]
-pub enum CompareError {
+pub enum ReferenceError {
     /// The reference cannot be read.
     #[error("cannot read the reference: {0}")]
     Read(#[source] io::Error),
@@ -157,7 +157,11 @@ pub enum CompareError {
 
 /// Holds an outcome against the reference at `reference` (`….snap`). Where they differ, or where there
 /// is none, the outcome is left beside it as a pending reference under the name of the run.
-pub fn compare(outcome: &Outcome, reference: &Path, run: &str) -> Result<Comparison, CompareError> {
+pub fn compare(
+    outcome: &Outcome,
+    reference: &Path,
+    run: &str,
+) -> Result<Comparison, ReferenceError> {
     let pending_path = pending_path(reference, run)?;
     let owned = reference.to_path_buf();
     if outcome.verdict == Verdict::Infrastructure {
@@ -191,17 +195,17 @@ fn ended(mut text: String) -> String {
 }
 
 /// The content of a reference. `None`: there is none.
-fn read(path: &Path) -> Result<Option<String>, CompareError> {
-    let damaged = |what: String| CompareError::Damaged { path: path.to_path_buf(), what };
+fn read(path: &Path) -> Result<Option<String>, ReferenceError> {
+    let damaged = |what: String| ReferenceError::Damaged { path: path.to_path_buf(), what };
     match fs::metadata(path) {
         Ok(metadata) if metadata.len() > SIZE_LIMIT => {
             return Err(damaged(format!("larger than {SIZE_LIMIT} bytes")));
         }
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(CompareError::Read(error)),
+        Err(error) => return Err(ReferenceError::Read(error)),
     }
-    let bytes = fs::read(path).map_err(CompareError::Read)?;
+    let bytes = fs::read(path).map_err(ReferenceError::Read)?;
     let text = String::from_utf8(bytes).map_err(|_| damaged("not UTF-8".to_owned()))?;
     let content =
         snapshot::content(&text).map_err(|error: SnapshotError| damaged(error.to_string()))?;
@@ -209,14 +213,17 @@ fn read(path: &Path) -> Result<Option<String>, CompareError> {
 }
 
 /// `<stem>@<run>.snap.new` beside the reference.
-fn pending_path(reference: &Path, run: &str) -> Result<PathBuf, CompareError> {
+fn pending_path(reference: &Path, run: &str) -> Result<PathBuf, ReferenceError> {
     let stem = stem(reference, ENDING).ok_or_else(|| {
-        CompareError::Name(format!("{} is no reference: it must end in .snap", reference.display()))
+        ReferenceError::Name(format!(
+            "{} is no reference: it must end in .snap",
+            reference.display()
+        ))
     })?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if run.is_empty() || run.len() > 128 || !run.chars().all(plain) {
         let what = format!("the run id `{run}` cannot be part of a file name");
-        return Err(CompareError::Name(what));
+        return Err(ReferenceError::Name(what));
     }
     Ok(reference.with_file_name(format!("{stem}@{run}{PENDING_ENDING}")))
 }
@@ -330,9 +337,9 @@ fn pending_content(path: &Path) -> Result<String, AcceptError> {
             io::ErrorKind::NotFound,
             format!("{} is not there", path.display()),
         ))),
-        Err(CompareError::Read(error)) => Err(AcceptError::Io(error)),
-        Err(CompareError::Damaged { what, .. }) => Err(damaged(what)),
-        Err(error @ CompareError::Name(_)) => Err(damaged(error.to_string())),
+        Err(ReferenceError::Read(error)) => Err(AcceptError::Io(error)),
+        Err(ReferenceError::Damaged { what, .. }) => Err(damaged(what)),
+        Err(error @ ReferenceError::Name(_)) => Err(damaged(error.to_string())),
     }
 }
 

@@ -288,7 +288,11 @@ impl Watcher {
             Body::MachineStopped { reason } if self.running => {
                 self.close(event, Way::Stopped { reason }, effects);
                 let by_itself = by_the_guest(reason);
-                self.conclude(&Trigger::WentOff { by_itself }, moment, effects);
+                let trigger = match reason.as_str() {
+                    EMULATOR_FAILED => Trigger::HarnessFailed("the emulator died"),
+                    _ => Trigger::WentOff { by_itself },
+                };
+                self.conclude(&trigger, moment, effects);
             }
             Body::WatchEnded { why, .. } => {
                 self.watch_ended = Some((moment, why.clone()));
@@ -696,9 +700,13 @@ impl Watcher {
     }
 }
 
-/// libvirt's `guest-shutdown`, QEMU's `guest-shutdown`, `guest-panic`: the guest did it.
+/// The reason for which a machine is gone when it was QEMU that failed.
+const EMULATOR_FAILED: &str = "emulator-failed";
+
+/// QEMU's `guest-shutdown` and `guest-panic`, libvirt's `shutdown` and `crashed`: the guest did it.
+/// `destroyed`, `saved` and QEMU's `host-…` are the harness's doing.
 fn by_the_guest(reason: &str) -> bool {
-    reason.starts_with("guest") || reason == "shutdown"
+    reason.starts_with("guest") || matches!(reason, "shutdown" | "crashed")
 }
 
 /// How a boot ended, from everything that was seen of it.

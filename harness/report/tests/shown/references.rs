@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use report::{AcceptError, Accepted, CompareError, Comparison, Pending, Style};
+use report::{AcceptError, Accepted, Comparison, Pending, ReferenceError, Style};
 use report::{accept, compare, pending_in};
 use timeline::{Outcome, Verdict};
 
@@ -63,7 +63,7 @@ fn the_first_outcome_is_pending_and_accepted_it_is_the_reference() {
     assert_eq!(comparison.word(), "missing");
     assert_eq!(folder.names(), ["channel-file-291@20260101-1.snap.new"]);
     let pending = folder.pending(&comparison);
-    let accepted = accept(&[pending.clone()]).expect("accepts");
+    let accepted = accept(std::slice::from_ref(&pending)).expect("accepts");
     let reference = folder.reference.clone();
     let (same, others) = (vec![], vec![]);
     assert_eq!(accepted, [Accepted { reference, from: pending, same, others }]);
@@ -142,10 +142,11 @@ fn runs_that_contradict_each_other_must_be_chosen_from() {
 fn what_is_not_pending_is_not_accepted() {
     assert!(matches!(accept(&[]), Err(AcceptError::Nothing)));
     let folder = Folder::with(&outcome());
-    let error = accept(&[folder.reference.clone()]).expect_err("it is the reference itself");
+    let error =
+        accept(std::slice::from_ref(&folder.reference)).expect_err("it is the reference itself");
     assert!(matches!(error, AcceptError::NotPending(_)), "{error}");
     let gone = folder.folder.path().join("a@b.snap.new");
-    assert!(matches!(accept(&[gone.clone()]), Err(AcceptError::Io(_))));
+    assert!(matches!(accept(std::slice::from_ref(&gone)), Err(AcceptError::Io(_))));
     std::fs::write(&gone, "{}").expect("writable");
     assert!(matches!(accept(&[gone]), Err(AcceptError::Damaged { .. })));
 }
@@ -174,7 +175,7 @@ fn names_that_would_leave_the_folder_are_refused() {
     let folder = Folder::new();
     for run in ["", "../x", "a/b", "a b", "\u{0}"] {
         let error = compare(&outcome(), &folder.reference, run).expect_err(run);
-        assert!(matches!(error, CompareError::Name(_)), "{error}");
+        assert!(matches!(error, ReferenceError::Name(_)), "{error}");
     }
     let error = compare(&outcome(), Path::new("a.txt"), "b").expect_err("not a .snap");
     assert!(error.to_string().contains("must end in .snap"), "{error}");

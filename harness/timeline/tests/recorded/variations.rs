@@ -270,6 +270,7 @@ fn interrupted_and_failed_runs_are_infrastructure() {
     for body in [
         Body::WatchEnded { why: "interrupted".into(), detail: String::new() },
         Body::HarnessFailed { reason: "the disk of the host is full".into() },
+        Body::MachineStopped { reason: "emulator-failed".into() },
     ] {
         let mut cut = events[..recovery].to_vec();
         cut.push(beside(&events[recovery], Source::Harness, body));
