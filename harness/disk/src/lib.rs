@@ -1,1 +1,22 @@
-//! disk
+//! Images and disks, as long as no machine uses them.
+//!
+//! - [`Store`]: sealed images and checkpoints, addressed by digest, never written again.
+//! - [`create_overlay`]: what a machine gets to write into.
+//! - [`OfflineDisk`]: an overlay opened without root, kernel modules or an appliance, with its
+//!   partitions and volumes; staging edits it before a run, collecting evidence reads it afterwards.
+//! - [`Tree`]: what is on a volume, to tell what a run changed.
+//!
+//! File systems are the `volume` crate's, hives and BCD `winfmt`'s. Nothing here knows scenarios.
+
+mod nbd;
+mod offline;
+mod overlay;
+mod store;
+mod tree;
+
+pub use offline::{Access, DiskError, OfflineDisk};
+pub use overlay::{OverlayError, check_qcow2, create_overlay};
+pub use store::{
+    FileRecord, IMAGE_FORMAT, Image, Manifest, Store, StoreError, StoredCheckpoint,
+};
+pub use tree::{Difference, Mark, Noise, Tree, TreeChange};
