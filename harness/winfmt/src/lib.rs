@@ -26,6 +26,8 @@ pub mod reagent;
 pub mod recovery_settings;
 pub mod wim;
 
+#[cfg(test)]
+mod artifacts;
 mod bytes;
 mod xml;
 

@@ -136,6 +136,11 @@ impl CellMap {
         Some((cell, rest))
     }
 
+    #[cfg(test)]
+    pub(super) fn allocated_count(&self) -> usize {
+        self.allocated.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
     /// Bytes in free cells.
     pub(super) fn free_bytes(&self) -> u64 {
         self.free.values().map(|&size| u64::from(size)).sum()
@@ -216,6 +221,7 @@ impl Hive {
         let bin_size = (size + BIN_HEADER).next_multiple_of(BIN_UNIT);
         let end = at.checked_add(bin_size).filter(|&end| end <= MAX_BINS).ok_or_else(too_large)?;
         self.data.resize(base::SIZE + end as usize, 0);
+        self.tail.drain(..self.tail.len().min(bin_size as usize));
         let header = base::SIZE + at as usize;
         self.data[header..header + 4].copy_from_slice(b"hbin");
         self.data[header + 4..header + 8].copy_from_slice(&at.to_le_bytes());

@@ -9,11 +9,21 @@ use std::collections::HashMap;
 use super::cells::NONE;
 use super::error::damaged;
 use super::key::Node;
-use super::name::{Name, upcase};
+use super::name::Name;
+use super::upcase::upcase;
 use super::{Hive, HiveError, MAX_DEPTH, base, security};
 
-pub(super) fn check(hive: &Hive) -> Result<(), HiveError> {
-    let mut check = Check { hive, used: HashMap::new() };
+/// What a sound hive uses its cells for.
+pub(super) struct Audit {
+    /// What each cell that is reached is used as.
+    pub used: HashMap<u32, &'static str>,
+    /// How many keys use each security descriptor.
+    pub users: HashMap<u32, u32>,
+}
+
+pub(super) fn check(hive: &Hive) -> Result<Audit, HiveError> {
+    let audit = Audit { used: HashMap::new(), users: HashMap::new() };
+    let mut check = Check { hive, audit };
     let root = base::root(&hive.data);
     let mut pending = vec![(root, None, 1)];
     while let Some((cell, parent, depth)) = pending.pop() {
@@ -29,13 +39,19 @@ pub(super) fn check(hive: &Hive) -> Result<(), HiveError> {
             pending.push((child, Some(cell), depth + 1));
         }
     }
-    Ok(())
+    for (&cell, &users) in &check.audit.users {
+        let count = hive.security_count(cell)?;
+        if count < users {
+            let what = format!("a security descriptor counts {count} users, it has {users}");
+            return Err(damaged(cell, what));
+        }
+    }
+    Ok(check.audit)
 }
 
 struct Check<'h> {
     hive: &'h Hive,
-    /// What each cell is used as. Only security descriptors are shared.
-    used: HashMap<u32, &'static str>,
+    audit: Audit,
 }
 
 impl Check<'_> {
@@ -79,16 +95,18 @@ impl Check<'_> {
     }
 
     fn security(&mut self, node: &Node) -> Result<(), HiveError> {
-        const USE: &str = "a security descriptor";
         let hive = self.hive;
-        if node.security == NONE || self.used.get(&node.security) == Some(&USE) {
+        if node.security == NONE {
             return Ok(());
         }
-        self.take(node.security, USE)?;
-        hive.descriptor(node.security)?;
-        if hive.security_count(node.security)? == 0 {
-            return Err(damaged(node.security, "a security descriptor in use counts no user"));
+        // Descriptors alone are shared, so only their first user takes the cell.
+        let users = self.audit.users.entry(node.security).or_default();
+        *users += 1;
+        if *users > 1 {
+            return Ok(());
         }
+        self.take(node.security, "a security descriptor")?;
+        hive.descriptor(node.security)?;
         let neighbours =
             [(security::NEXT, security::PREVIOUS), (security::PREVIOUS, security::NEXT)];
         for (there, back) in neighbours {
@@ -105,7 +123,7 @@ impl Check<'_> {
         if !self.hive.cells.is_allocated(cell) {
             return Err(damaged(cell, format!("{purpose} should be here, but no cell begins")));
         }
-        match self.used.insert(cell, purpose) {
+        match self.audit.used.insert(cell, purpose) {
             Some(before) => {
                 Err(damaged(cell, format!("a cell is used twice: as {before} and as {purpose}")))
             }
@@ -115,7 +133,7 @@ impl Check<'_> {
 }
 
 /// Subkeys are in ascending order of their upper-cased names, none twice. Where the first difference
-/// lies outside Latin-1, another Windows may have upper-cased by another table: then only equality is
+/// lies outside Latin-1, an older Windows may have upper-cased by another table: then only equality is
 /// damage.
 fn check_order(cell: u32, before: &Name, name: &Name) -> Result<(), HiveError> {
     let first_difference = before

@@ -46,8 +46,14 @@ impl Hive {
         let mut data = base::create(options.version, 0x20, &options.file_name, now);
         let cells = CellMap::scan(&data)?;
         base::set_bins_size(&mut data, 0);
-        let mut hive =
-            Self { data, cells, access: Access::Full, clock: options.clock, modified: true };
+        let mut hive = Self {
+            data,
+            tail: Vec::new(),
+            cells,
+            access: Access::Full,
+            clock: options.clock,
+            modified: true,
+        };
         hive.write_node(&name, NONE, FLAG_ROOT | FLAG_NO_DELETE, NONE)?;
         let security = hive.create_security(&default_descriptor())?;
         hive.put_u32(base::root(&hive.data), super::key::field::SECURITY, security)?;

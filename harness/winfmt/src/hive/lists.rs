@@ -160,6 +160,18 @@ impl Hive {
         self.write_list(&node, list)
     }
 
+    /// Each subkey's name, what stands beside it in its leaf, and the leaf's signature.
+    #[cfg(test)]
+    pub(super) fn list_for_test(&self, node: &Node) -> Vec<(Name, u32, [u8; 2])> {
+        let list = self.list(node).unwrap();
+        let leaf = list.cells.last().map_or([0; 2], |&leaf| {
+            let content = self.cell(leaf).unwrap();
+            [content[0], content[1]]
+        });
+        let entries = list.entries.iter();
+        entries.map(|entry| (self.node(entry.cell).unwrap().name, entry.beside, leaf)).collect()
+    }
+
     fn leaf_kind(&self) -> LeafKind {
         if self.version().has_hash_lists() { LeafKind::Hash } else { LeafKind::Hint }
     }
@@ -175,43 +187,58 @@ impl Hive {
         let count = u32::try_from(list.entries.len())
             .map_err(|_| HiveError::TooLarge { what: "a list of subkeys", limit: 1 << 32 })?;
         self.put_u32(node.cell, field::SUBKEYS, count)?;
-        let fits =
-            |cell: u32| self.cell(cell).map(|content| content.len() >= 4 + 8 * list.entries.len());
-        // The common case: one leaf stays one leaf, in its place.
-        if let [only] = list.cells[..]
-            && !list.entries.is_empty()
-            && list.entries.len() <= MAX_LEAF
-            && fits(only)?
-        {
-            return self.write_leaf(only, kind, &list.entries);
-        }
-        for &cell in &list.cells {
-            self.release(cell)?;
-        }
-        if list.entries.is_empty() {
-            return self.put_u32(node.cell, field::SUBKEY_LIST, NONE);
-        }
+        let (top, mut old_leaves) = match list.cells.split_first() {
+            Some((&top, [])) => (None, vec![top]),
+            Some((&top, leaves)) => (Some(top), leaves.to_vec()),
+            None => (None, Vec::new()),
+        };
+        // Leaves stay where they are as long as they have room.
         let mut leaves = Vec::new();
-        for entries in list.entries.chunks(MAX_LEAF) {
-            // Room for a few more, so that a run of additions does not move the list each time.
-            let room = (entries.len() + entries.len() / 4 + 2).min(MAX_LEAF);
-            let leaf = self.allocate(4 + 8 * room)?;
+        for (index, entries) in list.entries.chunks(MAX_LEAF).enumerate() {
+            let size = 4 + 8 * entries.len();
+            let leaf = match old_leaves.get(index) {
+                Some(&leaf) if self.cell(leaf)?.len() >= size => leaf,
+                _ => {
+                    // Room for a few more, so that a run of additions does not move it each time.
+                    let room = (entries.len() + entries.len() / 4 + 2).min(MAX_LEAF);
+                    let leaf = self.allocate(4 + 8 * room)?;
+                    if let Some(old) = old_leaves.get_mut(index) {
+                        self.release(std::mem::replace(old, leaf))?;
+                    }
+                    leaf
+                }
+            };
             self.write_leaf(leaf, kind, entries)?;
             leaves.push(leaf);
         }
-        let top = match leaves[..] {
+        for &leaf in old_leaves.iter().skip(leaves.len()) {
+            self.release(leaf)?;
+        }
+        let new_top = match leaves[..] {
+            [] => NONE,
             [only] => only,
-            _ => {
-                let too_many =
-                    HiveError::TooLarge { what: "a list of subkeys", limit: 65_535 * 507 };
-                let count = u16::try_from(leaves.len()).map_err(|_| too_many)?;
-                let mut content = b"ri".to_vec();
-                content.extend(count.to_le_bytes());
-                content.extend(leaves.iter().flat_map(|leaf| leaf.to_le_bytes()));
-                self.allocate_with(&content)?
-            }
+            _ => self.write_index(top, &leaves)?,
         };
-        self.put_u32(node.cell, field::SUBKEY_LIST, top)
+        if let Some(top) = top.filter(|&top| top != new_top) {
+            self.release(top)?;
+        }
+        self.put_u32(node.cell, field::SUBKEY_LIST, new_top)
+    }
+
+    /// Writes the list of leaves, in its old cell where that has room.
+    fn write_index(&mut self, old: Option<u32>, leaves: &[u32]) -> Result<u32, HiveError> {
+        let too_many = HiveError::TooLarge { what: "a list of subkeys", limit: 65_535 * 507 };
+        let count = u16::try_from(leaves.len()).map_err(|_| too_many)?;
+        let mut content = b"ri".to_vec();
+        content.extend(count.to_le_bytes());
+        content.extend(leaves.iter().flat_map(|leaf| leaf.to_le_bytes()));
+        match old {
+            Some(old) if self.cell(old)?.len() >= content.len() => {
+                self.put(old, 0, &content)?;
+                Ok(old)
+            }
+            _ => self.allocate_with(&content),
+        }
     }
 
     fn write_leaf(

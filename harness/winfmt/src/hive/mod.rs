@@ -32,15 +32,20 @@ mod key;
 mod lists;
 mod name;
 mod security;
+mod upcase;
 mod values;
 mod walk;
+
+#[cfg(test)]
+mod model_tests;
 
 pub use base::Version;
 pub use create::CreateOptions;
 pub use data::{Data, ValueType};
 pub use error::HiveError;
 pub use key::{Key, Value};
-pub use name::{KeyPath, Name, upcase};
+pub use name::{KeyPath, Name};
+pub use upcase::upcase;
 pub use walk::{Walk, WalkedKey};
 
 use crate::FileTime;
@@ -51,8 +56,11 @@ pub const MAX_DEPTH: usize = 512;
 /// A registry hive in memory. See the module's documentation.
 #[derive(Clone)]
 pub struct Hive {
-    /// The base block and all bins, with nothing behind them.
+    /// The base block and all bins.
     data: Vec<u8>,
+    /// What lies behind the bins: Windows makes the file larger than it needs. Given back as it was;
+    /// new bins take its place.
+    tail: Vec<u8>,
     cells: cells::CellMap,
     access: Access,
     clock: Option<FileTime>,
@@ -94,9 +102,9 @@ impl Hive {
     }
 
     fn load(mut bytes: Vec<u8>, base: &base::Base, access: Access) -> Result<Self, HiveError> {
-        bytes.truncate(base::SIZE + base.bins_size as usize);
+        let tail = bytes.split_off(base::SIZE + base.bins_size as usize);
         let cells = cells::CellMap::scan(&bytes)?;
-        Ok(Self { data: bytes, cells, access, clock: None, modified: false })
+        Ok(Self { data: bytes, tail, cells, access, clock: None, modified: false })
     }
 
     /// Sets the time that edits write as "last written", so that the same edits give the same bytes.
@@ -126,7 +134,7 @@ impl Hive {
 
     /// Size of the file in bytes.
     pub fn size(&self) -> usize {
-        self.data.len()
+        self.data.len() + self.tail.len()
     }
 
     /// The finished file. After edits, both sequence numbers are one higher, the time is the clock's,
@@ -140,6 +148,7 @@ impl Hive {
         if self.modified {
             base::finish(&mut bytes, self.now());
         }
+        bytes.extend_from_slice(&self.tail);
         Ok(bytes)
     }
 

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 
 use super::HiveError;
+use super::upcase::upcase;
 use crate::bytes::{utf16_bytes, utf16_units};
 
 /// Longest key name, in UTF-16 units (Microsoft, "Registry element size limits").
@@ -206,24 +207,5 @@ impl fmt::Display for KeyPath {
             name.fmt(f)?;
         }
         Ok(())
-    }
-}
-
-/// One UTF-16 unit in upper case, after Windows' table: one unit to one unit, nothing from outside
-/// ASCII into ASCII.
-pub fn upcase(unit: u16) -> u16 {
-    if unit < 0x80 {
-        return match u8::try_from(unit) {
-            Ok(byte) => u16::from(byte.to_ascii_uppercase()),
-            Err(_) => unit,
-        };
-    }
-    let Some(c) = char::from_u32(u32::from(unit)) else { return unit };
-    let mut upper = c.to_uppercase();
-    match (upper.next(), upper.next()) {
-        (Some(single), None) if !single.is_ascii() => {
-            u16::try_from(u32::from(single)).unwrap_or(unit)
-        }
-        _ => unit,
     }
 }
