@@ -31,6 +31,8 @@ pub struct Report {
     pub frames_in: u64,
     /// Frames to the machine.
     pub frames_out: u64,
+    /// Frames that the capture does not hold, because it was full or could not be written.
+    pub uncaptured: u64,
     /// How often the machine was given its address.
     pub leases: u64,
     /// TCP connections that services accepted.
@@ -292,10 +294,12 @@ impl Cable {
     }
 
     fn record(&mut self, direction: Direction, frame: &[u8]) {
-        if self.capture_failed.is_none() {
-            let written = self.capture.write(direction, frame);
-            self.note(written);
-        }
+        let written = match &self.capture_failed {
+            None => self.capture.write(direction, frame),
+            Some(_) => Ok(false),
+        };
+        self.report.uncaptured += u64::from(!matches!(written, Ok(true)));
+        self.note(written.map(|_| ()));
     }
 
     fn flush(&mut self) {

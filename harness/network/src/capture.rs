@@ -16,6 +16,11 @@ use thiserror::Error;
 
 use crate::frame::FRAME_LIMIT;
 
+/// A capture stops growing here, in bytes: what a machine sends must not fill the host's disk.
+const LIMIT: u64 = 256 * 1024 * 1024;
+/// What a frame takes beside its own bytes: block, options, padding.
+const OVERHEAD: u64 = 48;
+
 /// Why the capture could not be written.
 #[derive(Debug, Error)]
 #[error("cannot write the packet capture {path}; is there space, and is its directory writable?")]
@@ -38,6 +43,7 @@ pub(crate) enum Direction {
 pub(crate) struct Capture {
     path: PathBuf,
     writer: PcapNgWriter<BufWriter<File>>,
+    room: u64,
 }
 
 impl std::fmt::Debug for Capture {
@@ -62,13 +68,21 @@ impl Capture {
             ],
         };
         writer.write_pcapng_block(interface).map_err(failed)?;
-        let mut capture = Self { path: path.to_path_buf(), writer };
+        let mut capture = Self { path: path.to_path_buf(), writer, room: LIMIT };
         capture.flush()?;
         Ok(capture)
     }
 
-    /// Adds one frame, stamped with the host's clock.
-    pub(crate) fn write(&mut self, direction: Direction, frame: &[u8]) -> Result<(), CaptureError> {
+    /// Adds one frame, stamped with the host's clock. False where the capture is full.
+    pub(crate) fn write(
+        &mut self,
+        direction: Direction,
+        frame: &[u8],
+    ) -> Result<bool, CaptureError> {
+        let Some(room) = self.room.checked_sub(frame.len() as u64 + OVERHEAD) else {
+            return Ok(false);
+        };
+        self.room = room;
         // A clock before 1970 is a broken host; the frame is worth more than its time.
         let timestamp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let block = EnhancedPacketBlock {
@@ -80,7 +94,7 @@ impl Capture {
         };
         self.writer
             .write_pcapng_block(block)
-            .map(|_| ())
+            .map(|_| true)
             .map_err(|source| CaptureError { path: self.path.clone(), source })
     }
 
@@ -129,6 +143,23 @@ mod tests {
             }
         }
         assert_eq!(seen, [(1, b"one".to_vec()), (2, b"four".to_vec()),]);
+    }
+
+    #[test]
+    fn a_full_capture_takes_no_more_and_stays_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.pcapng");
+        let mut capture = Capture::create(&path).unwrap();
+        capture.room = 200;
+        assert!(capture.write(Direction::Inbound, &[0; 100]).unwrap());
+        assert!(!capture.write(Direction::Inbound, &[0; 100]).unwrap());
+        capture.flush().unwrap();
+        let mut reader = PcapNgReader::new(File::open(&path).unwrap()).unwrap();
+        let mut packets = 0;
+        while let Some(block) = reader.next_block() {
+            packets += u32::from(matches!(block.unwrap(), Block::EnhancedPacket(_)));
+        }
+        assert_eq!(packets, 1);
     }
 
     #[test]

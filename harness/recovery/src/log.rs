@@ -13,6 +13,9 @@ use crate::protocol::Record;
 /// Version of the log's lines.
 pub const LOG_FORMAT: u32 = 1;
 
+/// When the log has so many bytes, it goes on without the bodies.
+const BODIES: u64 = 16 * 1024 * 1024;
+
 /// Why the log could not be written.
 #[derive(Debug, Error)]
 #[error("cannot write the remediation log {path}; is there space, and is its directory writable?")]
@@ -42,6 +45,7 @@ struct Line<'a> {
 pub(crate) struct Log {
     path: PathBuf,
     file: File,
+    written: u64,
 }
 
 impl Log {
@@ -52,7 +56,7 @@ impl Log {
             .create(true)
             .open(path)
             .map_err(|source| LogError { path: path.to_path_buf(), source })?;
-        Ok(Self { path: path.to_path_buf(), file })
+        Ok(Self { path: path.to_path_buf(), file, written: 0 })
     }
 
     /// Adds one line, in one write.
@@ -62,11 +66,13 @@ impl Log {
         status: Option<u16>,
         body: Option<&serde_json::Value>,
     ) -> Result<(), LogError> {
+        let body = body.filter(|_| self.written < BODIES);
         let line = Line { format: LOG_FORMAT, time: Timestamp::now(), record, status, body };
         serde_json::to_vec(&line)
             .map_err(io::Error::from)
             .and_then(|mut bytes| {
                 bytes.push(b'\n');
+                self.written += bytes.len() as u64;
                 self.file.write_all(&bytes)
             })
             .map_err(|source| LogError { path: self.path.clone(), source })

@@ -211,7 +211,7 @@ pub enum Response {
 pub struct Record {
     /// `scan`, `manifest`, `report`, or `other` for a place that the protocol does not have.
     pub request: &'static str,
-    /// `no-match`, `offered`, `served`, `accepted`, `not-found`, `bad-request`.
+    /// `no-match`, `offered`, `served`, `accepted`, `not-found`, `bad-request`, `too-many-requests`.
     pub answer: &'static str,
     /// `module`, `bugCheck`, `attempt`, `id`, `result`, `reason`, `path`; each shortened.
     pub facts: BTreeMap<String, String>,

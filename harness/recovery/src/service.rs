@@ -146,7 +146,12 @@ impl RemediationService {
         let log = Log::open(&config.log)?;
         let inner = Inner {
             sink,
-            state: Mutex::new(Running { state: Some(State::new(offers)), log, requests: 0 }),
+            state: Mutex::new(Running {
+                state: Some(State::new(offers)),
+                log,
+                log_failed: false,
+                requests: 0,
+            }),
         };
         Ok(Self {
             host: config.host,
@@ -181,6 +186,8 @@ impl RemediationService {
         let served = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(PATIENCE)
+            // A machine may close its direction right after its request.
+            .half_close(true)
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(self.router()))
             .await;
         if let Err(error) = served {
@@ -255,6 +262,8 @@ struct Running {
     /// Absent only within a request.
     state: Option<State>,
     log: Log,
+    /// Told once.
+    log_failed: bool,
     requests: u32,
 }
 
@@ -264,7 +273,13 @@ impl Inner {
         let mut running = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         running.requests = running.requests.saturating_add(1);
         if running.requests > REQUEST_LIMIT {
-            return StatusCode::TOO_MANY_REQUESTS.into_response();
+            if running.requests == REQUEST_LIMIT + 1 {
+                let record =
+                    Record { request: "other", answer: "too-many-requests", facts: [].into() };
+                self.log(&mut running, &record, Some(429), None);
+                self.emit(record);
+            }
+            return error_response(StatusCode::TOO_MANY_REQUESTS, "too many requests");
         }
         let state = running.state.take().expect("a request puts the state back before it ends");
         let (state, response, record) = state.handle(request);
@@ -272,16 +287,18 @@ impl Inner {
         let response = http_response(response);
         self.log(&mut running, &record, Some(response.status().as_u16()), body);
         // Within the lock, so that events and log have the same order.
-        self.sink.emit(
-            Source::Network,
-            Body::Service {
-                service: SERVICE.to_owned(),
-                request: record.request.to_owned(),
-                answer: record.answer.to_owned(),
-                facts: record.facts,
-            },
-        );
+        self.emit(record);
         response
+    }
+
+    fn emit(&self, record: Record) {
+        let body = Body::Service {
+            service: SERVICE.to_owned(),
+            request: record.request.to_owned(),
+            answer: record.answer.to_owned(),
+            facts: record.facts,
+        };
+        self.sink.emit(Source::Network, body);
     }
 
     /// A handshake that failed is in the log only: a machine that is reset in the middle of one does
@@ -305,7 +322,9 @@ impl Inner {
         status: Option<u16>,
         body: Option<&Value>,
     ) {
-        if let Err(error) = running.log.write(record, status, body) {
+        if let Err(error) = running.log.write(record, status, body)
+            && !std::mem::replace(&mut running.log_failed, true)
+        {
             let reason = error.to_string();
             self.sink.emit(Source::Harness, Body::HarnessFailed { reason });
         }

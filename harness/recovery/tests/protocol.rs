@@ -17,7 +17,7 @@ use recovery::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use timeline::{Body, Sink};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpListener;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
@@ -337,6 +337,23 @@ async fn hostile_requests_are_refused_and_recorded() {
     assert!(bench.log().iter().all(|line| line.to_string().len() < 70 * 1024));
 }
 
+async fn connect(
+    authority: &Authority,
+    stream: DuplexStream,
+    host: &'static str,
+) -> tokio_rustls::client::TlsStream<DuplexStream> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(authority.trust().root_der.into()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(tls));
+    connector.connect(host.try_into().unwrap(), stream).await.unwrap()
+}
+
 #[tokio::test]
 async fn the_service_speaks_over_the_machine_s_network_too() {
     let directory = tempfile::tempdir().unwrap();
@@ -354,17 +371,7 @@ async fn the_service_speaks_over_the_machine_s_network_too() {
     let (ours, theirs) = tokio::io::duplex(16 * 1024);
     let peer = "10.0.2.15:40000".parse().unwrap();
     let serving = tokio::spawn(declared.handler.serve(theirs, peer));
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(authority.trust().root_der.into()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let name = "update.loopbreak.test".try_into().unwrap();
-    let mut stream =
-        tokio_rustls::TlsConnector::from(Arc::new(tls)).connect(name, ours).await.unwrap();
+    let mut stream = connect(&authority, ours, "update.loopbreak.test").await;
     stream
         .write_all(
             b"GET /recovery/v1/manifest/fix HTTP/1.1\r\nhost: update.loopbreak.test\r\nconnection: close\r\n\r\n",
@@ -378,6 +385,38 @@ async fn the_service_speaks_over_the_machine_s_network_too() {
     let signed: SignedManifest = serde_json::from_str(body).unwrap();
     assert_eq!(signed.open(&authority.trust().publisher_der).unwrap().id, "fix");
     serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_flood_of_requests_is_cut_off() {
+    let bench = Bench::new(Vec::new()).await;
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    let config = RemediationConfig {
+        host: "localhost".into(),
+        remediations: Vec::new(),
+        log: log_of(bench.directory.path()),
+    };
+    let seen: Arc<Mutex<Vec<Body>>> = Arc::default();
+    let into = Arc::clone(&seen);
+    let sink = Sink::new(move |observation| into.lock().unwrap().push(observation.body));
+    let service = RemediationService::new(config, &bench.authority, sink).unwrap();
+    let serving = tokio::spawn(async move { service.serve_connection(theirs).await });
+    let stream = connect(&bench.authority, ours, "localhost").await;
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let writing = tokio::spawn(async move {
+        for _ in 0..10_010 {
+            writer.write_all(b"GET /flood HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        }
+        writer.shutdown().await.unwrap();
+    });
+    let mut answers = String::new();
+    reader.read_to_string(&mut answers).await.unwrap();
+    writing.await.unwrap();
+    serving.await.unwrap();
+    assert_eq!(answers.matches("HTTP/1.1 404").count(), 10_000);
+    assert_eq!(answers.matches("HTTP/1.1 429").count(), 10);
+    assert_eq!(seen.lock().unwrap().len(), 10_001);
+    assert_eq!(bench.log().len(), 10_001);
 }
 
 #[tokio::test]
