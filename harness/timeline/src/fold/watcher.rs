@@ -11,128 +11,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::effect::{Effect, Happening, What};
+use super::ending::{EMULATOR_FAILED, Way, by_the_guest, end};
 use crate::conclusion::{Trigger, conclude};
 use crate::findings::Findings;
 use crate::layers::Ladder;
-use crate::stop::StopText;
 use crate::{
-    Body, Boot, BootKind, Cause, Change, Conclusion, Confidence, End, Event, Layer, Loop, Micros,
-    Moment, PanicSeen, Phase, PhaseReached, ResetBy, RunFacts, Source, StartedFrom, StepState,
-    Stop, StopLineSeen, loops, steps,
+    Body, Boot, BootKind, Cause, Change, Conclusion, Confidence, End, Event, Loop, Micros, Moment,
+    Phase, PhaseReached, ResetBy, RunFacts, Source, StartedFrom, StepState, loops, steps,
 };
 
 /// One reboot of a guest gives up to three RESET events within 30 ms (windows-facts.md, section 0). Two
 /// resets with nothing between them, closer than this, are one.
 pub const RESET_BURST: Duration = Duration::from_millis(100);
-
-/// What one event changed, for whoever shows progress or acts on it.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Effect {
-    /// A boot began.
-    BootBegan {
-        /// Its number.
-        boot: u32,
-        /// Why.
-        cause: Cause,
-    },
-    /// A boot reached a phase for the first time.
-    PhaseReached {
-        /// Its number.
-        boot: u32,
-        /// Which phase.
-        phase: Phase,
-    },
-    /// The first sign of a stop.
-    Stopped {
-        /// The boot's number.
-        boot: u32,
-    },
-    /// A boot ended.
-    BootEnded {
-        /// Its number.
-        boot: u32,
-        /// How.
-        end: End,
-        /// True where Windows failed in it.
-        failed: bool,
-    },
-    /// A fault was armed.
-    FaultArmed {
-        /// Its name in the scenario.
-        fault: String,
-    },
-    /// A recovery layer changed something.
-    LayerApplied {
-        /// Which.
-        layer: Layer,
-    },
-    /// The verdict can no longer change: the engine may stop the machine and read the disk.
-    Concluded(Conclusion),
-}
-
-/// Something between the boots' milestones that a report shows.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct Happening {
-    /// When.
-    pub moment: Moment,
-    /// The boot that ran at that time, or the last one before it. 0: before the first.
-    pub boot: u32,
-    /// Who saw it.
-    pub source: Source,
-    /// What it was.
-    pub what: What,
-}
-
-/// What a [`Happening`] was.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-#[serde(rename_all = "kebab-case", tag = "what")]
-pub enum What {
-    /// A fault was put in place and read back.
-    FaultLanded {
-        /// Its name.
-        fault: String,
-        /// What was read back.
-        proof: Vec<String>,
-    },
-    /// A step of the harness failed.
-    StepFailed {
-        /// Its name.
-        name: String,
-        /// For people.
-        detail: String,
-    },
-    /// A request to a service of the scenario.
-    Request {
-        /// The service.
-        service: String,
-        /// The request.
-        request: String,
-        /// The answer.
-        answer: String,
-        /// Further facts.
-        facts: BTreeMap<String, String>,
-    },
-    /// A recovery layer changed something.
-    Applied {
-        /// Which.
-        layer: Layer,
-    },
-    /// A read or write of the disk failed.
-    BlockIoError {
-        /// The device.
-        device: String,
-        /// `read` or `write`.
-        operation: String,
-    },
-}
-
-/// How a boot came to its end.
-#[derive(Clone, Copy)]
-enum Way<'a> {
-    Reset { by: ResetBy, reason: &'a str },
-    Stopped { reason: &'a str },
-    WatchOver { time_limit: bool },
-}
 
 /// The state: everything that was understood of a run so far.
 #[derive(Debug, Clone, Default)]
@@ -141,17 +32,17 @@ pub struct Watcher {
     /// The last one may still be going on.
     pub(crate) boots: Vec<Boot>,
     /// True while a machine runs.
-    running: bool,
+    pub(super) running: bool,
     /// When the current boot began, while nothing has been seen of it.
-    untouched_since: Option<Micros>,
+    pub(super) untouched_since: Option<Micros>,
     /// True from a reset until the first phase marker: serial lines may still be those of the boot before.
-    late_lines: bool,
+    pub(super) late_lines: bool,
     pub(crate) ladder: Ladder,
     pub(crate) changes: Vec<Change>,
     pub(crate) happenings: Vec<Happening>,
     pub(crate) armed: BTreeMap<String, Moment>,
     pub(crate) landed: BTreeSet<String>,
-    expected_resets_seen: u32,
+    pub(super) expected_resets_seen: u32,
     pub(crate) findings: Findings,
     pub(crate) conclusion: Option<Conclusion>,
     pub(crate) watch_ended: Option<(Moment, String)>,
@@ -392,7 +283,7 @@ impl Watcher {
     }
 
     /// Ends the watch of the current boot, if there is one.
-    fn finish(&mut self, event: &Event, time_limit: bool, effects: &mut Vec<Effect>) {
+    pub(super) fn finish(&mut self, event: &Event, time_limit: bool, effects: &mut Vec<Effect>) {
         if self.running {
             self.close(event, Way::WatchOver { time_limit }, effects);
             self.late_lines = false;
@@ -406,206 +297,6 @@ impl Watcher {
         self.changes.push(Change { layer, seq: event.seq, boot });
         self.happen(event, What::Applied { layer });
         effects.push(Effect::LayerApplied { layer });
-    }
-
-    /// What is seen of the guest.
-    fn signs(&mut self, event: &Event, effects: &mut Vec<Effect>) {
-        let moment = Moment::from(event);
-        match &event.body {
-            Body::SerialLine { text, .. } => {
-                let phase = self.marker(Source::Serial, Some(text));
-                if let Some(phase) = phase {
-                    self.give_back_late_phases(phase);
-                    self.reach(phase, event, text, effects);
-                } else {
-                    let known = self.current().is_some_and(|boot| boot.stop.is_some());
-                    self.stop_text(event, text);
-                    if !known && let Some(boot) = self.current().filter(|b| b.stop.is_some()) {
-                        effects.push(Effect::Stopped { boot: boot.number });
-                    }
-                }
-            }
-            Body::AgentUp => {
-                if let Some(phase) = self.marker(Source::Agent, None) {
-                    self.reach(phase, event, "agent", effects);
-                }
-            }
-            Body::Panicked { bug_check, .. } => {
-                let seen = PanicSeen { seq: event.seq, bug_check: *bug_check };
-                if let Some(boot) = self.current().map(|boot| boot.number) {
-                    self.panics.entry(boot).or_insert(moment.at);
-                }
-                self.stopped(event, "panic", effects, |stop| {
-                    // A second event of the same panic may be the one that has the arguments.
-                    let known = stop.panic.is_some_and(|p| p.bug_check.is_some());
-                    if !known {
-                        stop.panic = Some(seen);
-                    }
-                });
-            }
-            Body::Watchdog { action } => {
-                if let Some(boot) = self.boots.last_mut().filter(|_| self.running) {
-                    boot.silent = true;
-                    let what = format!("watchdog {action}");
-                    boot.note(event.seq, event.source.confidence(), what);
-                    self.untouched_since = None;
-                }
-            }
-            Body::BlockIoError { device, operation, .. } => {
-                let (device, operation) = (device.clone(), operation.clone());
-                self.happen(event, What::BlockIoError { device, operation });
-            }
-            Body::Service { service, request, answer, facts } => {
-                self.untouched_since = None;
-                let what = What::Request {
-                    service: service.clone(),
-                    request: request.clone(),
-                    answer: answer.clone(),
-                    facts: facts.clone(),
-                };
-                self.happen(event, what);
-            }
-            Body::HarnessFailed { reason } => {
-                self.conclude(&Trigger::HarnessFailed(reason), moment, effects);
-                if self.conclusion.is_some() {
-                    self.finish(event, false, effects);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn stopped(
-        &mut self,
-        event: &Event,
-        what: &str,
-        effects: &mut Vec<Effect>,
-        set: impl FnOnce(&mut Stop),
-    ) {
-        let Some(boot) = self.boots.last_mut().filter(|_| self.running) else { return };
-        let first = boot.stop.is_none();
-        set(boot.stop.get_or_insert_default());
-        boot.note(event.seq, event.source.confidence(), what);
-        self.untouched_since = None;
-        if first {
-            effects.push(Effect::Stopped { boot: boot.number });
-        }
-    }
-
-    /// Reads a serial line as part of a stop message, of the current boot or the one before.
-    fn stop_text(&mut self, event: &Event, text: &str) {
-        let Some(text) = StopText::parse(text) else { return };
-        // No kernel runs before the first marker of a boot: such a line was overtaken by the reset.
-        let late = |boot: &Boot| self.late_lines && boot.reached() == Phase::Firmware;
-        let back = usize::from(self.current().is_some_and(late));
-        let Some(index) = self.boots.len().checked_sub(1 + back) else { return };
-        if back == 0 {
-            self.untouched_since = None;
-        }
-        let boot = &mut self.boots[index];
-        let what = match text {
-            StopText::Error { code, parameters } => {
-                let stop = boot.stop.get_or_insert_default();
-                if stop.line.is_some() {
-                    return;
-                }
-                let seq = event.seq;
-                stop.line = Some(StopLineSeen { seq, code, parameters, module: None });
-                "stop line"
-            }
-            StopText::Parameters(parameters) => {
-                let Some(line) = boot.stop.as_mut().and_then(|stop| stop.line.as_mut()) else {
-                    return;
-                };
-                line.parameters.get_or_insert(parameters);
-                "stop parameters"
-            }
-            StopText::Module(module) => {
-                let Some(line) = boot.stop.as_mut().and_then(|stop| stop.line.as_mut()) else {
-                    return;
-                };
-                line.module.get_or_insert(module);
-                "stop module"
-            }
-        };
-        boot.note(event.seq, event.source.confidence(), what);
-        if self.late_lines {
-            self.stopped_after_all(index);
-        }
-    }
-
-    /// A boot that had already been closed as a plain reset turns out to have stopped.
-    fn stopped_after_all(&mut self, index: usize) {
-        let boot = &mut self.boots[index];
-        if boot.ended.is_none() || boot.stop.is_none() {
-            return;
-        }
-        boot.end = match boot.reset_by {
-            Some(ResetBy::Guest | ResetBy::Hypervisor) => End::BugCheck,
-            Some(_) => End::HaltedAtStopScreen,
-            None => return,
-        };
-        if std::mem::take(&mut boot.expected) {
-            self.expected_resets_seen = self.expected_resets_seen.saturating_sub(1);
-        }
-    }
-
-    /// The phase that a sign stands for, by the image's profile.
-    fn marker(&self, source: Source, text: Option<&str>) -> Option<Phase> {
-        let facts = self.facts.as_ref()?;
-        let matches = |marker: &&crate::Marker| {
-            marker.source == source
-                && text.is_none_or(|text| {
-                    // An empty prefix would make every line a sign.
-                    !marker.starts_with.is_empty() && text.starts_with(&marker.starts_with)
-                })
-        };
-        // Of several that match, the longest says most (`[session]`, `[session] boot marked good`).
-        facts.markers.iter().filter(matches).max_by_key(|m| m.starts_with.len()).map(|m| m.phase)
-    }
-
-    /// The phase by which a boot is first heard of on the serial line.
-    fn first_marked_phase(&self) -> Option<Phase> {
-        let markers = self.facts.iter().flat_map(|facts| &facts.markers);
-        markers.filter(|marker| marker.source == Source::Serial).map(|marker| marker.phase).min()
-    }
-
-    /// The first phase that the profile can recognise on the serial line begins a boot. Lines of later
-    /// phases that came before it, right after a reset, were those of the boot before.
-    fn give_back_late_phases(&mut self, phase: Phase) {
-        if !self.late_lines || !self.running || self.first_marked_phase() != Some(phase) {
-            return;
-        }
-        self.late_lines = false;
-        let Some((current, before)) = self.boots.split_last_mut() else { return };
-        let Some(last) = before.last_mut() else { return };
-        let late = current.phases.iter().filter(|reached| reached.phase > Phase::Firmware);
-        let reached = last.reached();
-        last.phases.extend(late.copied().filter(|late| late.phase > reached));
-        current.phases.retain(|reached| reached.phase == Phase::Firmware);
-        let only_said = |stop: &mut Stop| stop.panic.is_none() && stop.picture.is_none();
-        if last.stop.as_ref().is_none_or(|stop| stop.line.is_none())
-            && let Some(line) = current.stop.take_if(only_said).and_then(|stop| stop.line)
-        {
-            last.stop.get_or_insert_default().line = Some(line);
-            let index = before.len() - 1;
-            self.stopped_after_all(index);
-        }
-    }
-
-    fn reach(&mut self, phase: Phase, event: &Event, what: &str, effects: &mut Vec<Effect>) {
-        let Some(boot) = self.boots.last_mut().filter(|_| self.running) else { return };
-        self.untouched_since = None;
-        if phase <= boot.reached() {
-            return;
-        }
-        let moment = Moment::from(event);
-        boot.phases.push(PhaseReached { phase, moment });
-        boot.note(event.seq, event.source.confidence(), what);
-        effects.push(Effect::PhaseReached { boot: boot.number, phase });
-        if self.conclude(&Trigger::Reached(phase), moment, effects) {
-            self.finish(event, false, effects);
-        }
     }
 
     /// The harness's own steps.
@@ -680,7 +371,7 @@ impl Watcher {
         loops::rows(closed, &self.changes).pop().filter(|row| row.boots.contains(&last.number))
     }
 
-    fn conclude(
+    pub(super) fn conclude(
         &mut self,
         trigger: &Trigger<'_>,
         moment: Moment,
@@ -693,55 +384,9 @@ impl Watcher {
         true
     }
 
-    fn happen(&mut self, event: &Event, what: What) {
+    pub(super) fn happen(&mut self, event: &Event, what: What) {
         let boot = self.boots.last().map_or(0, |boot| boot.number);
         let (moment, source) = (event.into(), event.source);
         self.happenings.push(Happening { moment, boot, source, what });
-    }
-}
-
-/// The reason for which a machine is gone when it was QEMU that failed.
-const EMULATOR_FAILED: &str = "emulator-failed";
-
-/// QEMU's `guest-shutdown` and `guest-panic`, libvirt's `shutdown` and `crashed`: the guest did it.
-/// `destroyed`, `saved` and QEMU's `host-…` are the harness's doing.
-fn by_the_guest(reason: &str) -> bool {
-    reason.starts_with("guest") || matches!(reason, "shutdown" | "crashed")
-}
-
-/// How a boot ended, from everything that was seen of it.
-fn end(boot: &Boot, way: Way<'_>, row: usize) -> End {
-    let halted = |by| match by {
-        ResetBy::Guest | ResetBy::Hypervisor => End::BugCheck,
-        ResetBy::Harness | ResetBy::Operator | ResetBy::Power => End::HaltedAtStopScreen,
-    };
-    let waits = boot.reached() == Phase::RecoveryPrompt;
-    match way {
-        Way::Reset { by, .. } if boot.stop.is_some() => halted(by),
-        Way::Reset { by, .. } if waits && by != ResetBy::Guest => End::WaitingForAPerson,
-        Way::Reset { .. } if boot.silent => End::Hang,
-        Way::Reset { .. } => End::Reset,
-        Way::Stopped { reason } if boot.stop.is_some() => {
-            halted(if by_the_guest(reason) { ResetBy::Guest } else { ResetBy::Harness })
-        }
-        Way::Stopped { .. } if boot.reached() == Phase::Healthy => End::ShutDown,
-        Way::Stopped { .. } if boot.silent => End::Hang,
-        Way::Stopped { .. } => End::PowerOff,
-        Way::WatchOver { time_limit } if boot.stop.is_some() => {
-            if time_limit || boot.silent {
-                End::HaltedAtStopScreen
-            } else {
-                End::BugCheck
-            }
-        }
-        Way::WatchOver { .. } if waits => End::WaitingForAPerson,
-        Way::WatchOver { .. } if boot.reached() == Phase::Healthy => End::StillUp,
-        Way::WatchOver { .. } if boot.silent => End::Hang,
-        // Time ran out on a boot that never came up. After a row of like failures it is just the next
-        // of them; else it is the one that hangs.
-        Way::WatchOver { time_limit: true } if boot.kind() == BootKind::Windows && row < 2 => {
-            End::Hang
-        }
-        Way::WatchOver { .. } => End::Unfinished,
     }
 }

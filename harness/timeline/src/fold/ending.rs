@@ -1,0 +1,57 @@
+//! How a boot ended, from everything that was seen of it.
+
+use crate::{Boot, BootKind, End, Phase, ResetBy};
+
+/// How a boot came to its end.
+#[derive(Clone, Copy)]
+pub(super) enum Way<'a> {
+    Reset { by: ResetBy, reason: &'a str },
+    Stopped { reason: &'a str },
+    WatchOver { time_limit: bool },
+}
+
+/// The reason for which a machine is gone when it was QEMU that failed.
+pub(super) const EMULATOR_FAILED: &str = "emulator-failed";
+
+/// QEMU's `guest-shutdown` and `guest-panic`, libvirt's `shutdown` and `crashed`: the guest did it.
+/// `destroyed`, `saved` and QEMU's `host-…` are the harness's doing.
+pub(super) fn by_the_guest(reason: &str) -> bool {
+    reason.starts_with("guest") || matches!(reason, "shutdown" | "crashed")
+}
+
+/// How a boot ended, from everything that was seen of it.
+pub(super) fn end(boot: &Boot, way: Way<'_>, row: usize) -> End {
+    let halted = |by| match by {
+        ResetBy::Guest | ResetBy::Hypervisor => End::BugCheck,
+        ResetBy::Harness | ResetBy::Operator | ResetBy::Power => End::HaltedAtStopScreen,
+    };
+    let waits = boot.reached() == Phase::RecoveryPrompt;
+    match way {
+        Way::Reset { by, .. } if boot.stop.is_some() => halted(by),
+        Way::Reset { by, .. } if waits && by != ResetBy::Guest => End::WaitingForAPerson,
+        Way::Reset { .. } if boot.silent => End::Hang,
+        Way::Reset { .. } => End::Reset,
+        Way::Stopped { reason } if boot.stop.is_some() => {
+            halted(if by_the_guest(reason) { ResetBy::Guest } else { ResetBy::Harness })
+        }
+        Way::Stopped { .. } if boot.reached() == Phase::Healthy => End::ShutDown,
+        Way::Stopped { .. } if boot.silent => End::Hang,
+        Way::Stopped { .. } => End::PowerOff,
+        Way::WatchOver { time_limit } if boot.stop.is_some() => {
+            if time_limit || boot.silent {
+                End::HaltedAtStopScreen
+            } else {
+                End::BugCheck
+            }
+        }
+        Way::WatchOver { .. } if waits => End::WaitingForAPerson,
+        Way::WatchOver { .. } if boot.reached() == Phase::Healthy => End::StillUp,
+        Way::WatchOver { .. } if boot.silent => End::Hang,
+        // Time ran out on a boot that never came up. After a row of like failures it is just the next
+        // of them; else it is the one that hangs.
+        Way::WatchOver { time_limit: true } if boot.kind() == BootKind::Windows && row < 2 => {
+            End::Hang
+        }
+        Way::WatchOver { .. } => End::Unfinished,
+    }
+}

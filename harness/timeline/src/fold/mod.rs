@@ -1,0 +1,10 @@
+//! The fold over a run's events: `watcher` is the state and its milestones, `signs` reads what the guest
+//! shows, `ending` decides how a boot ended, `effect` is what an event changed.
+
+mod effect;
+mod ending;
+mod signs;
+mod watcher;
+
+pub use effect::{Effect, Happening, What};
+pub use watcher::{RESET_BURST, Watcher};

@@ -1,0 +1,212 @@
+//! What is seen of the guest: phases, stops, requests.
+
+use super::effect::{Effect, What};
+use super::watcher::Watcher;
+use crate::conclusion::Trigger;
+use crate::stop::StopText;
+use crate::{
+    Body, Boot, End, Event, Moment, PanicSeen, Phase, PhaseReached, ResetBy, Source, Stop,
+    StopLineSeen,
+};
+
+impl Watcher {
+    /// What is seen of the guest.
+    pub(super) fn signs(&mut self, event: &Event, effects: &mut Vec<Effect>) {
+        let moment = Moment::from(event);
+        match &event.body {
+            Body::SerialLine { text, .. } => {
+                let phase = self.marker(Source::Serial, Some(text));
+                if let Some(phase) = phase {
+                    self.give_back_late_phases(phase);
+                    self.reach(phase, event, text, effects);
+                } else {
+                    let known = self.current().is_some_and(|boot| boot.stop.is_some());
+                    self.stop_text(event, text);
+                    if !known && let Some(boot) = self.current().filter(|b| b.stop.is_some()) {
+                        effects.push(Effect::Stopped { boot: boot.number });
+                    }
+                }
+            }
+            Body::AgentUp => {
+                if let Some(phase) = self.marker(Source::Agent, None) {
+                    self.reach(phase, event, "agent", effects);
+                }
+            }
+            Body::Panicked { bug_check, .. } => {
+                let seen = PanicSeen { seq: event.seq, bug_check: *bug_check };
+                if let Some(boot) = self.current().map(|boot| boot.number) {
+                    self.panics.entry(boot).or_insert(moment.at);
+                }
+                self.stopped(event, "panic", effects, |stop| {
+                    // A second event of the same panic may be the one that has the arguments.
+                    let known = stop.panic.is_some_and(|p| p.bug_check.is_some());
+                    if !known {
+                        stop.panic = Some(seen);
+                    }
+                });
+            }
+            Body::Watchdog { action } => {
+                if let Some(boot) = self.boots.last_mut().filter(|_| self.running) {
+                    boot.silent = true;
+                    let what = format!("watchdog {action}");
+                    boot.note(event.seq, event.source.confidence(), what);
+                    self.untouched_since = None;
+                }
+            }
+            Body::BlockIoError { device, operation, .. } => {
+                let (device, operation) = (device.clone(), operation.clone());
+                self.happen(event, What::BlockIoError { device, operation });
+            }
+            Body::Service { service, request, answer, facts } => {
+                self.untouched_since = None;
+                let what = What::Request {
+                    service: service.clone(),
+                    request: request.clone(),
+                    answer: answer.clone(),
+                    facts: facts.clone(),
+                };
+                self.happen(event, what);
+            }
+            Body::HarnessFailed { reason } => {
+                self.conclude(&Trigger::HarnessFailed(reason), moment, effects);
+                if self.conclusion.is_some() {
+                    self.finish(event, false, effects);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn stopped(
+        &mut self,
+        event: &Event,
+        what: &str,
+        effects: &mut Vec<Effect>,
+        set: impl FnOnce(&mut Stop),
+    ) {
+        let Some(boot) = self.boots.last_mut().filter(|_| self.running) else { return };
+        let first = boot.stop.is_none();
+        set(boot.stop.get_or_insert_default());
+        boot.note(event.seq, event.source.confidence(), what);
+        self.untouched_since = None;
+        if first {
+            effects.push(Effect::Stopped { boot: boot.number });
+        }
+    }
+
+    /// Reads a serial line as part of a stop message, of the current boot or the one before.
+    pub(super) fn stop_text(&mut self, event: &Event, text: &str) {
+        let Some(text) = StopText::parse(text) else { return };
+        // No kernel runs before the first marker of a boot: such a line was overtaken by the reset.
+        let late = |boot: &Boot| self.late_lines && boot.reached() == Phase::Firmware;
+        let back = usize::from(self.current().is_some_and(late));
+        let Some(index) = self.boots.len().checked_sub(1 + back) else { return };
+        if back == 0 {
+            self.untouched_since = None;
+        }
+        let boot = &mut self.boots[index];
+        let what = match text {
+            StopText::Error { code, parameters } => {
+                let stop = boot.stop.get_or_insert_default();
+                if stop.line.is_some() {
+                    return;
+                }
+                let seq = event.seq;
+                stop.line = Some(StopLineSeen { seq, code, parameters, module: None });
+                "stop line"
+            }
+            StopText::Parameters(parameters) => {
+                let Some(line) = boot.stop.as_mut().and_then(|stop| stop.line.as_mut()) else {
+                    return;
+                };
+                line.parameters.get_or_insert(parameters);
+                "stop parameters"
+            }
+            StopText::Module(module) => {
+                let Some(line) = boot.stop.as_mut().and_then(|stop| stop.line.as_mut()) else {
+                    return;
+                };
+                line.module.get_or_insert(module);
+                "stop module"
+            }
+        };
+        boot.note(event.seq, event.source.confidence(), what);
+        if self.late_lines {
+            self.stopped_after_all(index);
+        }
+    }
+
+    /// A boot that had already been closed as a plain reset turns out to have stopped.
+    fn stopped_after_all(&mut self, index: usize) {
+        let boot = &mut self.boots[index];
+        if boot.ended.is_none() || boot.stop.is_none() {
+            return;
+        }
+        boot.end = match boot.reset_by {
+            Some(ResetBy::Guest | ResetBy::Hypervisor) => End::BugCheck,
+            Some(_) => End::HaltedAtStopScreen,
+            None => return,
+        };
+        if std::mem::take(&mut boot.expected) {
+            self.expected_resets_seen = self.expected_resets_seen.saturating_sub(1);
+        }
+    }
+
+    /// The phase that a sign stands for, by the image's profile.
+    pub(super) fn marker(&self, source: Source, text: Option<&str>) -> Option<Phase> {
+        let facts = self.facts.as_ref()?;
+        let matches = |marker: &&crate::Marker| {
+            marker.source == source
+                && text.is_none_or(|text| {
+                    // An empty prefix would make every line a sign.
+                    !marker.starts_with.is_empty() && text.starts_with(&marker.starts_with)
+                })
+        };
+        // Of several that match, the longest says most (`[session]`, `[session] boot marked good`).
+        facts.markers.iter().filter(matches).max_by_key(|m| m.starts_with.len()).map(|m| m.phase)
+    }
+
+    /// The phase by which a boot is first heard of on the serial line.
+    pub(super) fn first_marked_phase(&self) -> Option<Phase> {
+        let markers = self.facts.iter().flat_map(|facts| &facts.markers);
+        markers.filter(|marker| marker.source == Source::Serial).map(|marker| marker.phase).min()
+    }
+
+    /// The first phase that the profile can recognise on the serial line begins a boot. Lines of later
+    /// phases that came before it, right after a reset, were those of the boot before.
+    fn give_back_late_phases(&mut self, phase: Phase) {
+        if !self.late_lines || !self.running || self.first_marked_phase() != Some(phase) {
+            return;
+        }
+        self.late_lines = false;
+        let Some((current, before)) = self.boots.split_last_mut() else { return };
+        let Some(last) = before.last_mut() else { return };
+        let late = current.phases.iter().filter(|reached| reached.phase > Phase::Firmware);
+        let reached = last.reached();
+        last.phases.extend(late.copied().filter(|late| late.phase > reached));
+        current.phases.retain(|reached| reached.phase == Phase::Firmware);
+        let only_said = |stop: &mut Stop| stop.panic.is_none() && stop.picture.is_none();
+        if last.stop.as_ref().is_none_or(|stop| stop.line.is_none())
+            && let Some(line) = current.stop.take_if(only_said).and_then(|stop| stop.line)
+        {
+            last.stop.get_or_insert_default().line = Some(line);
+            let index = before.len() - 1;
+            self.stopped_after_all(index);
+        }
+    }
+
+    fn reach(&mut self, phase: Phase, event: &Event, what: &str, effects: &mut Vec<Effect>) {
+        let Some(boot) = self.boots.last_mut().filter(|_| self.running) else { return };
+        self.untouched_since = None;
+        if phase <= boot.reached() {
+            return;
+        }
+        let moment = Moment::from(event);
+        boot.phases.push(PhaseReached { phase, moment });
+        boot.note(event.seq, event.source.confidence(), what);
+        effects.push(Effect::PhaseReached { boot: boot.number, phase });
+        if self.conclude(&Trigger::Reached(phase), moment, effects) {
+            self.finish(event, false, effects);
+        }
+    }
+}
