@@ -22,7 +22,8 @@ pub struct MachineSpec {
     pub firmware_vars: Option<PathBuf>,
     /// The machine's own TPM state directory, where it has a TPM.
     pub tpm_state: Option<PathBuf>,
-    /// The Unix socket on which the harness's network waits for the machine's cable; `None`: no link.
+    /// The Unix socket on which the harness's network waits for the machine's cable; `None`: a cable
+    /// that ends nowhere.
     pub cable: Option<PathBuf>,
     /// Short directory for sockets of this machine (Unix socket paths end at 107 bytes).
     pub sockets: PathBuf,

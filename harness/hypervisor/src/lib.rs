@@ -4,16 +4,35 @@
 //! a [`MachineProfile`] (what the hardware is, read from the image's `profile.toml`) and the files that
 //! belong to this one machine. Everything that the machine does comes back as observations in the
 //! engine's sink.
+mod accelerator;
 mod agent;
 mod api;
+mod checkpoint;
+mod connection;
+mod domain;
 mod error;
+mod events;
+mod ffi;
+mod firmware;
+mod machine;
+mod process;
 mod profile;
+mod reap;
+mod screen;
+mod serial;
+mod tpm;
 
+pub use accelerator::{Accelerator, AcceleratorProof, prove_accelerator};
 pub use agent::{AgentError, AgentInfo, ExecResult, GuestAgent, OsInfo, ShutdownMode, WriteProof};
 pub use api::{Checkpoint, Hypervisor, Machine, MachineSpec};
+pub use connection::Address;
+pub use domain::MAC_ADDRESS;
 pub use error::HypervisorError;
+pub use firmware::{FirmwareFiles, firmware_files};
+pub use machine::{Libvirt, Options};
 pub use profile::{
     Architecture, ClockBase, DiskBus, Display, EvidencePaths, Firmware, FirmwareKind,
     MachineProfile, MemorySize, NetworkModel, PROFILE_FORMAT, PanicDevice, ProfileError, TimeScale,
     TpmVersion,
 };
+pub use reap::{Reaped, reap};

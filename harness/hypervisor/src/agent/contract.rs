@@ -1,4 +1,4 @@
-//! The guest agent: what the harness may ask a running Windows to do.
+//! What the harness may ask of the agent inside the guest, and what it gets.
 
 use std::time::Duration;
 

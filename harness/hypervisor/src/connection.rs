@@ -1,0 +1,194 @@
+//! The connection to libvirt: opened once, with one thread for its events.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use tokio::sync::mpsc;
+use virt::connect::Connect;
+
+use crate::error::HypervisorError;
+use crate::ffi::{self, DomainEvent, Subscription};
+use crate::reap;
+
+/// Where libvirt is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// libvirt's QEMU driver inside this process; nothing to start. `root` is short, because socket
+    /// paths lie below it, and belongs to this process alone. One process can have one root only.
+    Embedded {
+        /// Directory for libvirt's own files; created where missing.
+        root: PathBuf,
+    },
+    /// A daemon, by its URI: `qemu:///system`, `qemu+ssh://host/system`.
+    Uri(String),
+}
+
+impl Address {
+    fn uri(&self) -> String {
+        match self {
+            Self::Embedded { root } => {
+                format!("qemu:///embed?root={}", percent_encode(&root.to_string_lossy()))
+            }
+            Self::Uri(uri) => uri.clone(),
+        }
+    }
+}
+
+/// An open connection and the way of its events to the machines.
+pub(crate) struct Connection {
+    pub(crate) connect: Connect,
+    pub(crate) routes: Arc<Routes>,
+    _subscription: Subscription,
+    /// Of an embedded driver's root.
+    _claim: Option<fs_err::File>,
+}
+
+/// Which machine gets the events of which domain.
+#[derive(Default)]
+pub(crate) struct Routes(Mutex<HashMap<String, mpsc::UnboundedSender<DomainEvent>>>);
+
+impl Routes {
+    /// From now on the events of `domain` go to the returned channel. Call it before the domain starts.
+    pub(crate) fn add(&self, domain: &str) -> mpsc::UnboundedReceiver<DomainEvent> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.lock().insert(domain.to_owned(), sender);
+        receiver
+    }
+
+    pub(crate) fn remove(&self, domain: &str) {
+        self.lock().remove(domain);
+    }
+
+    fn deliver(&self, event: DomainEvent) {
+        if let Some(sender) = self.lock().get(&event.domain) {
+            // A machine that is being forgotten no longer listens.
+            let _ = sender.send(event);
+        }
+    }
+
+    fn lock(
+        &self,
+    ) -> std::sync::MutexGuard<'_, HashMap<String, mpsc::UnboundedSender<DomainEvent>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connection {
+    /// Opens the connection. Blocking.
+    pub(crate) fn open(address: &Address) -> Result<Self, HypervisorError> {
+        let uri = address.uri();
+        let failed = |error: virt::error::Error| HypervisorError::Libvirt {
+            action: "open",
+            object: uri.clone(),
+            message: error.message().to_owned(),
+        };
+        run_event_loop().map_err(|message| HypervisorError::Libvirt {
+            action: "run the event loop of",
+            object: uri.clone(),
+            message,
+        })?;
+        let claim = match address {
+            Address::Embedded { root } => {
+                prepare_root(root)?;
+                Some(reap::claim(root)?)
+            }
+            Address::Uri(_) => None,
+        };
+        let connect = Connect::open(Some(&uri)).map_err(failed)?;
+        let routes = Arc::new(Routes::default());
+        let listener = || -> ffi::Listener {
+            let routes = Arc::clone(&routes);
+            Box::new(move |event| routes.deliver(event))
+        };
+        let subscription = ffi::subscribe(&connect, listener(), listener()).map_err(failed)?;
+        if !subscription.has_monitor_events() {
+            return Err(HypervisorError::Unsupported {
+                what: format!("connection {uri}"),
+                why: "it gives no monitor events of QEMU, without which nobody knows who reset a machine; use qemu:///system with full access"
+                    .to_owned(),
+            });
+        }
+        Ok(Self { connect, routes, _subscription: subscription, _claim: claim })
+    }
+}
+
+/// Registers libvirt's event loop and runs it in a thread of its own, once per process. It must run
+/// before the first connection is opened (windows-facts.md section 0).
+fn run_event_loop() -> Result<(), String> {
+    static LOOP: OnceLock<Result<(), String>> = OnceLock::new();
+    LOOP.get_or_init(|| {
+        ffi::silence_errors();
+        virt::event::event_register_default_impl().map_err(|error| error.to_string())?;
+        std::thread::Builder::new()
+            .name("libvirt-events".to_owned())
+            .spawn(|| {
+                loop {
+                    if let Err(error) = virt::event::event_run_default_impl() {
+                        tracing::error!("libvirt's event loop ended: {error}");
+                        break;
+                    }
+                }
+            })
+            .map_err(|error| error.to_string())?;
+        Ok(())
+    })
+    .clone()
+}
+
+/// libvirt's settings for an embedded driver. `stdio_handler`: else it looks for virtlogd. The rest:
+/// there is no other user, no cgroup and no namespace to change to, and the files of a machine keep
+/// their owner.
+fn prepare_root(root: &Path) -> Result<(), HypervisorError> {
+    // libvirt's longest socket below it: /lib/qemu/domain-1234-<20 characters>/monitor.sock
+    let length = root.as_os_str().len();
+    if length > 50 || !root.is_absolute() {
+        return Err(HypervisorError::Unsupported {
+            what: format!("directory {} for libvirt", root.display()),
+            why: "it must be absolute and have at most 50 bytes, because sockets lie below it"
+                .to_owned(),
+        });
+    }
+    let settings = root.join("etc");
+    fs_err::create_dir_all(&settings)
+        .map_err(|error| HypervisorError::io("create", &settings, error))?;
+    let mut text = String::from(
+        "# Written by loopbreak for libvirt's embedded driver.\nstdio_handler = \"file\"\nsecurity_driver = \"none\"\ndynamic_ownership = 0\nremember_owner = 0\nsave_image_format = \"raw\"\n",
+    );
+    if rustix::process::geteuid().is_root() {
+        text.push_str("user = \"+0\"\ngroup = \"+0\"\nnamespaces = []\ncgroup_controllers = []\n");
+    }
+    let path = settings.join("qemu.conf");
+    fs_err::write(&path, text).map_err(|error| HypervisorError::io("write", &path, error))
+}
+
+/// RFC 3986: everything but unreserved characters and the slash.
+fn percent_encode(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_become_uris() {
+        let embedded = Address::Embedded { root: "/run/u 1/&x".into() };
+        assert_eq!(embedded.uri(), "qemu:///embed?root=/run/u%201/%26x");
+        assert_eq!(Address::Uri("qemu:///system".to_owned()).uri(), "qemu:///system");
+    }
+
+    #[test]
+    fn a_long_root_is_refused_before_libvirt_fails_obscurely() {
+        let long = PathBuf::from(format!("/{}", "r".repeat(60)));
+        assert!(matches!(prepare_root(&long), Err(HypervisorError::Unsupported { .. })));
+    }
+}

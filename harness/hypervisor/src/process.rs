@@ -1,0 +1,153 @@
+//! Other processes: found by what they were started with, ended without waiting blindly.
+//!
+//! A process id alone is never trusted: it may have been given to somebody else since it was written
+//! down. Every kill opens a pidfd first, then looks at the command line, then signals through the pidfd.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+/// How an attempt to end a process went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It is gone now because of us.
+    Killed,
+    /// It was gone before, or the id belongs to somebody else.
+    NotThere,
+    /// It did not end in time.
+    Stays,
+}
+
+/// Kills `pid` if its command line is what `is_ours` expects, and waits for its end up to `limit`.
+pub(crate) fn kill(
+    pid: u32,
+    is_ours: impl Fn(&[String]) -> bool,
+    limit: Duration,
+) -> std::io::Result<Ended> {
+    let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+        return Ok(Ended::NotThere);
+    };
+    let handle = match pidfd_open(raw, PidfdFlags::empty()) {
+        Ok(handle) => handle,
+        Err(rustix::io::Errno::SRCH) => return Ok(Ended::NotThere),
+        Err(error) => return Err(error.into()),
+    };
+    if !arguments(pid).is_some_and(|arguments| is_ours(&arguments)) {
+        return Ok(Ended::NotThere);
+    }
+    match pidfd_send_signal(&handle, Signal::KILL) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::SRCH) => return Ok(Ended::NotThere),
+        Err(error) => return Err(error.into()),
+    }
+    let limit = Timespec::try_from(limit).map_err(std::io::Error::other)?;
+    let mut waited = [PollFd::new(&handle, PollFlags::IN)];
+    loop {
+        match poll(&mut waited, Some(&limit)) {
+            Ok(0) => return Ok(Ended::Stays),
+            Ok(_) => return Ok(Ended::Killed),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The command line of a process; `None` where it is gone or a zombie.
+pub(crate) fn arguments(pid: u32) -> Option<Vec<String>> {
+    let raw = fs_err::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let arguments: Vec<String> = raw
+        .split(|byte| *byte == 0)
+        .map(|part| String::from_utf8_lossy(part).into_owned())
+        .collect();
+    (!raw.is_empty()).then_some(arguments)
+}
+
+/// All processes that this user may look at, with their command lines.
+pub(crate) fn all() -> std::io::Result<Vec<(u32, Vec<String>)>> {
+    let mut found = Vec::new();
+    for entry in fs_err::read_dir("/proc")? {
+        let name = entry?.file_name();
+        if let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok())
+            && let Some(arguments) = arguments(pid)
+        {
+            found.push((pid, arguments));
+        }
+    }
+    Ok(found)
+}
+
+/// True for an emulator of the domain `name`: libvirt passes `-name guest=NAME,…`.
+pub(crate) fn is_emulator_of(arguments: &[String], name: &str) -> bool {
+    is_program(arguments, "qemu-system-")
+        && arguments.windows(2).any(|pair| {
+            pair[0] == "-name"
+                && pair[1]
+                    .strip_prefix("guest=")
+                    .is_some_and(|rest| rest.split(',').next() == Some(name))
+        })
+}
+
+/// True for an emulator that libvirt started below `root` (its monitor socket lies there).
+pub(crate) fn is_emulator_below(arguments: &[String], root: &Path) -> bool {
+    let Some(root) = root.to_str() else { return false };
+    let prefix = format!("{}/", root.trim_end_matches('/'));
+    is_program(arguments, "qemu-system-")
+        && arguments.iter().any(|argument| {
+            argument.find(&prefix).is_some_and(|at| at == 0 || argument[..at].ends_with(['=', '"']))
+        })
+}
+
+/// True for a TPM emulator whose state lies in `state`.
+pub(crate) fn is_tpm_emulator_of(arguments: &[String], state: &Path) -> bool {
+    let wanted = format!("dir={}", state.display());
+    is_program(arguments, "swtpm") && arguments.contains(&wanted)
+}
+
+fn is_program(arguments: &[String], start: &str) -> bool {
+    arguments
+        .first()
+        .and_then(|program| Path::new(program).file_name())
+        .and_then(|name| name.to_str())
+        .is_some_and(|name| name.starts_with(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &str) -> Vec<String> {
+        text.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn only_the_named_emulator_is_ours() {
+        let qemu = line("/usr/bin/qemu-system-x86_64 -name guest=lb-1,debug-threads=on -S");
+        assert!(is_emulator_of(&qemu, "lb-1"));
+        assert!(!is_emulator_of(&qemu, "lb-11"));
+        assert!(!is_emulator_of(&qemu, "lb"));
+        assert!(!is_emulator_of(&line("vim -name guest=lb-1"), "lb-1"));
+        let rooted = line("qemu-system-x86_64 -object {\"file\":\"/tmp/r/lib/qemu/key\"}");
+        assert!(is_emulator_below(&rooted, Path::new("/tmp/r")));
+        assert!(!is_emulator_below(&rooted, Path::new("/tmp/r/lib/qemu/key2")));
+        assert!(!is_emulator_below(&rooted, Path::new("/r")));
+    }
+
+    #[test]
+    fn a_stranger_with_the_recorded_id_lives() {
+        let mut child = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let limit = Duration::from_secs(5);
+        let strange = kill(child.id(), |arguments| is_emulator_of(arguments, "x"), limit);
+        assert_eq!(strange.unwrap(), Ended::NotThere);
+        assert!(child.try_wait().unwrap().is_none());
+        let own = kill(child.id(), |arguments| is_program(arguments, "cat"), limit);
+        assert_eq!(own.unwrap(), Ended::Killed);
+        child.wait().unwrap();
+        assert_eq!(kill(u32::MAX, |_| true, limit).unwrap(), Ended::NotThere);
+    }
+}
