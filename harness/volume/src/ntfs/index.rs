@@ -1,8 +1,9 @@
 //! Directories: finding, adding and removing names.
 //!
 //! A directory is a B+ tree of names whose root lies in the file record. Changes write one block
-//! where they can. What needs more is written so that at each moment every name can be found: new
-//! blocks first, then what refers to them, then what is left over.
+//! where they can. What needs more goes into new blocks, and one write (of the node above, or of the
+//! record) switches over to them; only after that the old blocks are given back. So at each moment
+//! every name is there once.
 
 use super::engine::{Engine, Inode};
 use super::name::FileName;
@@ -62,7 +63,7 @@ impl Engine {
         let root = dir
             .attributes()
             .find(|one| one.is(kind::INDEX_ROOT, &I30))
-            .ok_or_else(|| Reason::NotADirectory)?
+            .ok_or(Reason::NotADirectory)?
             .value()
             .to_vec();
         let block = u32_at(&root, 8) as usize;
@@ -212,11 +213,11 @@ impl Engine {
         }
         let mut leaf = way.steps.pop().expect("a way has a root");
         leaf.node.entries.insert(leaf.at, IndexEntry::new(reference, &name.encode()));
-        let backup = dir.clone();
+        let number = dir.base.number;
         let result = self.put_node(dir, &mut tree, &mut way.steps, leaf);
         if let Err(Reason::Unsupported(_)) = result {
             // The record is full: the index is too fragmented. A fresh tree is in one piece.
-            *dir = self.inode(backup.base.number)?;
+            *dir = self.inode(number)?;
             let entry = IndexEntry::new(reference, &name.encode());
             return self.rebuild(dir, |entries, place| entries.insert(place, entry), &name.name);
         }
@@ -237,7 +238,8 @@ impl Engine {
         if step.node.len() <= Node::capacity(tree.block) {
             return self.write_node(tree, vcn, &step.node);
         }
-        // The first half moves into a new block, the middle entry up.
+        // Both halves go into new blocks and the middle entry up. The write of the parent switches
+        // over to them; only then the old block is given back.
         let mut entries = step.node.entries;
         let half = entries.iter().map(IndexEntry::len).sum::<usize>() / 2;
         let mut sum = 0;
@@ -251,15 +253,27 @@ impl Engine {
             .clamp(1, entries.len().saturating_sub(2).max(1));
         let right =
             Node { entries: entries.split_off(middle + 1), last_child: step.node.last_child };
-        let mut up = entries.pop().ok_or_else(|| damaged("a node with one entry is too long"))?;
+        let up = entries.pop().ok_or_else(|| damaged("a node with one entry is too long"))?;
         let left = Node { entries, last_child: up.child };
-        let new = self.allocate_block(dir, tree)?;
-        self.write_node(tree, new, &left)?;
-        up.child = Some(new);
         let mut parent = parents.pop().ok_or_else(|| damaged("a block without parent"))?;
-        parent.node.entries.insert(parent.at, up);
+        let left_vcn = self.write_new_block(dir, tree, &left)?;
+        let right_vcn = self.write_new_block(dir, tree, &right)?;
+        parent.node.set_child(parent.at, Some(right_vcn));
+        parent.node.entries.insert(parent.at, up.with_child(Some(left_vcn)));
         self.put_node(dir, tree, parents, parent)?;
-        self.write_node(tree, vcn, &right)
+        self.free_blocks(dir, tree, &[vcn])
+    }
+
+    /// Writes a node into a block of its own.
+    fn write_new_block(
+        &mut self,
+        dir: &mut Inode,
+        tree: &mut Tree,
+        node: &Node,
+    ) -> Result<u64, Reason> {
+        let vcn = self.allocate_block(dir, tree)?;
+        self.write_node(tree, vcn, node)?;
+        Ok(vcn)
     }
 
     /// Writes the root into the file record. If it does not fit, its entries move into a block.
@@ -379,6 +393,28 @@ impl Engine {
         Ok(index * tree.stride())
     }
 
+    /// Gives blocks of the index back.
+    fn free_blocks(&mut self, dir: &mut Inode, tree: &Tree, vcns: &[u64]) -> Result<(), Reason> {
+        let bitmap =
+            self.layout(dir, kind::BITMAP, &I30)?.ok_or_else(|| damaged("it has no bitmap"))?;
+        let mut bits = self.read_layout(&bitmap, 1 << 20)?;
+        for vcn in vcns {
+            let index = vcn / tree.stride();
+            if let Some(byte) = bits.get_mut((index / 8) as usize) {
+                *byte &= !(1 << (index % 8));
+            }
+        }
+        if let Layout::Runs { .. } = &bitmap {
+            return self.write_layout(&bitmap, 0, &bits);
+        }
+        for record in dir.records_mut() {
+            if let Some(attribute) = record.find_mut(kind::BITMAP, &I30) {
+                attribute.set_value(&bits);
+            }
+        }
+        self.write_inode(dir)
+    }
+
     /// Adds clusters to the blocks of a directory: a quarter of what there is, one to 16 blocks.
     fn grow_allocation(
         &mut self,
@@ -413,6 +449,7 @@ impl Engine {
         if !way.found {
             return Err(Reason::NotFound);
         }
+        let number = dir.base.number;
         let mut step = way.steps.pop().expect("a way has a root");
         let Some(child) = step.node.entries[step.at].child else {
             step.node.entries.remove(step.at);
@@ -422,29 +459,43 @@ impl Engine {
             }
             return self.put_node(dir, &mut tree, &mut way.steps, step);
         };
-        // The name before it in order takes its place: first there, then it leaves its leaf.
-        let mut vcn = child;
-        let mut leaf = self.node(&tree, vcn)?;
-        for _ in 0..MAX_DEPTH {
-            let Some(next) = leaf.last_child else { break };
-            vcn = next;
-            leaf = self.node(&tree, vcn)?;
+        // The name before it in order takes its place. The way down to that name is written anew, in
+        // other blocks; the write of this node switches over to them.
+        let mut below = Vec::new();
+        let mut next = Some(child);
+        while let Some(vcn) = next.filter(|_| below.len() < MAX_DEPTH) {
+            let node = self.node(&tree, vcn)?;
+            next = node.last_child;
+            below.push((vcn, node));
         }
-        let before = leaf.entries.pop().filter(|entry| entry.child.is_none());
-        let Some(mut before) = before.filter(|_| !leaf.entries.is_empty()) else {
-            return self.rebuild(dir, |entries, place| drop(entries.remove(place)), name);
-        };
-        before.child = Some(child);
-        step.node.entries[step.at] = before;
-        let fits = match step.vcn {
-            Some(_) => step.node.len() <= Node::capacity(tree.block),
-            None => step.node.to_root(&tree.root).len() <= tree.root.len() + dir.base.room(),
-        };
-        if !fits {
-            return self.rebuild(dir, |entries, place| drop(entries.remove(place)), name);
+        let before = below.last_mut().and_then(|(_, leaf)| leaf.entries.pop());
+        let whole = below.last().is_some_and(|(_, leaf)| !leaf.entries.is_empty());
+        let mut switched = false;
+        if let Some(before) = before.filter(|before| whole && before.child.is_none()) {
+            let old: Vec<u64> = below.iter().map(|(vcn, _)| *vcn).collect();
+            let mut new = None;
+            for (_, node) in below.iter_mut().rev() {
+                if new.is_some() {
+                    node.last_child = new;
+                }
+                new = Some(self.write_new_block(dir, &mut tree, node)?);
+            }
+            step.node.entries[step.at] = before.with_child(new);
+            let fits = match step.vcn {
+                Some(_) => step.node.len() <= Node::capacity(tree.block),
+                None => step.node.to_root(&tree.root).len() <= tree.root.len() + dir.base.room(),
+            };
+            if fits {
+                self.put_node(dir, &mut tree, &mut way.steps, step)?;
+                self.free_blocks(dir, &tree, &old)?;
+                switched = true;
+            }
         }
-        self.put_node(dir, &mut tree, &mut way.steps, step)?;
-        self.write_node(&tree, vcn, &leaf)
+        if switched {
+            return Ok(());
+        }
+        *dir = self.inode(number)?;
+        self.rebuild(dir, |entries, place| drop(entries.remove(place)), name)
     }
 
     /// Changes what a directory says of a name, in its place: another file, or other sizes and

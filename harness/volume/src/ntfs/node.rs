@@ -116,6 +116,14 @@ impl Node {
         self.entries.get(at).map_or(self.last_child, |entry| entry.child)
     }
 
+    /// Sets the child before entry `at`, or the last one.
+    pub(super) fn set_child(&mut self, at: usize, child: Option<u64>) {
+        match self.entries.get_mut(at) {
+            Some(entry) => entry.child = child,
+            None => self.last_child = child,
+        }
+    }
+
     fn encode_entries(&self) -> Vec<u8> {
         let mut out = Vec::new();
         for entry in &self.entries {
