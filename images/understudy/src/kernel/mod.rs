@@ -49,6 +49,9 @@ mod types;
 pub mod verdict;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 pub use host::{
     Change, ChangeAction, Disposition, FileFacts, FileId, KernelHost, NotifyDone, OpenRequest,
     Opened, RegistryValue,

@@ -147,8 +147,8 @@ pub(super) struct DriverObject {
     pub(super) major_function: [u64; 28],
 }
 
-/// `DEVICE_OBJECT`.
-#[repr(C)]
+/// `DEVICE_OBJECT`; aligned to 16 bytes as the headers ask.
+#[repr(C, align(16))]
 #[derive(Debug)]
 pub(super) struct DeviceObject {
     pub(super) kind: i16,

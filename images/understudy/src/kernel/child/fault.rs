@@ -52,10 +52,10 @@ pub(super) fn install() -> io::Result<()> {
 }
 
 fn find_program() -> io::Result<Program> {
-    let own = std::fs::read_link("/proc/self/exe")?;
-    let own = own.to_string_lossy();
+    let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) = on_signal;
+    let own = handler as usize as u64;
     let maps = std::fs::read_to_string("/proc/self/maps")?;
-    let mut program = Program { base: u64::MAX, end: 0, libraries: [(0, 0); MAX_RANGES] };
+    let mut program = Program { base: 0, end: 0, libraries: [(0, 0); MAX_RANGES] };
     let mut libraries = 0;
     for line in maps.lines() {
         let mut fields = line.split_ascii_whitespace();
@@ -65,9 +65,8 @@ fn find_program() -> io::Result<Program> {
         else {
             continue;
         };
-        if fields.nth(3) == Some(&*own) {
-            program.base = program.base.min(start);
-            program.end = program.end.max(end);
+        if (start..end).contains(&own) {
+            (program.base, program.end) = (start, end);
         } else if rights.contains('x') && libraries < MAX_RANGES {
             program.libraries[libraries] = (start, end);
             libraries += 1;
@@ -101,8 +100,8 @@ pub(super) fn alternate_stack() -> io::Result<()> {
 
 /// An instruction's address as shown, and whether it is the model's own code.
 fn shown_instruction(address: u64) -> (u64, bool) {
-    if layout::NT.contains(address) {
-        return (layout::to_kernel(address), true);
+    if layout::region_of(address).is_some() {
+        return (layout::to_kernel(address), layout::NT.contains(address));
     }
     let window = layout::to_kernel(layout::NT.base) + layout::NT_TEXT_OFFSET;
     let room = layout::NT_DUMP_OFFSET - layout::NT_TEXT_OFFSET;

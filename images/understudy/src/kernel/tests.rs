@@ -1,0 +1,402 @@
+//! The kernel process end to end, on the development machine: drivers compiled from `fixtures/` with
+//! mingw run in a forked process against a host in memory.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+use super::host::{Change, ChangeAction, Disposition, FileFacts, NotifyDone};
+use super::*;
+
+const COMPILER: &str = "x86_64-w64-mingw32-gcc";
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A fixture, compiled once; None where there is no compiler.
+fn driver(name: &'static str) -> Option<Vec<u8>> {
+    static MADE: LazyLock<Mutex<BTreeMap<&'static str, Option<Vec<u8>>>>> =
+        LazyLock::new(Mutex::default);
+    MADE.lock().unwrap().entry(name).or_insert_with(|| compile(name)).clone()
+}
+
+fn compile(name: &str) -> Option<Vec<u8>> {
+    if Command::new(COMPILER).arg("--version").output().is_err() {
+        println!("skipped: {COMPILER} is not installed (package gcc-mingw-w64-x86-64-win32)");
+        return None;
+    }
+    let source = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src/kernel/fixtures"));
+    let source =
+        option_env!("UNDERSTUDY_FIXTURES").map_or(source, PathBuf::from).join(format!("{name}.c"));
+    let room = tempfile::tempdir().unwrap();
+    let definitions = room.path().join("extra.def");
+    std::fs::write(&definitions, "LIBRARY ntoskrnl.exe\nEXPORTS\nNotThereAtAll\n").unwrap();
+    let library = room.path().join("libextra.a");
+    let made = Command::new("x86_64-w64-mingw32-dlltool")
+        .args(["-d".as_ref(), definitions.as_os_str(), "-l".as_ref(), library.as_os_str()])
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let out = room.path().join("out.sys");
+    let compiled = Command::new(COMPILER)
+        .args(["-shared", "-nostdlib", "-O1", "-w", "-fno-asynchronous-unwind-tables"])
+        .args(["-I/usr/x86_64-w64-mingw32/include/ddk", "-Wl,--subsystem,native"])
+        .args(["-Wl,--entry,DriverEntry", "-Wl,--dynamicbase", "-o"])
+        .arg(&out)
+        .arg(&source)
+        .arg(&library)
+        .arg("-lntoskrnl")
+        .output()
+        .unwrap();
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    Some(std::fs::read(out).unwrap())
+}
+
+#[derive(Default)]
+struct State {
+    /// Full NT path in lower case -> content; None for a directory.
+    files: BTreeMap<String, Option<Vec<u8>>>,
+    open: BTreeMap<u64, String>,
+    next: u64,
+    keys: BTreeMap<String, Vec<RegistryValue>>,
+    watch: Option<NotifyDone>,
+}
+
+/// Files and registry in memory.
+struct Memory {
+    state: Mutex<State>,
+    printed: Mutex<Sender<String>>,
+}
+
+impl Memory {
+    fn new() -> (Arc<Self>, Receiver<String>) {
+        let (sender, receiver) = channel();
+        let memory = Self { state: Mutex::default(), printed: Mutex::new(sender) };
+        (Arc::new(memory), receiver)
+    }
+
+    fn value(&self, key: &str, name: &str, number: u32) {
+        let value = RegistryValue {
+            name: name.to_owned(),
+            kind: 4,
+            data: number.to_le_bytes().to_vec(),
+        };
+        self.state.lock().unwrap().keys.entry(key.to_lowercase()).or_default().push(value);
+    }
+
+    fn file(&self, path: &str, content: Option<Vec<u8>>) {
+        self.state.lock().unwrap().files.insert(path.to_lowercase(), content);
+    }
+
+    fn changed(&self, name: &str) {
+        let watch = self.state.lock().unwrap().watch.take();
+        let change = Change { action: ChangeAction::Added, name: name.to_owned() };
+        watch.expect("somebody watches").complete(Ok(vec![change]));
+    }
+}
+
+impl State {
+    fn path(&self, file: FileId) -> Result<&String, NtStatus> {
+        self.open.get(&file.0).ok_or(NtStatus::INVALID_HANDLE)
+    }
+
+    fn facts(&self, path: &str) -> FileFacts {
+        let content = &self.files[path];
+        FileFacts {
+            name: path.rsplit('\\').next().unwrap().to_owned(),
+            size: content.as_ref().map_or(0, Vec::len) as u64,
+            directory: content.is_none(),
+            ..FileFacts::default()
+        }
+    }
+}
+
+impl KernelHost for Memory {
+    fn open(&self, request: &OpenRequest) -> Result<Opened, NtStatus> {
+        let mut state = self.state.lock().unwrap();
+        let path = request.path.to_lowercase();
+        match state.files.get(&path) {
+            None => return Err(NtStatus::OBJECT_NAME_NOT_FOUND),
+            Some(None) if request.non_directory => return Err(NtStatus::FILE_IS_A_DIRECTORY),
+            Some(Some(_)) if request.directory => return Err(NtStatus::NOT_A_DIRECTORY),
+            Some(_) => {}
+        }
+        assert_eq!(request.disposition, Disposition::Open);
+        state.next += 1;
+        let id = state.next;
+        state.open.insert(id, path);
+        Ok(Opened { file: FileId(id), information: 1 })
+    }
+    fn read(&self, file: FileId, offset: u64, length: u32) -> Result<Vec<u8>, NtStatus> {
+        let state = self.state.lock().unwrap();
+        let content = state.files[state.path(file)?].as_ref().ok_or(NtStatus::INVALID_PARAMETER)?;
+        let rest = content.get(offset as usize..).filter(|rest| !rest.is_empty());
+        let rest = rest.ok_or(NtStatus::END_OF_FILE)?;
+        Ok(rest[..rest.len().min(length as usize)].to_vec())
+    }
+    fn write(&self, _: FileId, _: u64, _: &[u8]) -> Result<(), NtStatus> {
+        Err(NtStatus::ACCESS_DENIED)
+    }
+    fn set_size(&self, _: FileId, _: u64) -> Result<(), NtStatus> {
+        Err(NtStatus::ACCESS_DENIED)
+    }
+    fn facts(&self, file: FileId) -> Result<FileFacts, NtStatus> {
+        let state = self.state.lock().unwrap();
+        Ok(state.facts(state.path(file)?))
+    }
+    fn list(&self, directory: FileId) -> Result<Vec<FileFacts>, NtStatus> {
+        let state = self.state.lock().unwrap();
+        let start = format!(r"{}\", state.path(directory)?);
+        let inside = |path: &&String| {
+            path.strip_prefix(&start).is_some_and(|rest| !rest.contains('\\'))
+        };
+        Ok(state.files.keys().filter(inside).map(|path| state.facts(path)).collect())
+    }
+    fn set_delete_on_close(&self, _: FileId, _: bool) -> Result<(), NtStatus> {
+        Err(NtStatus::ACCESS_DENIED)
+    }
+    fn notify_change(&self, _: FileId, _: u32, _: bool, done: NotifyDone) {
+        self.state.lock().unwrap().watch = Some(done);
+        self.debug_print("(watching)");
+    }
+    fn close(&self, file: FileId) {
+        self.state.lock().unwrap().open.remove(&file.0);
+    }
+    fn key_exists(&self, key: &str) -> Result<(), NtStatus> {
+        let known = self.state.lock().unwrap().keys.contains_key(&key.to_lowercase());
+        if known { Ok(()) } else { Err(NtStatus::OBJECT_NAME_NOT_FOUND) }
+    }
+    fn create_key(&self, _: &str) -> Result<bool, NtStatus> {
+        Err(NtStatus::ACCESS_DENIED)
+    }
+    fn delete_key(&self, _: &str) -> Result<(), NtStatus> {
+        Err(NtStatus::ACCESS_DENIED)
+    }
+    fn subkeys(&self, _: &str) -> Result<Vec<String>, NtStatus> {
+        Ok(Vec::new())
+    }
+    fn values(&self, key: &str) -> Result<Vec<RegistryValue>, NtStatus> {
+        let state = self.state.lock().unwrap();
+        state.keys.get(&key.to_lowercase()).cloned().ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)
+    }
+    fn value(&self, key: &str, name: &str) -> Result<RegistryValue, NtStatus> {
+        let values = self.values(key)?;
+        let found = values.into_iter().find(|value| value.name.eq_ignore_ascii_case(name));
+        found.ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)
+    }
+    fn set_value(&self, _: &str, _: &RegistryValue) -> Result<(), NtStatus> {
+        Err(NtStatus::ACCESS_DENIED)
+    }
+    fn delete_value(&self, _: &str, _: &str) -> Result<(), NtStatus> {
+        Err(NtStatus::ACCESS_DENIED)
+    }
+    fn debug_print(&self, text: &str) {
+        self.printed.lock().unwrap().send(text.trim_end().to_owned()).unwrap();
+    }
+}
+
+const KEY: &str = r"\Registry\Machine\System\CurrentControlSet\Services\probe";
+
+fn probe(image: Vec<u8>) -> Driver {
+    Driver {
+        name: "probe.sys".to_owned(),
+        path: r"\SystemRoot\System32\drivers\probe.sys".to_owned(),
+        service_key: KEY.to_owned(),
+        image,
+        check_checksum: false,
+    }
+}
+
+fn kernel(host: Arc<Memory>) -> (Kernel, Receiver<StopReport>) {
+    let (sender, receiver) = channel();
+    let on_stop = Box::new(move |report| sender.send(report).unwrap());
+    (Kernel::start(host, on_stop).unwrap(), receiver)
+}
+
+#[test]
+fn a_well_behaved_driver_loads_runs_and_unloads() {
+    let Some(image) = driver("benign") else { return };
+    let (host, printed) = Memory::new();
+    host.value(KEY, "Limit", 77);
+    let (kernel, stopped) = kernel(host);
+    let outcome = kernel.load_driver(&probe(image.clone())).unwrap();
+    assert_eq!(outcome, DriverOutcome { status: NtStatus::SUCCESS, entered: true, reason: None });
+    let names = kernel.modules().into_iter().map(|module| module.name).collect::<Vec<_>>();
+    assert_eq!(names, ["ntoskrnl.exe", "probe.sys"]);
+    assert_eq!(kernel.modules()[1].base >> 32, 0xFFFF_F800);
+    let base = kernel.modules()[1].base;
+    assert_eq!(kernel.read_memory(base, 2).unwrap(), b"MZ");
+
+    let again = kernel.load_driver(&probe(image)).unwrap();
+    assert_eq!(again.status, NtStatus::IMAGE_ALREADY_LOADED);
+
+    assert_eq!(kernel.unload_driver("PROBE.SYS").unwrap(), NtStatus::SUCCESS);
+    assert_eq!(kernel.unload_driver("probe.sys").unwrap(), NtStatus::NOT_FOUND);
+    assert_eq!(kernel.modules().len(), 1);
+    assert_eq!(kernel.wait_stop(Some(Duration::ZERO)), None);
+    drop(kernel);
+    // Killing the process on purpose is the end of the line, reported as the model's.
+    assert!(stopped.try_iter().all(|report| report.cause == StopCause::Model));
+
+    let mut lines = printed.try_iter().collect::<Vec<_>>();
+    lines.sort();
+    let mut expected = vec![
+        format!("entry: {KEY}"),
+        "Limit = 77 (16 bytes)".to_owned(),
+        "thread: context 1234, waiting".to_owned(),
+        "thread: done".to_owned(),
+        "DPC ran at IRQL 2".to_owned(),
+        "raised to 2 from 0".to_owned(),
+        "pool aligned, tag Test".to_owned(),
+        "unloaded".to_owned(),
+    ];
+    expected.sort();
+    assert_eq!(lines, expected);
+}
+
+/// Loads the crashing driver and returns its stop.
+fn crash(how: u32) -> Option<StopReport> {
+    let image = driver("crash")?;
+    let (host, printed) = Memory::new();
+    host.value(KEY, "How", how);
+    let (kernel, stopped) = kernel(host);
+    let error = kernel.load_driver(&probe(image)).expect_err(&format!("how {how}"));
+    let LoadError::Stopped { report, .. } = error else { panic!("{error}") };
+    assert_eq!(stopped.recv_timeout(LIMIT).unwrap(), *report);
+    assert_eq!(printed.try_iter().next().unwrap(), format!("crash {how}"));
+    Some(*report)
+}
+
+#[test]
+fn faults_become_the_bug_checks_of_the_table() {
+    const WILD: u64 = 0xFFFF_8405_0000_0074;
+    // How, code, first two parameters (None: not compared), index of the instruction's parameter.
+    let table: [(u32, u32, [Option<u64>; 2], Option<usize>); 14] = [
+        (1, 0x7E, [Some(0xFFFF_FFFF_C000_0005), None], Some(1)),
+        (2, 0x50, [Some(WILD), Some(0)], Some(2)),
+        (3, 0x50, [Some(WILD), Some(2)], Some(2)),
+        (5, 0x7E, [Some(0xFFFF_FFFF_C000_0094), None], Some(1)),
+        (7, 0xD1, [Some(0x10), Some(2)], Some(3)),
+        (8, 0x7E, [Some(0xFFFF_FFFF_C000_0005), None], Some(1)),
+        (9, 0x7E, [Some(0xFFFF_FFFF_C000_001D), None], Some(1)),
+        (10, 0x7E, [Some(0xFFFF_FFFF_8000_0003), None], Some(1)),
+        (11, 0x7F, [Some(8), Some(0)], None),
+        (12, 0xBE, [None, Some(0)], None),
+        (14, 0xC2, [Some(7), Some(0)], None),
+        (15, 0x50, [None, Some(0)], Some(2)),
+        (16, 0x139, [Some(3), Some(0)], None),
+        (17, 0xD1, [Some(WILD), Some(2)], Some(3)),
+    ];
+    for (how, code, first, instruction) in table {
+        let Some(report) = crash(how) else { return };
+        assert_eq!(report.bug_check.code, code, "how {how}: {report:x?}");
+        for (at, expected) in first.into_iter().enumerate() {
+            if let Some(expected) = expected {
+                assert_eq!(report.bug_check.parameters[at], expected, "how {how}: {report:x?}");
+            }
+        }
+        assert_eq!(report.module.as_deref(), Some("probe.sys"), "how {how}: {report:x?}");
+        let module = &report.modules[1];
+        let inside = module.base..module.base + u64::from(module.size);
+        assert!(inside.contains(&report.registers.rip), "how {how}: {report:x?}");
+        if let Some(at) = instruction {
+            assert_eq!(report.bug_check.parameters[at], report.registers.rip, "how {how}");
+        }
+    }
+}
+
+#[test]
+fn execution_of_what_is_no_code_is_told_from_other_faults() {
+    let Some(wild) = crash(4) else { return };
+    assert_eq!(wild.bug_check.code, 0x50);
+    assert_eq!(wild.bug_check.parameters[..2], [0xFFFF_8405_0000_0000, 0x10]);
+    assert_eq!(wild.module, None);
+    let data = crash(13).unwrap();
+    assert_eq!(data.bug_check.code, 0xFC);
+    assert_eq!(data.bug_check.parameters[0] >> 32, 0xFFFF_C080);
+}
+
+#[test]
+fn calls_of_the_kernel_stop_with_the_callers_parameters() {
+    let Some(report) = crash(6) else { return };
+    assert_eq!(report.cause, StopCause::Called);
+    assert_eq!(report.bug_check, BugCheck { code: 0xDEAD_BEEF, parameters: [1, 2, 3, 4] });
+    assert_eq!(report.module.as_deref(), Some("probe.sys"));
+    // The kernel's own copy routine faults for the driver: the kernel is to blame.
+    let copy = crash(18).unwrap();
+    assert_eq!(copy.bug_check.code, 0x50);
+    assert_eq!(copy.module.as_deref(), Some("ntoskrnl.exe"));
+}
+
+#[test]
+fn refused_images_have_the_status_of_windows() {
+    let Some(image) = driver("missing") else { return };
+    let (host, _printed) = Memory::new();
+    let (kernel, _stopped) = kernel(host);
+    let outcome = kernel.load_driver(&probe(image.clone())).unwrap();
+    assert_eq!(outcome.status, NtStatus::DRIVER_ENTRYPOINT_NOT_FOUND);
+    assert!(!outcome.entered);
+    assert!(outcome.reason.unwrap().contains("NotThereAtAll"));
+
+    let mut other = image.clone();
+    let at = other.windows(13).position(|name| name == b"ntoskrnl.exe\0").unwrap();
+    other[at..at + 3].copy_from_slice(b"xyz");
+    assert_eq!(kernel.load_driver(&probe(other)).unwrap().status, NtStatus::DLL_NOT_FOUND);
+
+    let mut arm = image.clone();
+    let pe = u32::from_le_bytes(arm[0x3C..0x40].try_into().unwrap()) as usize;
+    arm[pe + 4..pe + 6].copy_from_slice(&0xAA64_u16.to_le_bytes());
+    let outcome = kernel.load_driver(&probe(arm)).unwrap();
+    assert_eq!(outcome.status, NtStatus::INVALID_IMAGE_FORMAT);
+
+    let parsed = pe::Image::parse(&image).unwrap();
+    parsed.check_checksum(&image).unwrap();
+    let mut flipped = image;
+    let last = flipped.len() - 1;
+    flipped[last] ^= 1;
+    let outcome =
+        kernel.load_driver(&Driver { check_checksum: true, ..probe(flipped) }).unwrap();
+    assert_eq!(outcome.status, NtStatus::IMAGE_CHECKSUM_MISMATCH);
+}
+
+#[test]
+fn a_driver_whose_entry_fails_is_removed() {
+    let Some(image) = driver("crash") else { return };
+    let (host, _printed) = Memory::new();
+    host.value(KEY, "How", 0);
+    let (kernel, _stopped) = kernel(host);
+    let outcome = kernel.load_driver(&probe(image)).unwrap();
+    assert_eq!((outcome.status, outcome.entered), (NtStatus::UNSUCCESSFUL, true));
+    assert_eq!(kernel.modules().len(), 1);
+}
+
+#[test]
+fn a_folder_is_read_and_watched_until_the_bad_file_arrives() {
+    const FOLDER: &str = r"\SystemRoot\System32\drivers\CrowdStrike";
+    let Some(image) = driver("content") else { return };
+    let (host, printed) = Memory::new();
+    host.file(FOLDER, None);
+    host.file(&format!(r"{FOLDER}\C-00000291-00000000-00000029.sys"), Some(vec![0; 16]));
+    host.file(&format!(r"{FOLDER}\C-00000292-00000000-00000001.sys"), Some(vec![1; 16]));
+    let (kernel, stopped) = kernel(Arc::clone(&host));
+    assert_eq!(kernel.load_driver(&probe(image)).unwrap().status, NtStatus::SUCCESS);
+    let next = || printed.recv_timeout(LIMIT).unwrap();
+    assert_eq!(next(), "c-00000291-00000000-00000029.sys: 00000000, 16 bytes");
+    assert_eq!(next(), "end of list: 80000006");
+    assert_eq!(next(), "(watching)");
+
+    let bad = "C-00000291-00000000-00000032.sys";
+    let mut content = 0xFFFF_8405_0000_0074_u64.to_le_bytes().to_vec();
+    content.extend_from_slice(&[0; 8]);
+    host.file(&format!(r"{FOLDER}\{bad}"), Some(content));
+    host.changed(bad);
+    let report = stopped.recv_timeout(LIMIT).unwrap();
+    assert_eq!(report.bug_check.code, 0x50);
+    assert_eq!(report.bug_check.parameters[0], 0xFFFF_8405_0000_0074);
+    assert_eq!(report.bug_check.parameters[2], report.registers.rip);
+    assert_eq!(report.module.as_deref(), Some("probe.sys"));
+    assert_eq!(next(), "changed: 00000000, 76 bytes");
+    let stack = kernel.read_memory(report.registers.rsp, 64);
+    assert!(stack.is_some(), "{report:x?}");
+}
