@@ -23,6 +23,11 @@
 //! - `stack` is smoltcp with the harness's address and the services' ports. Each connection that a
 //!   machine opens is handed to the [`Handler`] of its [`Service`] as a stream in memory.
 //!
+//! Bounds, because a machine is hostile: a frame has at most 64 KiB, a service at most 64 connections at
+//! once (the next is reset), a capture at most 256 MiB ([`Report::uncaptured`] counts what came after), and
+//! 512 different refusals are kept apart. A machine that does not take its frames is not heard until it
+//! does; a service that does not read holds its machine back by the TCP window.
+//!
 //! The engine makes one [`Network`] for each machine before it starts or restores it, and calls
 //! [`NetworkHandle::stop`] after the machine is gone. QEMU may leave and come again (a restart, a
 //! restore); each time the TCP stack starts afresh.

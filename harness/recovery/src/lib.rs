@@ -7,6 +7,25 @@
 //!   for each machine from the scenario, hands [`RemediationService::network_service`] to the machine's
 //!   [`network::Network`], and from then on every request is an event of the run
 //!   ([`timeline::Body::Service`], service `remediation`) and a line in the remediation log.
+//!
+//! ```no_run
+//! # use std::path::Path;
+//! # use network::{Network, NetworkConfig, NetworkHandle};
+//! # use recovery::{Authority, RemediationConfig, RemediationService};
+//! # fn start(state: &Path, run: &Path, sink: timeline::Sink) -> Result<NetworkHandle, Box<dyn std::error::Error>> {
+//! let authority = Authority::open_or_create(&state.join("authority"))?;
+//! let config = RemediationConfig {
+//!     host: "update.loopbreak.test".into(),
+//!     remediations: Vec::new(),
+//!     log: run.join("recovery/remediation.jsonl"),
+//! };
+//! let service = RemediationService::new(config, &authority, sink.clone())?;
+//! let services = vec![service.network_service()];
+//! let cable = NetworkConfig::new(run.join("net.sock"), run.join("net.pcapng"), services);
+//! Ok(Network::start(cable, sink)?)
+//! # }
+//! ```
+//!
 //! - [`ladder`] tells what the layers need and where they leave traces.
 //!
 //! # The protocol

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{DefaultBodyLimit, Path, State as Shared};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Json, Response as HttpResponse};
@@ -373,8 +373,15 @@ async fn report(Shared(inner): Shared<Arc<Inner>>, body: Received) -> HttpRespon
     inner.answer(&request, readable(&body).as_ref())
 }
 
-async fn manifest(Shared(inner): Shared<Arc<Inner>>, Path(id): Path<String>) -> HttpResponse {
-    inner.answer(&Request::Manifest { id }, None)
+async fn manifest(
+    Shared(inner): Shared<Arc<Inner>>,
+    id: Result<Path<String>, PathRejection>,
+) -> HttpResponse {
+    let request = match id {
+        Ok(Path(id)) => Request::Manifest { id },
+        Err(error) => Request::bad(Kind::Manifest, error),
+    };
+    inner.answer(&request, None)
 }
 
 async fn unknown(Shared(inner): Shared<Arc<Inner>>, method: Method, uri: Uri) -> HttpResponse {

@@ -319,6 +319,7 @@ async fn hostile_requests_are_refused_and_recorded() {
     }
     assert_eq!(client.get("/recovery/v1/scan").await.unwrap().0, 404);
     assert_eq!(client.get("/recovery/v1/manifest/%2e%2e%2ffix").await.unwrap().0, 404);
+    assert_eq!(client.get("/recovery/v1/manifest/%ff").await.unwrap().0, 400);
     assert_eq!(
         bench.events(),
         [
@@ -332,6 +333,7 @@ async fn hostile_requests_are_refused_and_recorded() {
             "other not-found",
             "other not-found",
             "manifest not-found",
+            "manifest bad-request",
         ]
     );
     assert!(bench.log().iter().all(|line| line.to_string().len() < 70 * 1024));
