@@ -24,7 +24,7 @@ mod stage;
 pub use catalogue::{KindInfo, explain, kinds};
 pub use inert::inert_control;
 pub use plan::{
-    Applied, ApplyError, Before, Edit, HiveName, Offline, OfflineError, OnlineWrite, Origin,
-    RegistryValue, StagePlan, StagedEdit, VolumeRole,
+    Applied, ApplyError, Before, Edit, FileState, HiveName, Offline, OfflineError, OnlineWrite,
+    Origin, RegistryValue, StagePlan, StagedEdit, VolumeRole,
 };
 pub use stage::{StageError, Trust, stage};

@@ -1,5 +1,6 @@
 //! What makes Windows start a driver: its service key (windows-facts section 4).
 
+use jiff::Timestamp;
 use scenario::{ServiceStart, WindowsPath};
 
 use crate::plan::{Edit, HiveName, RegistryValue, VolumeRole};
@@ -13,6 +14,8 @@ pub(crate) struct DriverService<'a> {
     pub(crate) start: ServiceStart,
     /// Load order group.
     pub(crate) group: &'a str,
+    /// Time of the driver's file; `None` leaves it to the file system.
+    pub(crate) modified: Option<Timestamp>,
     /// Values of its `Parameters` key.
     pub(crate) parameters: Vec<(&'static str, RegistryValue)>,
 }
@@ -38,7 +41,7 @@ impl DriverService<'_> {
                 volume: VolumeRole::Windows,
                 path: format!("Windows\\System32\\drivers\\{}", self.file_name),
                 bytes: image,
-                modified: None,
+                modified: self.modified,
             },
             // SERVICE_KERNEL_DRIVER.
             set(&key, "Type", RegistryValue::Dword(1)),

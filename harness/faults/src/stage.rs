@@ -1,6 +1,8 @@
 //! From a scenario to what has to be done to its machine.
 
 use scenario::{Content, ContentDriver, ContentFile, Fault, Moment, Scenario, WindowsPath};
+use winfmt::certificates::{self, Store};
+use winfmt::recovery_settings::{AutoRemediation, RecoverySettings};
 
 use crate::content;
 use crate::driver::{self, ContentDriverOptions, DriverError, DriverKind};
@@ -72,6 +74,7 @@ pub fn stage(scenario: &Scenario, trust: &Trust) -> Result<StagePlan, StageError
         let bytes = canary.text.clone().into_bytes();
         push(&mut plan, Origin::Canary, file(path, bytes, scenario.machine.clock));
     }
+    recovery_settings(&mut plan, scenario);
     update_service(&mut plan, scenario, trust);
     // Faults last: what is staged before them is what a healthy machine has.
     for fault in &scenario.fault {
@@ -96,7 +99,7 @@ fn add(
 ) -> Result<(), StageError> {
     match (fault, fault.when()) {
         (Fault::ContentDriver(driver), Moment::Staged) => {
-            for edit in install(driver)? {
+            for edit in install(driver, scenario.machine.clock)? {
                 push(plan, origin.clone(), edit);
             }
         }
@@ -120,7 +123,10 @@ fn add(
     Ok(())
 }
 
-fn install(driver: &ContentDriver) -> Result<Vec<Edit>, StageError> {
+fn install(
+    driver: &ContentDriver,
+    modified: Option<jiff::Timestamp>,
+) -> Result<Vec<Edit>, StageError> {
     let failed = |source| StageError::Driver { fault: driver.name.clone(), source };
     let image = driver::build(&DriverKind::ContentDriver(ContentDriverOptions {
         file_name: driver.driver.clone(),
@@ -133,6 +139,7 @@ fn install(driver: &ContentDriver) -> Result<Vec<Edit>, StageError> {
         file_name: &driver.driver,
         start: driver.start,
         group: &driver.group,
+        modified,
         parameters: vec![("ContentFolder", folder)],
     };
     Ok(service.install(image))
@@ -161,17 +168,50 @@ fn on_c(path: &WindowsPath, object: &str) -> Result<String, StageError> {
     Ok(path.components().collect::<Vec<_>>().join("\\"))
 }
 
-/// The service's address and the certificates that vouch for it.
-fn update_service(plan: &mut StagePlan, scenario: &Scenario, _trust: &Trust) {
+/// The settings on `C:` and their mirror on the recovery volume, which is the copy that counts in the
+/// recovery environment (windows-facts 1.6).
+fn recovery_settings(plan: &mut StagePlan, scenario: &Scenario) {
+    let Some(quick) = &scenario.recovery.quick_machine_recovery else { return };
+    let settings = RecoverySettings {
+        cloud_remediation: Some(quick.cloud_remediation),
+        auto_remediation: Some(AutoRemediation {
+            enabled: quick.auto_remediation,
+            total_wait: Some(quick.total_wait_time.duration()),
+            wait_interval: Some(quick.wait_interval.duration()),
+        }),
+        ..RecoverySettings::default()
+    };
+    let copies = [
+        (VolumeRole::Windows, "Windows\\System32\\Recovery\\SrSettings.ini"),
+        (VolumeRole::Recovery, "Recovery\\WindowsRE\\SrSettings.ini"),
+    ];
+    for (volume, path) in copies {
+        let bytes = settings.to_xml().into_bytes();
+        let modified = scenario.machine.clock;
+        let edit = Edit::WriteFile { volume, path: path.to_owned(), bytes, modified };
+        push(plan, Origin::Recovery, edit);
+    }
+}
+
+/// The service's address and the certificates that vouch for it and for what it publishes.
+fn update_service(plan: &mut StagePlan, scenario: &Scenario, trust: &Trust) {
     let Some(service) = &scenario.update_service else { return };
-    push(
-        plan,
-        Origin::UpdateService,
-        Edit::SetValue {
+    let mut set = |key: &str, name: &str, value| {
+        let edit = Edit::SetValue {
             hive: HiveName::Software,
-            key: "Policies\\Microsoft\\Windows\\WindowsUpdate".to_owned(),
-            name: "WUServer".to_owned(),
-            value: RegistryValue::Text(format!("https://{}", service.host)),
-        },
-    );
+            key: key.to_owned(),
+            name: name.to_owned(),
+            value,
+        };
+        push(plan, Origin::UpdateService, edit);
+    };
+    // The documented policy "Specify intranet Microsoft update service location": its address and the
+    // switch without which Windows does not look at it.
+    let policy = "Policies\\Microsoft\\Windows\\WindowsUpdate";
+    set(policy, "WUServer", RegistryValue::Text(format!("https://{}", service.host)));
+    set(&format!("{policy}\\AU"), "UseWUServer", RegistryValue::Dword(1));
+    for (store, der) in [(Store::Root, &trust.root), (Store::TrustedPublisher, &trust.publisher)] {
+        let blob = RegistryValue::Binary(certificates::encode(der));
+        set(&store.certificate_key(der), "Blob", blob);
+    }
 }

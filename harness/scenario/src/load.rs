@@ -89,3 +89,35 @@ fn read_files(scenario: &mut Scenario, folder: &Path) -> Result<(), ScenarioErro
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MAIN: &str = include_str!("../../../scenarios/channel-file-291/scenario.toml");
+
+    proptest! {
+        #[test]
+        fn a_damaged_scenario_never_panics_and_its_problems_can_be_shown(
+            cuts in prop::collection::vec((0..MAIN.len(), 0usize..40, ".{0,6}"), 1..4)) {
+            let mut text = MAIN.to_owned();
+            for (at, length, by) in cuts {
+                let start = (0..=at.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap();
+                let end = (start + length).min(text.len());
+                let end = (end..=text.len()).find(|i| text.is_char_boundary(*i)).unwrap();
+                text.replace_range(start..end, &by);
+            }
+            let folder = Path::new("/channel-file-291");
+            if let Err(problems) = parse(&text, folder) {
+                prop_assert!(!problems.is_empty());
+                let error = ScenarioError::Invalid {
+                    path: folder.join("scenario.toml"),
+                    source_text: text,
+                    problems,
+                };
+                prop_assert!(error.to_string().contains("= do: "));
+            }
+        }
+    }
+}

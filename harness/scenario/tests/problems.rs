@@ -12,10 +12,10 @@ fn load_with(replace: &str, by: &str) -> Result<Scenario, ScenarioError> {
 }
 
 fn load_text(text: &str) -> Result<Scenario, ScenarioError> {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let folder = folder.path().join("channel-file-291");
-    fs_err::create_dir(&folder).unwrap();
-    fs_err::write(folder.join("scenario.toml"), text).unwrap();
+    fs_err::create_dir(&folder).expect("a folder within it");
+    fs_err::write(folder.join("scenario.toml"), text).expect("a file within it");
     Scenario::load(&folder)
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::edit::{
-    Before, Edit, HiveName, Origin, RegistryValue, StagePlan, VolumeRole, file_proof,
+    Before, Edit, FileState, HiveName, Origin, RegistryValue, StagePlan, VolumeRole, file_proof,
 };
 
 /// Why a disk could not do something: its own words.
@@ -11,12 +11,12 @@ pub type OfflineError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A powered-off machine's disk, as far as a plan needs it. Paths and keys as in [`Edit`].
 pub trait Offline {
-    /// Content and time of last modification of a file, `None` if there is none.
+    /// A file, `None` if there is none.
     fn read_file(
         &mut self,
         volume: VolumeRole,
         path: &str,
-    ) -> Result<Option<(Vec<u8>, Option<jiff::Timestamp>)>, OfflineError>;
+    ) -> Result<Option<FileState>, OfflineError>;
 
     /// True if there is a folder.
     fn folder_exists(&mut self, volume: VolumeRole, path: &str) -> Result<bool, OfflineError>;
@@ -186,8 +186,8 @@ impl Edit {
     fn before(&self, disk: &mut dyn Offline) -> Result<Option<Before>, OfflineError> {
         match self {
             Self::WriteFile { volume, path, .. } => {
-                if let Some((bytes, modified)) = disk.read_file(*volume, path)? {
-                    return Ok(Some(Before::File { bytes, modified }));
+                if let Some(file) = disk.read_file(*volume, path)? {
+                    return Ok(Some(Before::File(file)));
                 }
                 let made = topmost_missing(path, |folder| disk.folder_exists(*volume, folder))?;
                 Ok(Some(Before::NoFile { made }))
@@ -211,7 +211,7 @@ impl Edit {
     /// The change that brings back what was there before this one.
     fn undone(&self, before: Before) -> Self {
         match (self.clone(), before) {
-            (Self::WriteFile { volume, path, .. }, Before::File { bytes, modified }) => {
+            (Self::WriteFile { volume, path, .. }, Before::File((bytes, modified))) => {
                 Self::WriteFile { volume, path, bytes, modified }
             }
             (Self::WriteFile { volume, .. }, Before::NoFile { made: Some(path) }) => {

@@ -138,16 +138,15 @@ pub enum Edit {
     },
 }
 
+/// A file as it is on the disk: its content, and the time of last modification where the volume knows
+/// one.
+pub type FileState = (Vec<u8>, Option<Timestamp>);
+
 /// What was there before a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Before {
     /// A file.
-    File {
-        /// Content and time of last modification.
-        bytes: Vec<u8>,
-        /// Time of last modification.
-        modified: Option<Timestamp>,
-    },
+    File(FileState),
     /// No file; this topmost folder was missing too, where there is one.
     NoFile {
         /// The folder that the change made first.

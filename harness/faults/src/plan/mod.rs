@@ -10,5 +10,6 @@ mod edit;
 
 pub use apply::{Applied, ApplyError, Offline, OfflineError};
 pub use edit::{
-    Before, Edit, HiveName, OnlineWrite, Origin, RegistryValue, StagePlan, StagedEdit, VolumeRole,
+    Before, Edit, FileState, HiveName, OnlineWrite, Origin, RegistryValue, StagePlan, StagedEdit,
+    VolumeRole,
 };

@@ -177,7 +177,7 @@ unsafe fn text(string: *const UnicodeString) -> String {
     // SAFETY: the driver passes a valid UNICODE_STRING; that it does is what is tested.
     let units = unsafe {
         let string = &*string;
-        assert!(string.length <= string.maximum && string.length % 2 == 0);
+        assert!(string.length <= string.maximum && string.length.is_multiple_of(2));
         std::slice::from_raw_parts(string.buffer, usize::from(string.length) / 2)
     };
     String::from_utf16(units).unwrap()
@@ -194,6 +194,7 @@ unsafe fn attributes<'a>(attributes: *const ObjectAttributes) -> (&'a ObjectAttr
 }
 
 unsafe extern "win64" fn dbg_print(format: *const c_char, a: u64, b: u64, c: u64) -> u32 {
+    type Show = fn(u64) -> String;
     // SAFETY: a format is a text with its final zero.
     let format = unsafe { CStr::from_ptr(format) }.to_str().unwrap();
     let mut arguments = [a, b, c].into_iter();
@@ -203,7 +204,7 @@ unsafe extern "win64" fn dbg_print(format: *const c_char, a: u64, b: u64, c: u64
         out.push_str(&rest[..at]);
         rest = &rest[at + 1..];
         let argument = arguments.next().unwrap();
-        let directives: [(&str, fn(u64) -> String); 3] = [
+        let directives: [(&str, Show); 3] = [
             // SAFETY: `%wZ` takes the address of a UNICODE_STRING.
             ("wZ", |value| unsafe { text(value as *const UnicodeString) }),
             ("u", |value| (value as u32).to_string()),
@@ -370,7 +371,6 @@ unsafe extern "win64" fn open_file(
     STATUS_SUCCESS
 }
 
-#[expect(clippy::too_many_arguments, reason = "it has that many")]
 unsafe extern "win64" fn query_directory(
     handle: u64,
     event: u64,
@@ -414,7 +414,6 @@ unsafe extern "win64" fn query_directory(
     STATUS_SUCCESS
 }
 
-#[expect(clippy::too_many_arguments, reason = "it has that many")]
 unsafe extern "win64" fn read_file(
     handle: u64,
     event: u64,
@@ -445,7 +444,6 @@ unsafe extern "win64" fn read_file(
     STATUS_SUCCESS
 }
 
-#[expect(clippy::too_many_arguments, reason = "it has that many")]
 extern "win64" fn notify(
     handle: u64,
     event: u64,

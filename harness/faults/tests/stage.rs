@@ -1,0 +1,299 @@
+//! The plans of the scenarios that come with the project, done to a disk in memory.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use faults::{
+    ApplyError, Edit, FileState, HiveName, Offline, OfflineError, Origin, RegistryValue,
+    StageError, StagePlan, Trust, VolumeRole, inert_control, stage,
+};
+use scenario::{Scenario, Verdict};
+
+type FileKey = (VolumeRole, String);
+type ValueKey = (HiveName, String, String);
+
+/// A disk as maps. Names are folded to one case, as on Windows.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Disk {
+    files: BTreeMap<FileKey, FileState>,
+    folders: BTreeSet<FileKey>,
+    values: BTreeMap<ValueKey, RegistryValue>,
+    keys: BTreeSet<(HiveName, String)>,
+    /// Writes to this path are lost, as on a disk whose driver lies.
+    loses: Option<String>,
+}
+
+fn above(path: &str) -> Vec<String> {
+    path.match_indices('\\').map(|(at, _)| path[..at].to_owned()).collect()
+}
+
+impl Disk {
+    fn with_windows() -> Self {
+        let mut disk = Self::default();
+        let file = Edit::WriteFile {
+            volume: VolumeRole::Windows,
+            path: "Windows\\System32\\drivers\\ntfs.sys".to_owned(),
+            bytes: vec![1],
+            modified: None,
+        };
+        disk.edit(&file).unwrap();
+        let value = Edit::SetValue {
+            hive: HiveName::System,
+            key: "CurrentControlSet\\Services\\Ntfs".to_owned(),
+            name: "Start".to_owned(),
+            value: RegistryValue::Dword(0),
+        };
+        disk.edit(&value).unwrap();
+        disk
+    }
+}
+
+impl Offline for Disk {
+    fn read_file(
+        &mut self,
+        volume: VolumeRole,
+        path: &str,
+    ) -> Result<Option<FileState>, OfflineError> {
+        Ok(self.files.get(&(volume, path.to_lowercase())).cloned())
+    }
+
+    fn folder_exists(&mut self, volume: VolumeRole, path: &str) -> Result<bool, OfflineError> {
+        Ok(self.folders.contains(&(volume, path.to_lowercase())))
+    }
+
+    fn read_value(
+        &mut self,
+        hive: HiveName,
+        key: &str,
+        name: &str,
+    ) -> Result<Option<RegistryValue>, OfflineError> {
+        Ok(self.values.get(&(hive, key.to_lowercase(), name.to_lowercase())).cloned())
+    }
+
+    fn key_exists(&mut self, hive: HiveName, key: &str) -> Result<bool, OfflineError> {
+        Ok(self.keys.contains(&(hive, key.to_lowercase())))
+    }
+
+    fn edit(&mut self, edit: &Edit) -> Result<(), OfflineError> {
+        match edit {
+            Edit::WriteFile { volume, path, bytes, modified } => {
+                let path = path.to_lowercase();
+                self.folders.extend(above(&path).into_iter().map(|folder| (*volume, folder)));
+                if self.loses.as_deref() != Some(&path) {
+                    self.files.insert((*volume, path), (bytes.clone(), *modified));
+                }
+            }
+            Edit::RemoveFile { volume, path } => {
+                self.files.remove(&(*volume, path.to_lowercase())).ok_or("no such file")?;
+            }
+            Edit::RemoveFolder { volume, path } => {
+                let path = path.to_lowercase();
+                let below = format!("{path}\\");
+                let inside = |(at, name): &FileKey| {
+                    at == volume && (*name == path || name.starts_with(&below))
+                };
+                self.files.retain(|key, _| !inside(key));
+                self.folders.retain(|key| !inside(key));
+            }
+            Edit::SetValue { hive, key, name, value } => {
+                let key = key.to_lowercase();
+                self.keys.extend(above(&key).into_iter().map(|above| (*hive, above)));
+                self.keys.insert((*hive, key.clone()));
+                self.values.insert((*hive, key, name.to_lowercase()), value.clone());
+            }
+            Edit::RemoveValue { hive, key, name } => {
+                let at = (*hive, key.to_lowercase(), name.to_lowercase());
+                self.values.remove(&at).ok_or("no such value")?;
+            }
+            Edit::RemoveKey { hive, key } => {
+                let key = key.to_lowercase();
+                let below = format!("{key}\\");
+                let inside = |at: &HiveName, name: &str| {
+                    at == hive && (name == key || name.starts_with(&below))
+                };
+                self.values.retain(|(at, key, _), _| !inside(at, key));
+                self.keys.retain(|(at, key)| !inside(at, key));
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), OfflineError> {
+        Ok(())
+    }
+}
+
+fn load(name: &str) -> Scenario {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios").join(name);
+    Scenario::load(&folder).unwrap()
+}
+
+fn trust() -> Trust {
+    Trust { root: b"root".to_vec(), publisher: b"publisher".to_vec() }
+}
+
+fn plan(name: &str) -> StagePlan {
+    stage(&load(name), &trust()).unwrap()
+}
+
+#[test]
+fn the_sensor_is_a_service_that_starts_with_the_system() {
+    let mut disk = Disk::with_windows();
+    plan("channel-file-291").apply(&mut disk).unwrap();
+    let mut value = |key: &str, name| {
+        let key = format!("CurrentControlSet\\Services\\csagent{key}");
+        disk.read_value(HiveName::System, &key, name).unwrap().unwrap()
+    };
+    assert_eq!(value("", "Type"), RegistryValue::Dword(1));
+    assert_eq!(value("", "Start"), RegistryValue::Dword(1));
+    assert_eq!(
+        value("", "ImagePath"),
+        RegistryValue::ExpandText("system32\\drivers\\csagent.sys".to_owned())
+    );
+    assert_eq!(
+        value("\\Parameters", "ContentFolder"),
+        RegistryValue::Text("\\SystemRoot\\System32\\drivers\\CrowdStrike".to_owned())
+    );
+    let driver = "Windows\\System32\\drivers\\csagent.sys";
+    let (bytes, _) = disk.read_file(VolumeRole::Windows, driver).unwrap().unwrap();
+    assert!(bytes.starts_with(b"MZ"));
+}
+
+#[test]
+fn the_recovery_settings_are_the_documented_ones_on_both_volumes() {
+    let mut disk = Disk::with_windows();
+    plan("channel-file-291").apply(&mut disk).unwrap();
+    let places = [
+        (VolumeRole::Windows, "Windows\\System32\\Recovery\\SrSettings.ini"),
+        (VolumeRole::Recovery, "Recovery\\WindowsRE\\SrSettings.ini"),
+    ];
+    for (volume, path) in places {
+        let (bytes, _) = disk.read_file(volume, path).unwrap().unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.contains("<CloudRemediation state=\"1\""), "{text}");
+        assert!(text.contains("totalwaittime=\"40\" waitinterval=\"2\""), "{text}");
+    }
+}
+
+#[test]
+fn the_machine_trusts_the_service_that_it_is_told_of() {
+    let mut disk = Disk::with_windows();
+    plan("channel-file-291").apply(&mut disk).unwrap();
+    let server = disk
+        .read_value(HiveName::Software, "Policies\\Microsoft\\Windows\\WindowsUpdate", "WUServer")
+        .unwrap();
+    assert_eq!(server, Some(RegistryValue::Text("https://update.loopbreak.test".to_owned())));
+    for (store, der) in [("ROOT", "root"), ("TrustedPublisher", "publisher")] {
+        let key = format!(
+            "Microsoft\\SystemCertificates\\{store}\\Certificates\\{}",
+            winfmt::certificates::thumbprint(der.as_bytes())
+        );
+        let Some(RegistryValue::Binary(blob)) =
+            disk.read_value(HiveName::Software, &key, "Blob").unwrap()
+        else {
+            panic!("no certificate at {key}");
+        };
+        assert_eq!(winfmt::certificates::decode(&blob).unwrap(), der.as_bytes());
+    }
+}
+
+#[test]
+fn what_goes_wrong_comes_through_the_agent() {
+    let plan = plan("channel-file-291");
+    assert!(plan.staged.iter().all(|edit| !matches!(edit.origin, Origin::Fault(_))));
+    assert_eq!(plan.online.len(), 1);
+    let fields = faults::content::parse(&plan.online[0].bytes).unwrap();
+    assert_eq!(fields.len(), 21);
+    assert!(matches!(fields[20], faults::content::Field::Pattern(_)));
+    assert!(plan.online[0].proof().contains("C-00000291-00000000-00000032.sys: "));
+}
+
+#[test]
+fn every_plan_lands_and_is_undone() {
+    for listed in
+        scenario::list(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios")).unwrap()
+    {
+        let scenario = listed.scenario.unwrap();
+        let before = Disk::with_windows();
+        let mut disk = before.clone();
+        let plan = stage(&scenario, &trust()).unwrap();
+        let applied = plan.apply(&mut disk).unwrap();
+        let lines: usize = applied.landed.iter().map(|(_, lines)| lines.len()).sum();
+        assert_eq!(lines, plan.staged.len());
+        assert_ne!(disk, before);
+        for edit in &applied.undo {
+            disk.edit(edit).unwrap_or_else(|error| panic!("{}: {error}", edit.object()));
+        }
+        assert_eq!(disk, before, "{}", scenario.name);
+    }
+}
+
+#[test]
+fn what_was_there_before_comes_back() {
+    let mut before = Disk::with_windows();
+    let old = Edit::WriteFile {
+        volume: VolumeRole::Windows,
+        path: "Windows\\System32\\drivers\\csagent.sys".to_owned(),
+        bytes: b"an older driver".to_vec(),
+        modified: Some("2024-01-01T00:00:00Z".parse().unwrap()),
+    };
+    before.edit(&old).unwrap();
+    let start = Edit::SetValue {
+        hive: HiveName::System,
+        key: "CurrentControlSet\\Services\\csagent".to_owned(),
+        name: "Start".to_owned(),
+        value: RegistryValue::Other(7, vec![0]),
+    };
+    before.edit(&start).unwrap();
+    let mut disk = before.clone();
+    let applied = plan("channel-file-291").apply(&mut disk).unwrap();
+    for edit in &applied.undo {
+        disk.edit(edit).unwrap();
+    }
+    assert_eq!(disk, before);
+}
+
+#[test]
+fn a_write_that_is_lost_is_noticed() {
+    let mut disk = Disk::with_windows();
+    disk.loses = Some("windows\\system32\\drivers\\csagent.sys".to_owned());
+    let error = plan("channel-file-291").apply(&mut disk).unwrap_err();
+    assert!(
+        matches!(&error, ApplyError::NotLanded { origin: Origin::Given(name), .. } if name == "sensor")
+    );
+    assert!(error.to_string().contains("C:\\Windows\\System32\\drivers\\csagent.sys is not there"));
+}
+
+#[test]
+fn the_staged_part_is_told_apart_by_what_is_in_it() {
+    let main = plan("channel-file-291").staged_digest();
+    assert_eq!(main, plan("channel-file-291").staged_digest());
+    // Only what happens later differs: one checkpoint serves both.
+    assert_eq!(main, plan("channel-file-291-unpublished").staged_digest());
+    // Other settings are on the disk.
+    assert_ne!(main, plan("channel-file-291-cloud-off").staged_digest());
+    let other = Trust { root: b"other".to_vec(), ..trust() };
+    assert_ne!(main, stage(&load("channel-file-291"), &other).unwrap().staged_digest());
+}
+
+#[test]
+fn an_inert_control_differs_in_the_payload_only() {
+    let scenario = load("channel-file-291");
+    let control = inert_control(&scenario);
+    assert_eq!(control.expect.verdict, Verdict::Unaffected);
+    let (armed, inert) = (plan("channel-file-291"), stage(&control, &trust()).unwrap());
+    assert_eq!(armed.staged, inert.staged);
+    assert_eq!(armed.online[0].path, inert.online[0].path);
+    let fields = faults::content::parse(&inert.online[0].bytes).unwrap();
+    assert_eq!(fields, vec![faults::content::Field::Wildcard; 21]);
+}
+
+#[test]
+fn a_file_that_was_not_loaded_is_asked_for() {
+    let text = serde_json::to_string(&load("channel-file-291")).unwrap();
+    let text = text.replace("{\"channel-file\":{\"fields\":21}}", "{\"file\":\"x.bin\"}");
+    let scenario: Scenario = serde_json::from_str(&text).unwrap();
+    let error = stage(&scenario, &trust()).unwrap_err();
+    assert!(matches!(error, StageError::File { file, .. } if file == "x.bin"));
+}
