@@ -19,10 +19,12 @@ pub(super) struct Audit {
     pub used: HashMap<u32, &'static str>,
     /// How many keys use each security descriptor.
     pub users: HashMap<u32, u32>,
+    /// Whether every list of subkeys is in order by our table of upper case.
+    pub sorted: bool,
 }
 
 pub(super) fn check(hive: &Hive) -> Result<Audit, HiveError> {
-    let audit = Audit { used: HashMap::new(), users: HashMap::new() };
+    let audit = Audit { used: HashMap::new(), users: HashMap::new(), sorted: true };
     let mut check = Check { hive, audit };
     let root = base::root(&hive.data);
     let mut pending = vec![(root, None, 1)];
@@ -33,7 +35,7 @@ pub(super) fn check(hive: &Hive) -> Result<Audit, HiveError> {
         for child in hive.children(&node)? {
             let name = hive.node(child)?.name;
             if let Some(before) = &before {
-                check_order(child, before, &name)?;
+                check.audit.sorted &= check_order(child, before, &name)?;
             }
             before = Some(name);
             pending.push((child, Some(cell), depth + 1));
@@ -134,8 +136,8 @@ impl Check<'_> {
 
 /// Subkeys are in ascending order of their upper-cased names, none twice. Where the first difference
 /// lies outside Latin-1, an older Windows may have upper-cased by another table: then only equality is
-/// damage.
-fn check_order(cell: u32, before: &Name, name: &Name) -> Result<(), HiveError> {
+/// damage. Gives whether the order is right.
+fn check_order(cell: u32, before: &Name, name: &Name) -> Result<bool, HiveError> {
     let first_difference = before
         .units()
         .iter()
@@ -144,11 +146,11 @@ fn check_order(cell: u32, before: &Name, name: &Name) -> Result<(), HiveError> {
         .find(|(left, right)| left != right);
     let known = first_difference.is_none_or(|(left, right)| left < 0x100 && right < 0x100);
     match before.compare(name) {
-        Ordering::Less => Ok(()),
+        Ordering::Less => Ok(true),
         Ordering::Equal => Err(damaged(cell, format!("two subkeys are called `{name}`"))),
         Ordering::Greater if known => {
             Err(damaged(cell, format!("subkey `{name}` stands after `{before}`")))
         }
-        Ordering::Greater => Ok(()),
+        Ordering::Greater => Ok(false),
     }
 }

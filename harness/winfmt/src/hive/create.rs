@@ -50,6 +50,7 @@ impl Hive {
             data,
             tail: Vec::new(),
             cells,
+            sorted: true,
             access: Access::Full,
             clock: options.clock,
             modified: true,

@@ -282,14 +282,8 @@ impl<'h> Key<'h> {
     /// # Errors
     /// [`HiveError::Damaged`].
     pub fn subkey(&self, name: impl Into<Name>) -> Result<Option<Key<'h>>, HiveError> {
-        let name = name.into();
-        for cell in self.hive.children(&self.node)? {
-            let child = self.child(cell)?;
-            if child.node.name.same(&name) {
-                return Ok(Some(child));
-            }
-        }
-        Ok(None)
+        let found = self.hive.find_child(&self.node, &name.into())?;
+        found.map(|cell| self.child(cell)).transpose()
     }
 
     /// A child says who its parent is. Reading insists that they agree: it keeps a damaged hive's

@@ -130,6 +130,38 @@ impl Hive {
         Ok(())
     }
 
+    /// The subkey of a name.
+    pub(super) fn find_child(&self, node: &Node, name: &Name) -> Result<Option<u32>, HiveError> {
+        let list = self.list(node)?;
+        if self.sorted {
+            let Some(entry) = list.entries.get(self.lower_bound(&list, name)?) else {
+                return Ok(None);
+            };
+            return Ok(self.node(entry.cell)?.name.same(name).then_some(entry.cell));
+        }
+        for entry in &list.entries {
+            if self.node(entry.cell)?.name.same(name) {
+                return Ok(Some(entry.cell));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where the first name that is not before `name` stands in a sorted list.
+    fn lower_bound(&self, list: &List, name: &Name) -> Result<usize, HiveError> {
+        let (mut low, mut high) = (0, list.entries.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let other = self.node(list.entries[middle].cell)?.name;
+            if other.compare(name).is_lt() {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
     /// Puts a new subkey where Windows' order wants it.
     pub(super) fn insert_child(
         &mut self,
@@ -139,12 +171,7 @@ impl Hive {
     ) -> Result<(), HiveError> {
         let node = self.node(parent)?;
         let mut list = self.list(&node)?;
-        let (mut low, mut high) = (0, list.entries.len());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let other = self.node(list.entries[middle].cell)?;
-            if other.name.compare(name).is_lt() { low = middle + 1 } else { high = middle }
-        }
+        let low = self.lower_bound(&list, name)?;
         let beside = match self.leaf_kind() {
             LeafKind::Hash => name.hash(),
             LeafKind::Hint | LeafKind::Index => name.hint(),

@@ -62,6 +62,8 @@ pub struct Hive {
     /// new bins take its place.
     tail: Vec<u8>,
     cells: cells::CellMap,
+    /// Every list of subkeys is known to be in order, so that names are found by halving.
+    sorted: bool,
     access: Access,
     clock: Option<FileTime>,
     modified: bool,
@@ -86,8 +88,8 @@ impl Hive {
         if base.primary != base.secondary {
             return Err(HiveError::Dirty { primary: base.primary, secondary: base.secondary });
         }
-        let hive = Self::load(bytes, &base, Access::Full)?;
-        check::check(&hive)?;
+        let mut hive = Self::load(bytes, &base, Access::Full)?;
+        hive.sorted = check::check(&hive)?.sorted;
         Ok(hive)
     }
 
@@ -104,7 +106,7 @@ impl Hive {
     fn load(mut bytes: Vec<u8>, base: &base::Base, access: Access) -> Result<Self, HiveError> {
         let tail = bytes.split_off(base::SIZE + base.bins_size as usize);
         let cells = cells::CellMap::scan(&bytes)?;
-        Ok(Self { data: bytes, tail, cells, access, clock: None, modified: false })
+        Ok(Self { data: bytes, tail, cells, sorted: false, access, clock: None, modified: false })
     }
 
     /// Sets the time that edits write as "last written", so that the same edits give the same bytes.

@@ -40,8 +40,8 @@ impl Name {
 
     /// Windows' order of names: by upper-cased units, a prefix first.
     pub fn compare(&self, other: &Name) -> Ordering {
-        let upper = |name: &Name| name.0.iter().map(|&unit| upcase(unit)).collect::<Vec<_>>();
-        upper(self).cmp(&upper(other))
+        let units = self.0.iter().map(|&unit| upcase(unit));
+        units.cmp(other.0.iter().map(|&unit| upcase(unit)))
     }
 
     /// The hash of `lh` lists.
