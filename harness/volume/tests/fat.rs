@@ -1,5 +1,7 @@
 //! FAT volumes, checked against `mtools`.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests; a panic is the report")]
+
 use std::process::Command;
 use volume::{
     BlockDevice, Fat, FatFormat, FatKind, FileDevice, FileTime, Kind, MemoryDevice, SharedDevice,

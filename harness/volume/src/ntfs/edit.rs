@@ -3,7 +3,7 @@
 use super::engine::{Engine, Inode, list_entries};
 use super::index::I30;
 use super::name::FileName;
-use super::record::{Attribute, NUMBER_MASK, Record, Sizes, kind, u16_at, u32_at, u64_at};
+use super::record::{Attribute, IN_USE, NUMBER_MASK, Record, Sizes, kind, u16_at, u32_at, u64_at};
 use super::runs::{self, Run};
 use super::stream::Layout;
 use crate::{FileTime, Reason};
@@ -163,7 +163,9 @@ impl Engine {
         let attribute = Attribute::non_resident(kind::DATA, &[], 0, &all, sizes);
         let mut copy = || {
             if attribute.len() > room {
-                return Err(Reason::Unsupported("the free space is too fragmented".to_owned()));
+                return Err(Reason::Unsupported(
+                    "its record is full, or the free space is too fragmented".to_owned(),
+                ));
             }
             let mut buffer = vec![0; CHUNK.min(sizes.allocated as usize)];
             let mut done = 0;
@@ -199,14 +201,17 @@ impl Engine {
             Some(Layout::Runs { runs, .. }) => runs,
             _ => Vec::new(),
         };
-        let freed = inode.base.find(kind::DATA, &[]).map_or(0, Attribute::len);
-        let room = inode.base.room() + freed;
+        let place = self.record_for_data(inode, size)?;
+        let target = inode.records().nth(place).expect("chosen among them");
+        let freed = target.find(kind::DATA, &[]).map_or(0, Attribute::len);
+        let room = target.room() + freed;
         let (attribute, new) = self.build_data(source, size, room)?;
         for record in inode.records_mut() {
             record.remove(kind::DATA, &[]);
         }
-        let id = inode.base.add(attribute);
-        let reference = inode.base.reference();
+        let target = inode.records_mut().nth(place).expect("chosen among them");
+        let id = target.add(attribute);
+        let reference = target.reference();
         self.change_list(inode, |list| {
             list.retain(|entry| !(u32_at(entry, 0) == kind::DATA && entry[6] == 0));
             let place = list.iter().position(|entry| u32_at(entry, 0) >= kind::DATA);
@@ -232,6 +237,30 @@ impl Engine {
         }
         self.free_clusters(&old)?;
         self.update_entries(inode)
+    }
+
+    /// Which of the records of a file has room for its data, anew: the base if it can, else the
+    /// extension with most room, else a new one (only where there is an attribute list already).
+    fn record_for_data(&mut self, inode: &mut Inode, size: u64) -> Result<usize, Reason> {
+        /// A non-resident attribute with a few runs.
+        const NON_RESIDENT: usize = 0x40 + 40;
+        let resident = usize::try_from(size).unwrap_or(usize::MAX).saturating_add(0x18 + 40);
+        let wanted = resident.min(NON_RESIDENT);
+        let room = |record: &Record| {
+            record.room() + record.find(kind::DATA, &[]).map_or(0, Attribute::len)
+        };
+        if room(&inode.base) >= wanted || inode.base.find(kind::ATTRIBUTE_LIST, &[]).is_none() {
+            return Ok(0);
+        }
+        let best = inode.extensions.iter().map(room).enumerate().max_by_key(|(_, room)| *room);
+        if let Some((index, _)) = best.filter(|(_, room)| *room >= wanted) {
+            return Ok(index + 1);
+        }
+        let mut extension = self.allocate_record()?;
+        extension.flags = IN_USE;
+        extension.base = inode.base.reference();
+        inode.extensions.push(extension);
+        Ok(inode.extensions.len())
     }
 
     /// Changes the attribute list of a file, if it has one; it must not become longer.
