@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use winfmt::bcd::BcdStore;
-use winfmt::hive::{Data, Hive};
+use winfmt::hive::{Data, Hive, HiveError};
 
 #[path = "../src/artifacts.rs"]
 mod artifacts;
@@ -66,7 +66,7 @@ fn exercise(bytes: &[u8]) {
         }
     }
     // Edits stay sound too: the result opens again.
-    let edited = (|| {
+    let edited: Result<bool, HiveError> = (|| {
         hive.set_value(r"new\key", "value", &Data::string("text"))?;
         if let Some(path) = first {
             hive.set_value(&path, "value", &Data::binary(vec![1; 20_000]))?;
@@ -74,9 +74,8 @@ fn exercise(bytes: &[u8]) {
         }
         hive.delete_key("new")
     })();
-    if edited.is_ok() {
-        Hive::open(hive.to_bytes().unwrap()).expect("an edited hive is sound");
-    }
+    edited.expect("a sound hive takes edits");
+    Hive::open(hive.to_bytes().unwrap()).expect("an edited hive is sound");
     if let Ok(store) = BcdStore::from_hive(hive) {
         let _ = (store.objects(), store.render(), store.default_loader());
     }

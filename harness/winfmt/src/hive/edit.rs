@@ -13,7 +13,7 @@ impl Hive {
     /// [`HiveError::Broken`], [`HiveError::Damaged`].
     pub fn create_key(&mut self, path: impl Into<KeyPath>) -> Result<bool, HiveError> {
         let path = path.into();
-        check_path(&path)?;
+        self.check_path(&path)?;
         self.edit(|hive| Ok(hive.ensure_key(&path)?.1))
     }
 
@@ -49,7 +49,7 @@ impl Hive {
         data: &Data,
     ) -> Result<(), HiveError> {
         let (path, name) = (path.into(), name.into());
-        check_path(&path)?;
+        self.check_path(&path)?;
         name.check_value()?;
         self.edit(|hive| {
             let (key, _) = hive.ensure_key(&path)?;
@@ -80,12 +80,29 @@ impl Hive {
         Ok(false)
     }
 
+    /// Whether a path may be made. The names of keys that are there already are taken as they are:
+    /// Windows' own programs make some that its documentation forbids.
+    fn check_path(&self, path: &KeyPath) -> Result<(), HiveError> {
+        self.require_writable()?;
+        // The root key is the first level.
+        if path.names().len() >= MAX_DEPTH {
+            return Err(HiveError::TooLarge { what: "the depth of keys", limit: MAX_DEPTH as u64 });
+        }
+        let mut key = Some(self.root()?);
+        for name in path.names() {
+            key = key.map(|key| key.subkey(name)).transpose()?.flatten();
+            if key.is_none() {
+                name.check_key()?;
+            }
+        }
+        Ok(())
+    }
+
     /// Runs an edit. One that fails half way leaves the hive readable, but nothing is written of it.
     fn edit<T>(
         &mut self,
         change: impl FnOnce(&mut Self) -> Result<T, HiveError>,
     ) -> Result<T, HiveError> {
-        self.require_writable()?;
         self.modified = true;
         let result = change(self);
         if result.is_err() {
@@ -187,12 +204,4 @@ impl Hive {
         }
         Ok(false)
     }
-}
-
-fn check_path(path: &KeyPath) -> Result<(), HiveError> {
-    // The root key is the first level.
-    if path.names().len() >= MAX_DEPTH {
-        return Err(HiveError::TooLarge { what: "the depth of keys", limit: MAX_DEPTH as u64 });
-    }
-    path.names().iter().try_for_each(Name::check_key)
 }

@@ -302,8 +302,14 @@ impl<'h> Key<'h> {
     /// [`HiveError::Damaged`].
     pub fn values(&self) -> Result<Vec<Value>, HiveError> {
         let mut values = Vec::new();
+        let mut total = 0;
         for cell in self.hive.value_cells(&self.node)? {
             let entry = self.hive.value_entry(cell)?;
+            // In a hive opened dirty, values may lie over each other, and be more than there is.
+            total += entry.length();
+            if total > self.hive.size() {
+                return Err(damaged(cell, "a key's values are larger than the hive"));
+            }
             let bytes = self.hive.value_bytes(&entry)?;
             let data = Data { kind: entry.kind.into(), bytes };
             values.push(Value { name: entry.name, data });

@@ -396,3 +396,27 @@ fn hives_without_security_descriptors_can_be_edited() {
     verify(&hive, &model);
     assert_eq!(hive.key("a").unwrap().security_descriptor().unwrap(), None);
 }
+
+#[test]
+fn names_and_depths_beyond_the_limits_change_nothing() {
+    let (mut hive, model) = empty(Version::V1_5);
+    let before = hive.to_bytes().unwrap();
+    let long = "n".repeat(256);
+    for path in [long.as_str(), "a\0b", &format!(r"x\{long}")] {
+        let error = hive.create_key(path).unwrap_err();
+        assert!(matches!(error, super::HiveError::BadName { kind: "key", .. }), "{error}");
+    }
+    let deep = ["d"; 512].join("\\");
+    assert!(matches!(hive.create_key(deep), Err(super::HiveError::TooLarge { .. })));
+    assert!(hive.set_value("a", "v".repeat(16_384), &Data::dword(1)).is_err());
+    assert_eq!(hive.delete_key(""), Err(super::HiveError::RootKey));
+    assert_eq!(hive.key("none").unwrap_err().to_string(), "no key `none` in the hive");
+    verify(&hive, &model);
+    assert!(hive.to_bytes().unwrap() == before);
+    let deep = ["d"; 511].join("\\");
+    hive.create_key(&deep).unwrap();
+    let mut hive = Hive::open(hive.to_bytes().unwrap()).unwrap();
+    assert_eq!(hive.walk().count(), 512);
+    assert!(hive.delete_key("d").unwrap());
+    verify(&hive, &model);
+}
