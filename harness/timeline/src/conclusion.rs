@@ -43,7 +43,8 @@ pub(crate) struct Standing<'a> {
     pub(crate) failed: Vec<&'a Boot>,
     /// Boots of the recovery environment since then.
     pub(crate) rounds: usize,
-    /// Failed Windows boots since the last of these, or since the first fault.
+    /// Those of the failed boots since the last of these, or since the first fault, that count towards
+    /// a loop.
     pub(crate) since_recovery: usize,
     /// The event by which the last fault was armed.
     last_armed: u64,
@@ -62,7 +63,10 @@ impl<'a> Standing<'a> {
         let failed: Vec<&Boot> = after.iter().copied().filter(|boot| boot.failed()).collect();
         let is_recovery = |boot: &&Boot| boot.kind() == BootKind::Recovery;
         let last_recovery = after.iter().copied().filter(is_recovery).map(|b| b.number).max();
-        let since_recovery = failed.iter().filter(|boot| Some(boot.number) > last_recovery).count();
+        let since_recovery = failed
+            .iter()
+            .filter(|boot| boot.counts_towards_a_loop() && Some(boot.number) > last_recovery)
+            .count();
         let rounds = after.iter().copied().filter(is_recovery).count();
         let last_armed = watcher.armed.values().map(|moment| moment.seq).max().unwrap_or(0);
         Self { failed, rounds, since_recovery, last_armed }

@@ -278,3 +278,172 @@ fn interrupted_and_failed_runs_are_infrastructure() {
         assert_eq!(outcome(&renumber(cut)).verdict, Verdict::Infrastructure);
     }
 }
+
+/// The events of each boot: from after its beginning to the reset that ends it.
+fn boots(events: &[Event]) -> Vec<Vec<Event>> {
+    let started = position(events, |body| matches!(body, Body::MachineStarted { .. }));
+    let over = position(events, |body| matches!(body, Body::WatchEnded { .. }));
+    events[started + 1..over]
+        .split_inclusive(|event| reset(&event.body))
+        .map(<[_]>::to_vec)
+        .collect()
+}
+
+/// A run of other boots: the events before the first, then these a second apart each, then the end.
+fn run_of(events: &[Event], boots: &[&[Event]]) -> Vec<Event> {
+    let started = position(events, |body| matches!(body, Body::MachineStarted { .. }));
+    let over = position(events, |body| matches!(body, Body::WatchEnded { .. }));
+    let (before, after) = (&events[..=started], &events[over..]);
+    let all = before.iter().chain(boots.iter().copied().flatten()).chain(after);
+    let all = all
+        .enumerate()
+        .map(|(second, event)| Event { at_us: second as u64 * 1_000_000, ..event.clone() });
+    renumber(all.collect())
+}
+
+fn settled(after: &Event) -> Event {
+    let (name, detail) = (timeline::SETTLED.to_owned(), String::new());
+    beside(after, Source::Harness, Body::Step { name, state: StepState::Done, detail })
+}
+
+#[test]
+fn a_phase_line_that_a_reset_overtakes_is_not_of_the_next_boot() {
+    let hang = events("hang");
+    let mut early = boots(&hang);
+    // The second boot comes no further than the boot manager.
+    let beyond = ["[loader]", "[kernel]"];
+    early[1].retain(|event| !beyond.iter().any(|start| line(start)(&event.body)));
+    let right = run_of(&hang, &[&early[0], &early[1]]);
+    let last_line = position(&early[0], line("[kernel] dump written"));
+    let late = early[0].remove(last_line);
+    early[1].insert(0, late);
+    let wrong = run_of(&hang, &[&early[0], &early[1]]);
+    assert_eq!(outcome(&right).boots[1].reached, Phase::BootManager);
+    assert_eq!(outcome(&wrong), outcome(&right));
+}
+
+#[test]
+fn a_machine_that_only_the_harness_resets_is_in_no_loop() {
+    let mut events = events("operator-power-cycle");
+    assert_eq!(outcome(&events).in_loop.expect("a loop").boots.len(), 4);
+    for event in &mut events {
+        if let Body::Reset { by, .. } = &mut event.body {
+            *by = ResetBy::Harness;
+        }
+    }
+    let outcome = outcome(&events);
+    assert_eq!((outcome.verdict, outcome.in_loop), (Verdict::Hung, None));
+}
+
+#[test]
+fn a_second_fault_is_not_recovered_from_by_the_first_ones_recovery() {
+    let main = events("channel-file-291");
+    let parts = boots(&main);
+    let mut first: Vec<Event> = parts.concat();
+    let last = first.last().expect("events").clone();
+    let second = || "second".to_owned();
+    let landed = Body::FaultLanded { fault: second(), proof: vec![] };
+    first.push(beside(&last, Source::Harness, landed));
+    let panic = position(&parts[0], |body| matches!(body, Body::Panicked { .. }));
+    let healthy = &parts[4];
+    let mut run = run_of(&main, &[&first, &parts[0][panic..], healthy]);
+    facts(&mut run).faults = vec!["bad-channel-file".into(), second()];
+    // It fell while it was up. That it is up again proves nothing yet.
+    let derived = derive(&run);
+    assert_eq!(derived.timeline.boots.len(), 6);
+    assert!(derived.timeline.conclusion.is_none(), "{:?}", derived.timeline.conclusion);
+    let mut stays = run_of(&main, &[&first, &parts[0][panic..], healthy, &[settled(&last)]]);
+    facts(&mut stays).faults = vec!["bad-channel-file".into(), second()];
+    let conclusion = derive(&stays).timeline.conclusion.expect("settled");
+    assert_eq!(conclusion.verdict, Verdict::Recovered);
+}
+
+#[test]
+fn recovery_that_leads_only_to_recovery_is_stuck() {
+    let stuck = events("channel-file-291-no-remediation");
+    let parts = boots(&stuck);
+    let recovery = &parts[3];
+    let (one, two, three) = (&parts[0], &parts[1], &parts[2]);
+    let twice = run_of(&stuck, &[one, two, three, recovery, recovery]);
+    assert!(derive(&twice).timeline.conclusion.is_none());
+    let thrice = run_of(&stuck, &[one, two, three, recovery, recovery, recovery]);
+    let conclusion = derive(&thrice).timeline.conclusion.expect("a conclusion");
+    assert_eq!(conclusion.verdict, Verdict::StuckInRecovery);
+    assert_eq!(conclusion.because, "recovery was entered 3 times in vain");
+}
+
+#[test]
+fn a_prompt_is_no_end_where_somebody_is_there() {
+    let waiting = events("channel-file-291-cloud-off");
+    let parts = boots(&waiting);
+    let last = parts[3].last().expect("events").clone();
+    let by = ResetBy::Operator;
+    let pressed = Body::Reset { by, reason: "host-qmp-system-reset".into() };
+    let healthy = &boots(&events("channel-file-291"))[4];
+    let pressed = [beside(&last, Source::Hypervisor, pressed)];
+    let mut run = run_of(&waiting, &[&parts.concat(), &pressed, healthy]);
+    assert_eq!(outcome(&run).boots.len(), 4, "without an operator the prompt is the end");
+    facts(&mut run).operator = true;
+    let read = outcome(&run);
+    let ends: Vec<End> = read.boots.iter().skip(3).map(|boot| boot.end).collect();
+    assert_eq!(ends, [End::WaitingForAPerson, End::StillUp]);
+    assert_eq!(read.verdict, Verdict::Recovered);
+}
+
+#[test]
+fn a_layer_after_which_windows_failed_did_not_bring_it_back() {
+    let main = events("channel-file-291");
+    let p = boots(&main);
+    let run = run_of(&main, &[&p[0], &p[1], &p[2], &p[3], &p[2], &p[4]]);
+    let read = outcome(&run);
+    assert_eq!(read.boots.len(), 6);
+    assert_eq!((read.verdict, read.brought_back_by), (Verdict::RecoveredOtherwise, None));
+}
+
+#[test]
+fn a_restart_that_the_harness_asks_for_is_no_failure() {
+    let run = events("harness-reset");
+    let by: Vec<Option<ResetBy>> =
+        derive(&run).timeline.boots.iter().map(|boot| boot.reset_by).collect();
+    assert_eq!(by, [Some(ResetBy::Harness), None]);
+    // The same, but by the guest itself, is one.
+    let mut guest = run.clone();
+    let first = position(&run, reset);
+    guest[first].body = Body::Reset { by: ResetBy::Guest, reason: "guest-reset".into() };
+    assert_eq!(outcome(&guest).verdict, Verdict::Recovered);
+}
+
+#[test]
+fn the_watchdog_makes_a_hang_of_a_reset() {
+    let hang = events("hang");
+    let mut parts = boots(&hang);
+    let silent = parts[1].pop().expect("the silent step");
+    parts[1].push(beside(&silent, Source::Hypervisor, Body::Watchdog { action: "reset".into() }));
+    let (by, reason) = (ResetBy::Hypervisor, "watchdog".to_owned());
+    parts[1].push(beside(&silent, Source::Hypervisor, Body::Reset { by, reason }));
+    let again = &parts[1];
+    let read = outcome(&run_of(&hang, &[&parts[0], again, again, again, again]));
+    assert_eq!(read.verdict, Verdict::Looping);
+    let row = read.in_loop.expect("a loop");
+    assert_eq!((row.end, row.boots.len()), (End::Hang, 4));
+}
+
+#[test]
+fn more_dumps_than_stops_are_noted() {
+    let mut run = events("channel-file-291");
+    let dump = position(&run, |body| matches!(body, Body::Dump { .. }));
+    let mut old = run[dump].clone();
+    if let Body::Dump { kind, time, bug_check, .. } = &mut old.body {
+        (*kind, *time) = ("small".into(), "2023-01-01T00:00:00Z".into());
+        bug_check.code = 0x1A;
+    }
+    let mut small = run[dump].clone();
+    if let Body::Dump { kind, .. } = &mut small.body {
+        *kind = "small".into();
+    }
+    let smalls = [small.clone(), old, small.clone(), small];
+    run.splice(dump..dump, smalls);
+    let read = outcome(&renumber(run));
+    assert_eq!(read.dumps.iter().filter(|dump| dump.boot.is_none()).count(), 1);
+    assert_eq!(read.notes, ["a small dump of stop 0x0000001A belongs to no stop that was seen"]);
+}
