@@ -50,7 +50,6 @@ fn make_raw(port: &File) -> io::Result<()> {
             return Err(io::Error::last_os_error());
         }
         libc::cfmakeraw(&raw mut settings);
-        libc::cfsetspeed(&raw mut settings, libc::B115200);
         libc::tcsetattr(port.as_raw_fd(), libc::TCSANOW, &raw const settings)
     };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }

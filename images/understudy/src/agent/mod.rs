@@ -8,6 +8,8 @@ mod files;
 mod frame;
 mod probe;
 mod serve;
+#[cfg(test)]
+mod tests;
 
 pub use commands::{Agent, Answer, Wish};
 pub use serve::{AgentError, find_port, serve};

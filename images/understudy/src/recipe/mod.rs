@@ -1,6 +1,16 @@
-//! The recipe of the disk.
+//! The recipe of the image. Runs on the host: [`build`] makes the bundle that the harness takes into
+//! its store.
 
-pub mod cpio;
-pub mod kernel_package;
-pub mod pe;
-pub mod uki;
+mod build;
+mod cpio;
+mod disk;
+mod hives;
+mod identity;
+mod kernel_package;
+mod pe;
+mod uki;
+
+pub use build::{BuildError, Built, Inputs, build};
+pub use disk::DiskError;
+pub use kernel_package::KernelError;
+pub use uki::UkiError;

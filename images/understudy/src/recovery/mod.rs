@@ -11,6 +11,8 @@ mod run;
 mod scan;
 mod service;
 mod startup_repair;
+#[cfg(test)]
+mod tests;
 
 pub use crash::CrashSignature;
 pub use run::run;
