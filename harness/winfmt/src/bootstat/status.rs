@@ -9,7 +9,7 @@ pub const FILE_SIZE: usize = LOG_OFFSET + LOG_SIZE;
 const LOG_OFFSET: usize = 0x800;
 /// Up to `PowerButtonPressInfo`; later Windows appends.
 pub(super) const STATUS_SIZE: usize = 0x88;
-/// What is written as `Version` of a new file: the size of the status.
+/// `Version` of a new file. What Windows writes there is not documented; readers must not rely on it.
 const STATUS_VERSION: u32 = 0x88;
 
 /// `C:\Windows\bootstat.dat`. What is behind the known fields keeps its bytes.
@@ -19,7 +19,7 @@ pub struct BootStatus {
 }
 
 impl BootStatus {
-    /// A new file, as set-up leaves it: no start yet, the last shutdown good, an empty log.
+    /// A new file: no start yet, so nothing has failed; an empty log.
     pub fn create() -> Self {
         let mut status = Self { data: vec![0; FILE_SIZE] };
         status.put_u32(0x00, STATUS_VERSION);
