@@ -1,1 +1,117 @@
-//! End-to-end tests live in `tests/tests`; this library holds what they share.
+//! End-to-end tests live in `tests/tests`; this library holds what they share: the built command, a state
+//! directory with the understudy image in it, and ways to look at what a run left.
+//!
+//! They boot real machines of 512 MiB under whatever accelerator the host has, so they assert what
+//! happened, never how long it took.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use anyhow::{Context, ensure};
+use serde_json::Value;
+
+/// The root of the workspace.
+pub fn workspace() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+/// The `loopbreak` command with a state directory.
+#[derive(Debug, Clone)]
+pub struct Loopbreak {
+    program: PathBuf,
+    state: PathBuf,
+}
+
+impl Loopbreak {
+    /// The command that `scripts/build` built (`LOOPBREAK_BIN`), with the state directory that has the
+    /// image in it (`LOOPBREAK_STATE`).
+    pub fn built() -> anyhow::Result<Self> {
+        let from = |name: &str, default: &str| {
+            std::env::var_os(name).map_or_else(|| workspace().join(default), PathBuf::from)
+        };
+        let program = from("LOOPBREAK_BIN", "target/release/loopbreak");
+        let state = from("LOOPBREAK_STATE", "target/test-state");
+        ensure!(program.is_file(), "{} is not there; run scripts/test", program.display());
+        Ok(Self { program, state })
+    }
+
+    /// The state directory.
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// The same command with another state directory.
+    pub fn with_state(&self, state: &Path) -> Self {
+        Self { program: self.program.clone(), state: state.to_path_buf() }
+    }
+
+    /// The program itself.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// The command with these arguments, run from the root of the workspace.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .current_dir(workspace())
+            .env("LOOPBREAK_STATE", &self.state)
+            .env_remove("LOOPBREAK_CONNECT")
+            .args(arguments);
+        command
+    }
+
+    /// Runs it to its end.
+    pub fn run(&self, arguments: &[&str]) -> anyhow::Result<Output> {
+        self.command(arguments).output().with_context(|| format!("{arguments:?}"))
+    }
+
+    /// Runs it, expects this exit code, and gives its standard output.
+    pub fn expect(&self, code: i32, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = self.run(arguments)?;
+        let out = String::from_utf8_lossy(&output.stdout).into_owned();
+        ensure!(
+            output.status.code() == Some(code),
+            "{arguments:?} ended with {:?}, not {code}\n{out}\n{}",
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(out)
+    }
+
+    /// Runs it, expects this exit code, and gives its standard output as JSON.
+    pub fn json(&self, code: i32, arguments: &[&str]) -> anyhow::Result<Value> {
+        let out = self.expect(code, arguments)?;
+        serde_json::from_str(&out).with_context(|| format!("{arguments:?} printed no JSON: {out}"))
+    }
+}
+
+/// The run directory that a summary names.
+pub fn run_directory(summary: &Value) -> anyhow::Result<PathBuf> {
+    Ok(PathBuf::from(summary["run_directory"].as_str().context("a run directory")?))
+}
+
+/// The events of a run.
+pub fn events(directory: &Path) -> anyhow::Result<Vec<Value>> {
+    let text = std::fs::read_to_string(directory.join("events.jsonl"))?;
+    text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+}
+
+/// Processes whose command line contains `mark`, other than this one.
+pub fn processes(mark: &str) -> anyhow::Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok())
+        else {
+            continue;
+        };
+        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        if pid != std::process::id()
+            && String::from_utf8_lossy(&command).replace('\0', " ").contains(mark)
+        {
+            found.push(pid);
+        }
+    }
+    Ok(found)
+}

@@ -1,2 +1,64 @@
-//! The `loopbreak` command.
-fn main() {}
+//! The `loopbreak` command: arguments, progress, exit codes. Everything else is the other crates'.
+
+mod args;
+mod commands;
+mod exit;
+mod output;
+mod progress;
+mod scenarios;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Cli, Command};
+use crate::exit::{Exit, IntoCode, exit_of};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, not errors. If they cannot be printed nobody reads them.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::AsExpected }.into_code();
+        }
+    };
+    log(cli.global.verbose);
+    match dispatch(&cli) {
+        Ok(exit) => exit.into_code(),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            exit_of(&error).into_code()
+        }
+    }
+}
+
+fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Run(args) => commands::run::run(global, args),
+        Command::Timeline { run, json } => commands::runs::timeline(global, run, *json),
+        Command::Replay { run } => commands::runs::replay_run(global, run),
+        Command::Runs { json } => commands::runs::list(global, *json),
+        Command::Accept { what } => commands::accept::run(global, what),
+        Command::Scenario(command) => commands::scenario::run(global, command),
+        Command::Image(command) => commands::image::run(global, command),
+        Command::Hive(command) => commands::hive::run(command),
+        Command::Bcd(command) => commands::bcd::run(command),
+        Command::Dump(command) => commands::dump::run(command),
+        Command::Driver(command) => commands::driver::run(command),
+        Command::Clean { json } => commands::clean::run(global, *json),
+    }
+}
+
+fn log(verbose: u8) {
+    let default = match verbose {
+        0 => "warn",
+        1 => "info,loopbreak=debug,engine=debug,hypervisor=debug,network=debug,recovery=debug",
+        _ => "debug",
+    };
+    let filter =
+        EnvFilter::try_from_env("LOOPBREAK_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

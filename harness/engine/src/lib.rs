@@ -1,1 +1,50 @@
-//! engine
+//! Plan and run: from a scenario to the record of what came of it.
+//!
+//! A [`Session`] is what all runs of one command share: the connection to the hypervisor, the image store,
+//! the certificate authority. [`Session::run`] takes one scenario through its whole life:
+//!
+//! 1. [`Plan`]: what will be done, decided before a machine exists. Pure.
+//! 2. Staging: what the scenario gives is put on a fresh overlay of the image, offline, and read back. Or
+//!    the machine is forked from a RAM checkpoint in which all that is already up and healthy.
+//! 3. The machine runs, plugged into its network with the scenario's services. [`Recorder`] turns every
+//!    observation into a line of `events.jsonl`; the watch waits on what the timeline makes of them.
+//! 4. Faults that come while the machine is up go through the guest agent.
+//! 5. When the timeline has its conclusion the machine is switched off and its disk is read.
+//! 6. Outcome, measurements and summary are derived from the events and written to the [`RunDir`].
+//!
+//! Everything that must not outlive a run is in its [`Ledger`] first; [`clean`] works through the ledgers
+//! of a harness that was killed.
+
+mod clean;
+mod collect;
+mod error;
+mod ids;
+mod interrupt;
+mod ledger;
+mod offline;
+mod plan;
+mod prepare;
+mod recorder;
+mod remediation;
+mod replay;
+mod run;
+mod rundir;
+mod session;
+mod state;
+mod status;
+mod watch;
+
+pub use clean::{CleanReport, CleanedRun, clean};
+pub use error::RunError;
+pub use ids::RunId;
+pub use interrupt::{Interrupt, InterruptRaiser};
+pub use ledger::{Cleaned, Entry, Leak, Ledger, LedgerError, noted};
+pub use plan::{Ground, Plan};
+pub use prepare::stage_for_hand;
+pub use recorder::{Progress, RecordError, Recorder};
+pub use replay::{ReplayError, Replayed, replay};
+pub use run::{ExitStatus, RunOptions, RunResult, reference_path};
+pub use rundir::{RUN_FORMAT, RunDir, RunDirError, RunRecord, RunStatus};
+pub use session::{HostFacts, Session, SessionOptions};
+pub use state::{StateDir, StateError};
+pub use status::{Status, StatusSink};

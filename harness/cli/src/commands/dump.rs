@@ -1,0 +1,38 @@
+//! `loopbreak dump`.
+
+use std::path::Path;
+
+use crate::args::DumpCommand;
+use crate::commands::hive::in_file;
+use crate::exit::{Exit, usage};
+use crate::output::print;
+
+pub(crate) fn run(command: &DumpCommand) -> anyhow::Result<Exit> {
+    match command {
+        DumpCommand::Show { file, json } => show(file, *json),
+    }
+}
+
+fn show(file: &Path, as_json: bool) -> anyhow::Result<Exit> {
+    let bytes = fs_err::read(file).map_err(usage)?;
+    let summary = winfmt::dump::summarize(std::io::Cursor::new(&bytes))
+        .map_err(|error| usage(in_file(file, error)))?;
+    if as_json {
+        let mut document = serde_json::to_value(&summary)?;
+        document["time"] = summary.time.to_string().into();
+        print(&(serde_json::to_string_pretty(&document)? + "\n"))?;
+        return Ok(Exit::AsExpected);
+    }
+    let kind = serde_json::to_value(summary.kind)?;
+    let stop = &summary.bug_check;
+    let name = stop.name.map(|name| format!(" {name}")).unwrap_or_default();
+    let mut text = format!("stop code    {:#x}{name}\n", stop.code);
+    for (number, parameter) in stop.parameters.iter().enumerate() {
+        text += &format!("parameter {}  {parameter:#018x}\n", number + 1);
+    }
+    text += &format!("module       {}\n", summary.module.as_deref().unwrap_or("unknown"));
+    text += &format!("time         {}\n", summary.time);
+    text += &format!("kind         {}\n", kind.as_str().unwrap_or_default());
+    print(&text)?;
+    Ok(Exit::AsExpected)
+}

@@ -1,0 +1,13 @@
+//! One module a command.
+
+pub(crate) mod accept;
+pub(crate) mod bcd;
+pub(crate) mod clean;
+
+pub(crate) mod driver;
+pub(crate) mod dump;
+pub(crate) mod hive;
+pub(crate) mod image;
+pub(crate) mod run;
+pub(crate) mod runs;
+pub(crate) mod scenario;

@@ -1,0 +1,194 @@
+//! `loopbreak run`.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use engine::{
+    Entry, Interrupt, RunOptions, RunResult, Session, SessionOptions, StateDir, StatusSink,
+};
+use report::Style;
+use scenario::{Scenario, Start};
+use tokio::sync::Semaphore;
+
+use crate::args::{Global, RunArgs, StartArg};
+use crate::exit::{Exit, infrastructure, usage};
+use crate::output::{coloured, print};
+use crate::progress::status_sink;
+use crate::scenarios;
+
+/// A scenario with the folder it was read from.
+type Chosen = (Scenario, PathBuf);
+
+pub(crate) fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit> {
+    // Everything that can be wrong with a scenario is said before anything runs.
+    let chosen = if args.all {
+        scenarios::all(&global.scenarios)?
+    } else {
+        args.scenarios
+            .iter()
+            .map(|name| scenarios::find(&global.scenarios, name))
+            .collect::<Result<_, _>>()?
+    };
+    let state = StateDir::open(global.state.as_deref()).map_err(usage)?;
+    let runtime = tokio::runtime::Runtime::new().map_err(infrastructure)?;
+    runtime.block_on(run_all(global, args, state, chosen))
+}
+
+async fn run_all(
+    global: &Global,
+    args: &RunArgs,
+    state: StateDir,
+    chosen: Vec<Chosen>,
+) -> anyhow::Result<Exit> {
+    let (raiser, interrupt) = Interrupt::new();
+    let ledgers = state.ledgers();
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            if raiser.raise() {
+                eprintln!("interrupted: cleaning up; Ctrl-C again ends at once");
+            } else {
+                eprintln!("{}", may_be_left(&ledgers));
+                std::process::exit(Exit::Leaked as i32);
+            }
+        }
+    });
+    let options =
+        SessionOptions { state, connect: global.connect.clone(), interrupt: interrupt.clone() };
+    let session = Arc::new(Session::open(options).await.map_err(marked)?);
+    let results = run_chosen(&session, args, chosen, &interrupt).await;
+    let Some(session) = Arc::into_inner(session) else {
+        anyhow::bail!("a run still holds the session after all runs ended");
+    };
+    let left = session.close();
+
+    let style = style(global);
+    let mut exit = Exit::AsExpected;
+    let mut summaries = Vec::new();
+    for (name, result) in results {
+        match result {
+            Ok(result) => {
+                exit = exit.max(result.exit);
+                if args.json {
+                    summaries.push(serde_json::to_value(&result.summary)?);
+                } else {
+                    print(&page(&result, style))?;
+                }
+                tell_leaks(&name, &result.cleaned);
+            }
+            Err(error) => {
+                exit = exit.max(if error.is_usage() { Exit::Usage } else { Exit::Infrastructure });
+                eprintln!("error: {name}: {error}");
+            }
+        }
+    }
+    if args.json {
+        let one = summaries.len() == 1 && !args.all && args.scenarios.len() == 1;
+        let document = if one { summaries.remove(0) } else { serde_json::Value::Array(summaries) };
+        print(&(serde_json::to_string_pretty(&document)? + "\n"))?;
+    }
+    tell_leaks("session", &left);
+    Ok(if left.leaked.is_empty() { exit } else { Exit::Leaked })
+}
+
+async fn run_chosen(
+    session: &Arc<Session>,
+    args: &RunArgs,
+    chosen: Vec<Chosen>,
+    interrupt: &Interrupt,
+) -> Vec<(String, Result<RunResult, engine::RunError>)> {
+    let status: StatusSink = status_sink();
+    let slots = Arc::new(Semaphore::new(args.jobs as usize));
+    let options = RunOptions {
+        start: args.start.map(|start| match start {
+            StartArg::Cold => Start::Cold,
+            StartArg::Checkpoint => Start::Checkpoint,
+        }),
+        keep_disk: args.keep_disk,
+    };
+    let mut tasks = Vec::new();
+    for (scenario, folder) in chosen {
+        let name = scenario.name.clone();
+        let (session, slots, status) =
+            (Arc::clone(session), Arc::clone(&slots), Arc::clone(&status));
+        let (options, interrupt) = (options.clone(), interrupt.clone());
+        let task = tokio::spawn(async move {
+            let _slot = slots.acquire_owned().await;
+            if interrupt.is_raised() {
+                return Err(engine::RunError::Interrupted);
+            }
+            session.run(&scenario, &folder, &options, status).await
+        });
+        tasks.push((name, task));
+    }
+    let mut results = Vec::new();
+    for (name, task) in tasks {
+        let result =
+            task.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+        results.push((name, result));
+    }
+    results
+}
+
+fn marked(error: engine::RunError) -> anyhow::Error {
+    if error.is_usage() { usage(error) } else { infrastructure(error) }
+}
+
+/// Timeline, verdict, comparison, and where to look further.
+fn page(result: &RunResult, style: Style) -> String {
+    let mut page = report::render_timeline(&result.derived, Some(&result.comparison), style);
+    for unmet in &result.unmet {
+        page += &format!(
+            "  not as expected: {} is {}, expected {}\n",
+            unmet.key, unmet.found, unmet.expected
+        );
+    }
+    page + &format!("  run directory  {}\n\n", result.directory.path().display())
+}
+
+pub(crate) fn style(global: &Global) -> Style {
+    let out = std::io::stdout();
+    if coloured(global.color, &out) {
+        Style::terminal(terminal_columns().filter(|_| out.is_terminal()).unwrap_or(100))
+    } else {
+        Style::plain()
+    }
+}
+
+fn terminal_columns() -> Option<usize> {
+    rustix::termios::tcgetwinsize(std::io::stdout())
+        .ok()
+        .map(|size| usize::from(size.ws_col))
+        .filter(|columns| *columns > 0)
+}
+
+fn tell_leaks(what: &str, cleaned: &engine::Cleaned) {
+    for leak in &cleaned.leaked {
+        eprintln!("leaked by {what}: {}: {}", describe(&leak.entry), leak.reason);
+    }
+}
+
+pub(crate) fn describe(entry: &Entry) -> String {
+    match entry {
+        Entry::Process { pid, mark } => format!("process {pid} ({mark})"),
+        Entry::Directory { path } => format!("directory {}", path.display()),
+        Entry::File { path } => format!("file {}", path.display()),
+    }
+}
+
+fn may_be_left(ledgers: &Path) -> String {
+    let mut text = "ended at once; this may be left behind:".to_owned();
+    for entry in engine::noted(ledgers) {
+        text += &format!("\n  {}", describe(&entry));
+    }
+    text + "\n`loopbreak clean` removes it"
+}
+
+/// `loopbreak scenario stage`.
+pub(crate) fn stage(global: &Global, name: &str, output: &Path) -> anyhow::Result<Exit> {
+    let (scenario, _) = scenarios::find(&global.scenarios, name)?;
+    let state = StateDir::open(global.state.as_deref()).map_err(usage)?;
+    let staged = engine::stage_for_hand(&state, &scenario, output).map_err(marked)?;
+    print(&(staged.join(" \\\n  ") + "\n"))?;
+    Ok(Exit::AsExpected)
+}

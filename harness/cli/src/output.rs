@@ -1,0 +1,26 @@
+//! Standard output, and whether it may be coloured.
+
+use std::io::{ErrorKind, IsTerminal, Write};
+
+use crate::args::When;
+
+/// Prints to standard output. A reader that went away (`| head`) is not an error.
+pub(crate) fn print(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+/// Whether `stream` is to be coloured. NO_COLOR: <https://no-color.org>.
+pub(crate) fn coloured(when: When, stream: &impl IsTerminal) -> bool {
+    match when {
+        When::Always => true,
+        When::Never => false,
+        When::Auto => {
+            stream.is_terminal()
+                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Progress of runs: one live line a machine on a terminal, plain lines elsewhere.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use engine::{Status, StatusSink};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use timeline::Phase;
+
+/// Shows the progress of all runs of one command.
+pub(crate) fn status_sink() -> StatusSink {
+    if std::io::stderr().is_terminal() { live() } else { plain() }
+}
+
+fn live() -> StatusSink {
+    let all = MultiProgress::new();
+    let bars: Mutex<BTreeMap<String, ProgressBar>> = Mutex::default();
+    Arc::new(move |status: &Status| {
+        let mut bars = bars.lock().unwrap_or_else(PoisonError::into_inner);
+        let bar = bars.entry(status.scenario.clone()).or_insert_with(|| {
+            let bar = all.add(ProgressBar::new_spinner());
+            let style = ProgressStyle::with_template("{spinner} {elapsed:>4} {wide_msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        if status.done {
+            bar.finish_and_clear();
+        } else {
+            bar.set_message(format!("{}: {}", status.scenario, sentence(status)));
+        }
+    })
+}
+
+/// Without a terminal each change that a reader of a log would want is a line of its own.
+fn plain() -> StatusSink {
+    let began = Instant::now();
+    let said: Mutex<BTreeMap<String, String>> = Mutex::default();
+    Arc::new(move |status: &Status| {
+        let sentence = if status.done { "over".to_owned() } else { sentence(status) };
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = said.entry(status.scenario.clone()).or_default();
+        if *last != sentence {
+            eprintln!("{:>5}s {}: {sentence}", began.elapsed().as_secs(), status.scenario);
+            *last = sentence;
+        }
+    })
+}
+
+fn sentence(status: &Status) -> String {
+    let mut parts = vec![status.doing.clone()];
+    if status.boot > 0 {
+        let phase = status.phase.map_or("", phase_word);
+        parts.push(format!("boot {} {phase}", status.boot).trim_end().to_owned());
+    }
+    if !status.waits_for.is_empty() {
+        parts.push(format!("waits for {}", status.waits_for));
+    }
+    parts.join(", ")
+}
+
+fn phase_word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Firmware => "in the firmware",
+        Phase::BootManager => "in the boot manager",
+        Phase::Loader => "in the loader",
+        Phase::Kernel => "in the kernel",
+        Phase::Session => "starting services",
+        Phase::Healthy => "healthy",
+        Phase::Recovery => "in recovery",
+        Phase::RecoveryPrompt => "waiting for a person in recovery",
+    }
+}

@@ -1,0 +1,82 @@
+//! Why a run could not be done, sorted by whose fault it is.
+
+use std::path::PathBuf;
+
+/// A run could not be begun, or ended without an outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The scenario asks for what this image or this connection cannot do. Nothing was run.
+    #[error("{scenario}: {reason}")]
+    Refused {
+        /// The scenario.
+        scenario: String,
+        /// What cannot be done, and what to do.
+        reason: String,
+    },
+    /// The image is not in the store, or is damaged.
+    #[error(transparent)]
+    Store(#[from] disk::StoreError),
+    /// The image's machine profile.
+    #[error(transparent)]
+    Profile(#[from] hypervisor::ProfileError),
+    /// libvirt, QEMU, TPM.
+    #[error(transparent)]
+    Hypervisor(#[from] hypervisor::HypervisorError),
+    /// Staging what the scenario gives.
+    #[error(transparent)]
+    Stage(#[from] faults::StageError),
+    /// Doing it to the disk.
+    #[error(transparent)]
+    Apply(#[from] faults::ApplyError),
+    /// The disk, offline.
+    #[error(transparent)]
+    Disk(#[from] disk::DiskError),
+    /// The machine's network.
+    #[error(transparent)]
+    Network(#[from] network::StartError),
+    /// The certificate authority.
+    #[error(transparent)]
+    Authority(#[from] recovery::AuthorityError),
+    /// The remediation service.
+    #[error(transparent)]
+    Service(#[from] recovery::ServiceError),
+    /// The run directory.
+    #[error(transparent)]
+    RunDir(#[from] crate::rundir::RunDirError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] crate::ledger::LedgerError),
+    /// The events.
+    #[error(transparent)]
+    Record(#[from] crate::recorder::RecordError),
+    /// The reference.
+    #[error(transparent)]
+    Reference(#[from] report::ReferenceError),
+    /// The machine did not come up healthy while its checkpoint was made.
+    #[error(
+        "the machine for the checkpoint did not come up healthy: {reason}; its events are in {events}"
+    )]
+    NotHealthy {
+        /// What happened instead.
+        reason: String,
+        /// Where to look.
+        events: PathBuf,
+    },
+    /// A file of the run.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// Ctrl-C before the machine ran.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl RunError {
+    /// True where what was asked for cannot be done as asked, whatever the host: exit code 2, not 3.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::Refused { .. } | Self::Profile(_) => true,
+            Self::Store(error) => error.is_usage(),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! The ledger: every process, directory and file that a run made and that must not outlive it.
+//!
+//! An entry is written *before* the thing is made (a directory, a file) or right after it is known (a
+//! process id), so that a harness that is killed at any moment leaves a list of what to look for. The
+//! owner holds a lock on the ledger file; `loopbreak clean` leaves a ledger whose lock is held alone.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use serde::{Deserialize, Serialize};
+
+/// One thing that a run made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Entry {
+    /// A process. It is ours only if its command line contains `mark`.
+    Process {
+        /// Its id.
+        pid: u32,
+        /// A word of its command line that no other process has, for example the domain's name.
+        mark: String,
+    },
+    /// A directory with all that is in it.
+    Directory {
+        /// Absolute.
+        path: PathBuf,
+    },
+    /// A file or a socket.
+    File {
+        /// Absolute.
+        path: PathBuf,
+    },
+}
+
+/// Writing or reading a ledger failed.
+#[derive(Debug, thiserror::Error)]
+#[error("the ledger {path} cannot be {action}: {source}")]
+pub struct LedgerError {
+    path: PathBuf,
+    action: &'static str,
+    source: std::io::Error,
+}
+
+/// The ledger of a run under way. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    file: File,
+    entries: Vec<Entry>,
+}
+
+/// What a clean-up found and did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Cleaned {
+    /// What was there and is gone now.
+    pub removed: Vec<Entry>,
+    /// What is still there, with the reason.
+    pub leaked: Vec<Leak>,
+}
+
+/// Something that could not be removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Leak {
+    /// What it is.
+    pub entry: Entry,
+    /// Why it is still there.
+    pub reason: String,
+}
+
+impl Ledger {
+    /// Begins the ledger called `name` (a run, or the session that runs belong to) in `directory` and
+    /// locks it for the life of this process.
+    pub fn begin(directory: &Path, name: &str) -> Result<Self, LedgerError> {
+        let path = directory.join(format!("{name}.jsonl"));
+        let failed = |action| {
+            let path = path.clone();
+            move |source| LedgerError { path, action, source }
+        };
+        let file =
+            OpenOptions::new().create_new(true).append(true).open(&path).map_err(failed("made"))?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|errno| failed("locked")(errno.into()))?;
+        Ok(Self { inner: Arc::new(Mutex::new(Inner { path, file, entries: Vec::new() })) })
+    }
+
+    /// Notes one thing.
+    pub fn note(&self, entry: Entry) -> Result<(), LedgerError> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut line = serde_json::to_string(&entry).expect("a ledger entry is plain data");
+        line.push('\n');
+        let path = inner.path.clone();
+        inner.file.write_all(line.as_bytes()).map_err(|source| LedgerError {
+            path,
+            action: "written",
+            source,
+        })?;
+        inner.entries.push(entry);
+        Ok(())
+    }
+
+    /// Removes all that was noted, latest first, and the ledger itself if nothing leaked.
+    pub fn settle(&self) -> Cleaned {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = std::mem::take(&mut inner.entries);
+        let cleaned = clean_entries(&entries);
+        if cleaned.leaked.is_empty() {
+            // A ledger that cannot be removed is found, empty of leaks, by the next `clean`.
+            let _ = std::fs::remove_file(&inner.path);
+        }
+        cleaned
+    }
+
+    /// What has been noted so far, for the message after a second Ctrl-C.
+    pub fn entries(&self) -> Vec<Entry> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).entries.clone()
+    }
+}
+
+/// The ledgers in `directory` whose owner is gone, each cleaned. A ledger whose owner still runs is
+/// counted in `.1` and left alone.
+pub(crate) fn clean_abandoned(
+    directory: &Path,
+) -> Result<(Vec<(String, Cleaned)>, usize), LedgerError> {
+    let failed = |path: &Path, action| {
+        let path = path.to_path_buf();
+        move |source| LedgerError { path, action, source }
+    };
+    let mut cleaned = Vec::new();
+    let mut held = 0;
+    let listing = std::fs::read_dir(directory).map_err(failed(directory, "listed"))?;
+    let mut paths: Vec<PathBuf> = listing
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
+        .collect();
+    paths.sort();
+    for path in paths {
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            // Its owner finished between the listing and now.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(failed(&path, "opened")(error)),
+        };
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            held += 1;
+            continue;
+        }
+        // The last line may be cut: the harness was killed while it wrote it, so what it names was not
+        // made yet.
+        let entries: Vec<Entry> = BufReader::new(&file)
+            .lines()
+            .map_while(Result::ok)
+            .filter_map(|line| serde_json::from_str(&line).ok())
+            .collect();
+        let result = clean_entries(&entries);
+        if result.leaked.is_empty() {
+            std::fs::remove_file(&path).map_err(failed(&path, "removed"))?;
+        }
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        cleaned.push((name, result));
+    }
+    Ok((cleaned, held))
+}
+
+/// What the ledgers in `directory` that this process holds say now, for the message of a harness that ends
+/// at once.
+pub fn noted(directory: &Path) -> Vec<Entry> {
+    let Ok(listing) = std::fs::read_dir(directory) else { return Vec::new() };
+    listing
+        .filter_map(|entry| std::fs::read_to_string(entry.ok()?.path()).ok())
+        .flat_map(|text| {
+            text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect::<Vec<Entry>>()
+        })
+        .collect()
+}
+
+fn clean_entries(entries: &[Entry]) -> Cleaned {
+    let mut cleaned = Cleaned::default();
+    for entry in entries.iter().rev() {
+        let result = match entry {
+            Entry::Process { pid, mark } => end_process(*pid, mark),
+            Entry::Directory { path } => remove_directory(path),
+            Entry::File { path } => removed(std::fs::remove_file(path)),
+        };
+        match result {
+            Ok(true) => cleaned.removed.push(entry.clone()),
+            Ok(false) => {}
+            Err(reason) => cleaned.leaked.push(Leak { entry: entry.clone(), reason }),
+        }
+    }
+    cleaned
+}
+
+/// `Ok(true)`: was there and is gone; `Ok(false)`: was not there.
+fn removed(result: std::io::Result<()>) -> Result<bool, String> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Removes a directory after ending the processes that name it in their command line: an emulator that
+/// was started just before its process id could be noted, a storage daemon, a TPM emulator.
+fn remove_directory(path: &Path) -> Result<bool, String> {
+    let mark = path.to_string_lossy().into_owned();
+    let processes = std::fs::read_dir("/proc").map_err(|error| error.to_string())?;
+    for process in processes.filter_map(Result::ok) {
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        if pid != std::process::id() && names_directory(pid, mark.as_bytes()) {
+            end_process(pid, &mark)?;
+        }
+    }
+    removed(std::fs::remove_dir_all(path))
+}
+
+/// True if the process is an emulator or one of its helpers and names `directory` or something in it.
+/// Only these: whoever looks at the directory with an editor keeps it.
+fn names_directory(pid: u32, directory: &[u8]) -> bool {
+    let Ok(command) = std::fs::read(format!("/proc/{pid}/cmdline")) else { return false };
+    let program = command.split(|byte| *byte == 0).next().unwrap_or_default();
+    let program = program.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    (program.starts_with(b"qemu-") || program.starts_with(b"swtpm"))
+        && command.windows(directory.len()).enumerate().any(|(at, window)| {
+            let next = command.get(at + directory.len());
+            window == directory && next.is_none_or(|next| !next.is_ascii_alphanumeric())
+        })
+}
+
+/// How long a killed process may take to go before it counts as leaked.
+const PROCESS_END: rustix::time::Timespec = rustix::time::Timespec { tv_sec: 20, tv_nsec: 0 };
+
+fn end_process(pid: u32, mark: &str) -> Result<bool, String> {
+    let Some(handle) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+        return Err(format!("{pid} is no process id"));
+    };
+    // The handle is taken before the command line is read: the id cannot be given to another process
+    // between the check and the signal.
+    let Ok(process) = pidfd_open(handle, PidfdFlags::empty()) else { return Ok(false) };
+    let Ok(command) = std::fs::read(format!("/proc/{pid}/cmdline")) else { return Ok(false) };
+    if !command.windows(mark.len()).any(|window| window == mark.as_bytes()) {
+        // Either it has ended and the id belongs to somebody else, or it is a zombie without a command
+        // line, which holds nothing.
+        return Ok(false);
+    }
+    pidfd_send_signal(&process, Signal::KILL).map_err(|errno| errno.to_string())?;
+    let mut wait = [rustix::event::PollFd::new(&process, rustix::event::PollFlags::IN)];
+    match rustix::event::poll(&mut wait, Some(&PROCESS_END)) {
+        Ok(0) => Err("it did not end within 20 seconds of being killed".to_owned()),
+        Ok(_) => Ok(true),
+        Err(errno) => Err(errno.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_noted_is_removed_latest_first() {
+        let state = tempfile::tempdir().unwrap();
+        let ledger = Ledger::begin(state.path(), "run").unwrap();
+        let directory = state.path().join("sockets");
+        std::fs::create_dir(&directory).unwrap();
+        let file = directory.join("agent");
+        std::fs::write(&file, b"").unwrap();
+        ledger.note(Entry::Directory { path: directory.clone() }).unwrap();
+        ledger.note(Entry::File { path: file.clone() }).unwrap();
+        ledger.note(Entry::File { path: state.path().join("never made") }).unwrap();
+        let cleaned = ledger.settle();
+        assert_eq!(
+            cleaned.removed,
+            vec![Entry::File { path: file }, Entry::Directory { path: directory.clone() }]
+        );
+        assert!(cleaned.leaked.is_empty());
+        assert!(!directory.exists());
+        assert_eq!(std::fs::read_dir(state.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_ledger_whose_owner_lives_is_left_alone() {
+        let state = tempfile::tempdir().unwrap();
+        let ledger = Ledger::begin(state.path(), "run").unwrap();
+        let (cleaned, held) = clean_abandoned(state.path()).unwrap();
+        assert!(cleaned.is_empty());
+        assert_eq!(held, 1);
+        drop(ledger);
+        let (cleaned, held) = clean_abandoned(state.path()).unwrap();
+        assert_eq!((cleaned.len(), held), (1, 0));
+    }
+
+    #[test]
+    fn only_a_process_that_carries_the_mark_is_ended() {
+        let mark = format!("loopbreak-ledger-test-{}", std::process::id());
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "read line", &mark])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let state = tempfile::tempdir().unwrap();
+        let ledger = Ledger::begin(state.path(), "run").unwrap();
+        ledger.note(Entry::Process { pid: child.id(), mark: "another mark".to_owned() }).unwrap();
+        ledger
+            .note(Entry::Process { pid: std::process::id(), mark: "no such mark".to_owned() })
+            .unwrap();
+        assert!(clean_entries(&ledger.entries()).removed.is_empty());
+        let ours = Entry::Process { pid: child.id(), mark };
+        let cleaned = clean_entries(std::slice::from_ref(&ours));
+        assert_eq!(cleaned.removed, vec![ours]);
+        assert!(!child.wait().unwrap().success());
+    }
+
+    #[test]
+    fn a_cut_last_line_is_passed_over() {
+        let state = tempfile::tempdir().unwrap();
+        let file = state.path().join("victim");
+        std::fs::write(&file, b"").unwrap();
+        let entry = serde_json::to_string(&Entry::File { path: file.clone() }).unwrap();
+        std::fs::write(state.path().join("x.jsonl"), format!("{entry}\n{{\"kind\":\"fi")).unwrap();
+        let (cleaned, _) = clean_abandoned(state.path()).unwrap();
+        assert_eq!(cleaned[0].1.removed, vec![Entry::File { path: file }]);
+    }
+}

@@ -1,0 +1,233 @@
+//! A machine's disk as the fault catalogue wants it: files, registry values.
+
+use disk::OfflineDisk;
+use faults::{Edit, HiveName, Offline, OfflineError, RegistryValue, VolumeRole};
+use jiff::Timestamp;
+use volume::{FileTime, Ntfs, Volume};
+use winfmt::hive::{Data, Hive, ValueType};
+
+/// The volumes and hives of one disk. Hives are read when first needed and written back by `commit`.
+pub(crate) struct WindowsDisk {
+    windows: Ntfs,
+    /// Opened when first needed: not every image has one.
+    recovery: Option<Ntfs>,
+    disk: OfflineDisk,
+    system: OpenHive,
+    software: OpenHive,
+}
+
+struct OpenHive {
+    path: &'static str,
+    hive: Option<Hive>,
+    changed: bool,
+}
+
+impl OpenHive {
+    fn at(path: &'static str) -> Self {
+        Self { path, hive: None, changed: false }
+    }
+
+    fn get(&mut self, volume: &mut Ntfs) -> Result<&mut Hive, OfflineError> {
+        if self.hive.is_none() {
+            let bytes = volume.read(self.path)?;
+            let hive = Hive::open(bytes).map_err(|error| format!("C:\\{}: {error}", self.path))?;
+            self.hive = Some(hive);
+        }
+        self.hive.as_mut().ok_or_else(|| "the hive was not read".into())
+    }
+
+    fn write_back(&mut self, volume: &mut Ntfs) -> Result<(), OfflineError> {
+        if let Some(hive) = self.hive.take()
+            && self.changed
+        {
+            volume.write(self.path, &hive.to_bytes()?)?;
+        }
+        self.changed = false;
+        Ok(())
+    }
+}
+
+impl WindowsDisk {
+    /// Opens the Windows volume. `clock` is the time that new files get where none is given.
+    pub(crate) fn new(disk: OfflineDisk, clock: Option<u64>) -> Result<Self, disk::DiskError> {
+        let mut windows = disk.windows_volume()?;
+        if let Some(clock) = clock {
+            windows.set_clock(FileTime::from_unix_seconds(clock));
+        }
+        Ok(Self {
+            windows,
+            recovery: None,
+            disk,
+            system: OpenHive::at(r"Windows\System32\config\SYSTEM"),
+            software: OpenHive::at(r"Windows\System32\config\SOFTWARE"),
+        })
+    }
+
+    pub(crate) fn windows(&mut self) -> &mut Ntfs {
+        &mut self.windows
+    }
+
+    /// Gives the disk back, with nothing of it open.
+    pub(crate) fn into_disk(self) -> OfflineDisk {
+        self.disk
+    }
+
+    fn volume(&mut self, role: VolumeRole) -> Result<&mut Ntfs, OfflineError> {
+        match role {
+            VolumeRole::Windows => Ok(&mut self.windows),
+            VolumeRole::Recovery => {
+                if self.recovery.is_none() {
+                    self.recovery = Some(self.disk.recovery_volume()?);
+                }
+                self.recovery.as_mut().ok_or_else(|| "no recovery volume".into())
+            }
+        }
+    }
+
+    fn hive(&mut self, name: HiveName) -> (&mut OpenHive, &mut Ntfs) {
+        match name {
+            HiveName::System => (&mut self.system, &mut self.windows),
+            HiveName::Software => (&mut self.software, &mut self.windows),
+        }
+    }
+}
+
+/// `CurrentControlSet\…` is a link that only a running Windows has; offline it is the set that
+/// `Select\Current` names (windows-facts section 4).
+fn real_key(hive: &Hive, key: &str) -> Result<String, OfflineError> {
+    const CURRENT: &str = "CurrentControlSet";
+    let is_current =
+        key.get(..CURRENT.len()).is_some_and(|head| head.eq_ignore_ascii_case(CURRENT));
+    if !is_current {
+        return Ok(key.to_owned());
+    }
+    let number =
+        hive.get_dword("Select", "Current")?.ok_or("the hive has no value Select\\Current")?;
+    Ok(format!("ControlSet{number:03}{}", &key[CURRENT.len()..]))
+}
+
+impl Offline for WindowsDisk {
+    fn read_file(
+        &mut self,
+        volume: VolumeRole,
+        path: &str,
+    ) -> Result<Option<(Vec<u8>, Option<Timestamp>)>, OfflineError> {
+        let volume = self.volume(volume)?;
+        if !volume.exists(path)? {
+            return Ok(None);
+        }
+        let modified = volume.metadata(path)?.modified;
+        let modified = winfmt::FileTime::from_ticks(modified.0).to_timestamp();
+        Ok(Some((volume.read(path)?, modified)))
+    }
+
+    fn folder_exists(&mut self, volume: VolumeRole, path: &str) -> Result<bool, OfflineError> {
+        Ok(self.volume(volume)?.exists(path)?)
+    }
+
+    fn read_value(
+        &mut self,
+        hive: HiveName,
+        key: &str,
+        name: &str,
+    ) -> Result<Option<RegistryValue>, OfflineError> {
+        let (open, volume) = self.hive(hive);
+        let hive = open.get(volume)?;
+        let key = real_key(hive, key)?;
+        Ok(hive.get(key.as_str(), name)?.map(from_data))
+    }
+
+    fn key_exists(&mut self, hive: HiveName, key: &str) -> Result<bool, OfflineError> {
+        let (open, volume) = self.hive(hive);
+        let hive = open.get(volume)?;
+        let key = real_key(hive, key)?;
+        Ok(hive.find_key(key.as_str())?.is_some())
+    }
+
+    fn edit(&mut self, edit: &Edit) -> Result<(), OfflineError> {
+        match edit {
+            Edit::WriteFile { volume, path, bytes, modified } => {
+                let volume = self.volume(*volume)?;
+                if let Some((folder, _)) = path.rsplit_once('\\') {
+                    volume.create_dir_all(folder)?;
+                }
+                volume.write(path, bytes)?;
+                if let Some(modified) = modified {
+                    let time = FileTime(winfmt::FileTime::from_timestamp(*modified).ticks());
+                    volume.set_times(path, time, time)?;
+                }
+            }
+            Edit::RemoveFile { volume, path } => self.volume(*volume)?.remove_file(path)?,
+            Edit::RemoveFolder { volume, path } => self.volume(*volume)?.remove_dir_all(path)?,
+            Edit::SetValue { hive, key, name, value } => {
+                self.edit_hive(*hive, key, |hive, key| {
+                    hive.set_value(key, name.as_str(), &to_data(value))
+                })?;
+            }
+            Edit::RemoveValue { hive, key, name } => {
+                self.edit_hive(*hive, key, |hive, key| {
+                    hive.delete_value(key, name.as_str()).map(|_| ())
+                })?;
+            }
+            Edit::RemoveKey { hive, key } => {
+                self.edit_hive(*hive, key, |hive, key| hive.delete_key(key).map(|_| ()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), OfflineError> {
+        self.system.write_back(&mut self.windows)?;
+        self.software.write_back(&mut self.windows)?;
+        self.windows.flush()?;
+        if let Some(recovery) = &mut self.recovery {
+            recovery.flush()?;
+        }
+        // What is read from here on comes from the disk.
+        self.recovery = None;
+        self.windows = self.disk.windows_volume()?;
+        Ok(())
+    }
+}
+
+impl WindowsDisk {
+    fn edit_hive(
+        &mut self,
+        name: HiveName,
+        key: &str,
+        change: impl FnOnce(&mut Hive, &str) -> Result<(), winfmt::hive::HiveError>,
+    ) -> Result<(), OfflineError> {
+        let (open, volume) = self.hive(name);
+        let hive = open.get(volume)?;
+        let key = real_key(hive, key)?;
+        change(hive, &key)?;
+        open.changed = true;
+        Ok(())
+    }
+}
+
+fn to_data(value: &RegistryValue) -> Data {
+    match value {
+        RegistryValue::Text(text) => Data::string(text),
+        RegistryValue::ExpandText(text) => Data::expand_string(text),
+        RegistryValue::Binary(bytes) => Data::binary(bytes.clone()),
+        RegistryValue::Dword(number) => Data::dword(*number),
+        RegistryValue::Other(kind, bytes) => {
+            Data { kind: ValueType::from(*kind), bytes: bytes.clone() }
+        }
+    }
+}
+
+fn from_data(data: Data) -> RegistryValue {
+    // What does not survive the way through text is kept as it is.
+    let typed = match data.kind {
+        ValueType::String => data.as_string().map(RegistryValue::Text),
+        ValueType::ExpandString => data.as_string().map(RegistryValue::ExpandText),
+        ValueType::Dword => data.as_dword().map(RegistryValue::Dword),
+        ValueType::Binary => Some(RegistryValue::Binary(data.bytes.clone())),
+        _ => None,
+    };
+    typed
+        .filter(|value| to_data(value) == data)
+        .unwrap_or_else(|| RegistryValue::Other(data.kind.into(), data.bytes))
+}

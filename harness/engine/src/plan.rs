@@ -1,0 +1,128 @@
+//! The plan: everything that is decided before a machine exists. Pure.
+
+use faults::StagePlan;
+use hypervisor::MachineProfile;
+use scenario::{Layer, Scenario, Start};
+use serde::Serialize;
+use timeline::{EVENT_FORMAT, RunFacts};
+
+use crate::error::RunError;
+
+/// What a run is going to do. `plan.json` of the run directory.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Plan {
+    /// The scenario's name.
+    pub scenario: String,
+    /// The image's name.
+    pub image: String,
+    /// The image's digest.
+    pub image_digest: String,
+    /// From power-on, or from a checkpoint.
+    pub start: Start,
+    /// The checkpoint that serves it, where it starts from one.
+    pub checkpoint: Option<String>,
+    /// Documented minutes of waiting pass this many times faster.
+    pub time_scale: u32,
+    /// Where the guest's clock starts, seconds since 1970.
+    pub clock: Option<u64>,
+    /// What the timeline is told.
+    pub facts: RunFacts,
+    /// Faults done through the guest agent once the machine is healthy, in order.
+    pub online: Vec<String>,
+}
+
+/// What a plan is made from, besides the scenario.
+#[derive(Debug, Clone, Copy)]
+pub struct Ground<'a> {
+    /// The image's digest.
+    pub image_digest: &'a str,
+    /// The image's machine profile.
+    pub profile: &'a MachineProfile,
+    /// What is staged and what comes online.
+    pub stage: &'a StagePlan,
+    /// The emulator's version; a RAM checkpoint is only good for the one that wrote it.
+    pub emulator: &'a str,
+    /// How the machine is to start, where it is not what the scenario says.
+    pub start: Option<Start>,
+}
+
+impl Plan {
+    /// Decides, or says why the scenario cannot be run on this image.
+    pub fn new(scenario: &Scenario, ground: Ground<'_>) -> Result<Self, RunError> {
+        let refused =
+            |reason: String| RunError::Refused { scenario: scenario.name.clone(), reason };
+        let scale = scenario.machine.time_scale;
+        if scale > 1 && ground.profile.time_scale.is_none() {
+            return Err(refused(format!(
+                "`time-scale = {scale}` is not possible on image `{}`, whose waiting cannot be shortened; \
+                 leave `time-scale` out",
+                scenario.machine.image
+            )));
+        }
+        if ground.profile.markers.iter().all(|marker| marker.phase != timeline::Phase::Healthy) {
+            return Err(refused(format!(
+                "the profile of image `{}` does not say how a healthy machine is recognised; add a \
+                 `[[markers]]` entry with `phase = \"healthy\"`",
+                scenario.machine.image
+            )));
+        }
+        let start = ground.start.unwrap_or(scenario.machine.start);
+        let clock = match scenario.machine.clock {
+            Some(clock) => Some(u64::try_from(clock.as_second()).map_err(|_| {
+                refused(format!("`clock = {clock}` lies before 1970, where no clock chip starts"))
+            })?),
+            None => None,
+        };
+        let facts = RunFacts {
+            format: EVENT_FORMAT,
+            scenario: scenario.name.clone(),
+            image: scenario.machine.image.clone(),
+            image_is_model: ground.profile.is_model,
+            time_scale: scale,
+            markers: ground.profile.markers.clone(),
+            expected_resets: ground.profile.expected_resets,
+            loop_after: scenario.limits.loop_after,
+            recovery_rounds: scenario.limits.recovery_rounds,
+            expected_verdict: Some(scenario.expect.verdict.as_str().to_owned()),
+            expected_layers: scenario
+                .expect
+                .layers
+                .iter()
+                .map(|layer: &Layer| layer.as_str().to_owned())
+                .collect(),
+            faults: scenario.fault.iter().map(|fault| fault.name().to_owned()).collect(),
+            operator: false,
+        };
+        let mut plan = Self {
+            scenario: scenario.name.clone(),
+            image: scenario.machine.image.clone(),
+            image_digest: ground.image_digest.to_owned(),
+            start,
+            checkpoint: None,
+            time_scale: scale,
+            clock,
+            facts,
+            online: ground.stage.online.iter().map(|write| write.fault.clone()).collect(),
+        };
+        if start == Start::Checkpoint {
+            plan.checkpoint = Some(plan.checkpoint_key(ground));
+        }
+        Ok(plan)
+    }
+
+    /// Two runs with the same key start from the same machine: same image, same hardware, same emulator,
+    /// same clock, same things staged.
+    fn checkpoint_key(&self, ground: Ground<'_>) -> String {
+        let parts = serde_json::json!({
+            "format": 1,
+            "image": self.image_digest,
+            "profile": ground.profile,
+            "emulator": ground.emulator,
+            "staged": ground.stage.staged_digest(),
+            "clock": self.clock,
+            "time-scale": self.time_scale,
+        });
+        blake3::hash(parts.to_string().as_bytes()).to_hex().to_string()
+    }
+}

@@ -1,0 +1,121 @@
+//! What a machine is made of, before there is one: image, profile, staging plan, plan. And putting what
+//! the scenario gives onto a fresh overlay.
+
+use std::path::Path;
+
+use disk::{Access, Image, OfflineDisk, Store, Tree, create_overlay};
+use faults::{Origin, StagePlan};
+use hypervisor::{FirmwareKind, MachineProfile, firmware_files};
+use recovery::Authority;
+use scenario::{Scenario, Start};
+
+use crate::collect;
+use crate::error::RunError;
+use crate::offline::WindowsDisk;
+use crate::plan::{Ground, Plan};
+use crate::state::StateDir;
+
+/// What a run is made of, before there is a machine.
+pub(crate) struct Prepared {
+    pub(crate) image: Image,
+    pub(crate) profile: MachineProfile,
+    pub(crate) stage: StagePlan,
+    pub(crate) plan: Plan,
+}
+
+/// Finds the image and decides what will be done.
+pub(crate) fn prepare(
+    store: &Store,
+    authority: &Authority,
+    emulator: &str,
+    scenario: &Scenario,
+    start: Option<Start>,
+) -> Result<Prepared, RunError> {
+    let image = store.image(&scenario.machine.image)?;
+    let profile = MachineProfile::read(&image.profile())?;
+    let trust = authority.trust();
+    let trust = faults::Trust { root: trust.root_der, publisher: trust.publisher_der };
+    let stage = faults::stage(scenario, &trust)?;
+    let ground =
+        Ground { image_digest: &image.digest, profile: &profile, stage: &stage, emulator, start };
+    let plan = Plan::new(scenario, ground)?;
+    Ok(Prepared { image, profile, stage, plan })
+}
+
+impl Prepared {
+    /// Makes the overlay `disk` and the firmware variables `vars`, and puts everything that is staged onto
+    /// the overlay. Gives the Windows volume as it is then, and what was read back.
+    pub(crate) fn stage_onto(
+        &self,
+        disk: &Path,
+        vars: Option<&Path>,
+        scratch: &Path,
+    ) -> Result<(Tree, Vec<(Origin, Vec<String>)>), RunError> {
+        create_overlay(disk, &self.image.disk()).map_err(disk::DiskError::from)?;
+        if let (Some(from), Some(to)) = (self.image.firmware_vars(), vars) {
+            copy_writable(&from, to)?;
+        }
+        let opened = OfflineDisk::open(disk, Access::ReadWrite, scratch)?;
+        let mut windows = WindowsDisk::new(opened, self.plan.clock)?;
+        let applied = self.stage.apply(&mut windows)?;
+        let noise = collect::noise(&self.profile);
+        let before = Tree::read(windows.windows(), &noise)
+            .map_err(|source| disk::DiskError::Volume { path: disk.to_path_buf(), source })?;
+        windows.into_disk().close()?;
+        Ok((before, applied.landed))
+    }
+}
+
+/// Prepares the disk of a scenario's machine in the new directory `output`, as a run would, and gives the
+/// command line of an emulator that starts it by hand, without any harness around it.
+pub fn stage_for_hand(
+    state: &StateDir,
+    scenario: &Scenario,
+    output: &Path,
+) -> Result<Vec<String>, RunError> {
+    let store = Store::open(state.root())?;
+    let authority = Authority::open_or_create(&state.authority())?;
+    let prepared = prepare(&store, &authority, "by hand", scenario, Some(Start::Cold))?;
+    fs_err::create_dir(output)?;
+    let output = fs_err::canonicalize(output)?;
+    let (disk, vars) = (output.join("disk.qcow2"), output.join("vars.fd"));
+    let scratch = tempfile::Builder::new().prefix("lb-").tempdir()?;
+    prepared.stage_onto(&disk, Some(&vars), scratch.path())?;
+    command_line(&prepared, &disk, &vars)
+}
+
+fn command_line(prepared: &Prepared, disk: &Path, vars: &Path) -> Result<Vec<String>, RunError> {
+    let profile = &prepared.profile;
+    let mut line: Vec<String> = vec![
+        "qemu-system-x86_64".to_owned(),
+        format!("-machine {}", profile.machine),
+        format!("-cpu {}", profile.cpu),
+        format!("-smp {}", profile.vcpus),
+        format!("-m {}", profile.memory.bytes() >> 20),
+        "-nodefaults -vga std -display none -serial stdio -action panic=none".to_owned(),
+        "-device pvpanic".to_owned(),
+        format!("-drive if=virtio,format=qcow2,cache=unsafe,file={}", disk.display()),
+    ];
+    if profile.firmware.kind == FirmwareKind::Uefi
+        && let Ok(Some(files)) = firmware_files(profile.firmware)
+    {
+        let code = files.code.display();
+        line.push(format!("-drive if=pflash,format=raw,unit=0,readonly=on,file={code}"));
+        line.push(format!("-drive if=pflash,format=raw,unit=1,file={}", vars.display()));
+    }
+    if let Some(clock) = prepared.plan.clock.and_then(|clock| i64::try_from(clock).ok())
+        && let Ok(clock) = jiff::Timestamp::from_second(clock)
+    {
+        line.push(format!("-rtc base={}", clock.strftime("%Y-%m-%dT%H:%M:%S")));
+    }
+    if let Some(scale) = &profile.time_scale {
+        line.push(format!("-fw_cfg name={},string={}", scale.fw_cfg, prepared.plan.time_scale));
+    }
+    Ok(line)
+}
+
+/// Copies a sealed file so that its copy can be written.
+pub(crate) fn copy_writable(from: &Path, to: &Path) -> Result<(), RunError> {
+    fs_err::write(to, fs_err::read(from)?)?;
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! Watching a machine: waiting for what the events say, with everything that can end the wait early.
+
+use std::time::Duration;
+
+use timeline::steps::SETTLED;
+use timeline::{Body, Conclusion, Phase, Sink, Source, StepState};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::interrupt::Interrupt;
+use crate::recorder::Progress;
+use crate::status::Reporter;
+
+/// Why a wait ended without what it waited for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum WatchEnd {
+    /// The scenario's time limit.
+    #[error("the scenario's time limit of {} s was reached while waiting for {waited_for}", limit.as_secs())]
+    TimeLimit {
+        /// What was waited for.
+        waited_for: String,
+        /// The limit.
+        limit: Duration,
+    },
+    /// Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+    /// The events cannot be recorded any more.
+    #[error("the events cannot be recorded any more")]
+    RecorderBroken,
+    /// The timeline came to a conclusion first.
+    #[error("the watch came to its conclusion first")]
+    Concluded,
+}
+
+/// The eyes of a run.
+pub(crate) struct Watch {
+    progress: watch::Receiver<Progress>,
+    sink: Sink,
+    interrupt: Interrupt,
+    reporter: Reporter,
+    limit: Duration,
+    deadline: Instant,
+}
+
+impl Watch {
+    /// Begins watching; the time limit starts to run.
+    pub(crate) fn new(
+        progress: watch::Receiver<Progress>,
+        sink: Sink,
+        interrupt: Interrupt,
+        reporter: Reporter,
+        limit: Duration,
+    ) -> Self {
+        Self { progress, sink, interrupt, reporter, limit, deadline: Instant::now() + limit }
+    }
+
+    /// Waits until `found` sees what it looks for in the state after some event.
+    pub(crate) async fn until<T>(
+        &mut self,
+        what: &str,
+        mut found: impl FnMut(&Progress) -> Option<T>,
+    ) -> Result<T, WatchEnd> {
+        self.reporter.waits_for(what);
+        loop {
+            {
+                let progress = self.progress.borrow_and_update();
+                self.reporter.follow(&progress);
+                if let Some(value) = found(&progress) {
+                    return Ok(value);
+                }
+                if progress.broken {
+                    return Err(WatchEnd::RecorderBroken);
+                }
+            }
+            tokio::select! {
+                changed = self.progress.changed() => {
+                    if changed.is_err() {
+                        return Err(WatchEnd::RecorderBroken);
+                    }
+                }
+                () = self.interrupt.raised() => return Err(WatchEnd::Interrupted),
+                () = tokio::time::sleep_until(self.deadline) => {
+                    return Err(WatchEnd::TimeLimit {
+                        waited_for: what.to_owned(),
+                        limit: self.limit,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Waits until the machine's present boot is healthy. A conclusion that is reached before ends the
+    /// wait: the machine will not get there.
+    pub(crate) async fn until_healthy(&mut self) -> Result<(), WatchEnd> {
+        let reached = self
+            .until("a healthy machine", |progress| {
+                if progress.phase == Some(Phase::Healthy) {
+                    return Some(true);
+                }
+                progress.conclusion.as_ref().map(|_| false)
+            })
+            .await?;
+        if reached { Ok(()) } else { Err(WatchEnd::Concluded) }
+    }
+
+    /// True while the machine's present boot is healthy.
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.progress.borrow().phase == Some(Phase::Healthy)
+    }
+
+    /// Waits until the machine is off.
+    pub(crate) async fn until_off(&mut self, what: &str) -> Result<(), WatchEnd> {
+        self.until(what, |progress| progress.off.then_some(())).await
+    }
+
+    /// Waits for the timeline's conclusion. Where the machine simply stays healthy there is no event to
+    /// wait for: after `settle` of that the step [`SETTLED`] is recorded, and the timeline decides.
+    pub(crate) async fn until_concluded(
+        &mut self,
+        settle: Duration,
+    ) -> Result<Conclusion, WatchEnd> {
+        loop {
+            let settling = self
+                .until("the end of the loop, or recovery", |progress| {
+                    let decided = progress.conclusion.clone().map(Next::Concluded);
+                    decided.or_else(|| progress.settling.map(Next::Settling))
+                })
+                .await?;
+            let boot = match settling {
+                Next::Concluded(conclusion) => return Ok(conclusion),
+                Next::Settling(boot) => boot,
+            };
+            let moved_on = self.until("the machine to fall, or to stay healthy", |progress| {
+                (progress.conclusion.is_some() || progress.settling != Some(boot)).then_some(())
+            });
+            match tokio::time::timeout(settle, moved_on).await {
+                Ok(result) => result?,
+                Err(_) => self.sink.emit(
+                    Source::Harness,
+                    Body::Step {
+                        name: SETTLED.to_owned(),
+                        state: StepState::Done,
+                        detail: format!(
+                            "healthy for {} s with all faults in place",
+                            settle.as_secs()
+                        ),
+                    },
+                ),
+            }
+        }
+    }
+}
+
+enum Next {
+    Concluded(Conclusion),
+    Settling(u32),
+}
