@@ -98,6 +98,7 @@ pub fn run() -> ! {
 
 fn prepare() -> anyhow::Result<Disk> {
     sys::mount_kernel_filesystems()?;
+    sys::seed_random_numbers()?;
     console::open()?;
     for module in [
         "virtio_ring",

@@ -41,11 +41,11 @@ pub fn run(entry: &Entry, drive: &Arc<Drive>, record: BootRecord) -> ! {
     };
     let Loaded { registry, plan } = loaded;
     let status = StatusFile::new(Arc::clone(drive), record);
-    let crash_control = stop::CrashSettings::read(&registry);
+    let crash_control = stop::crash_control(&registry);
     let host: Arc<dyn KernelHost> = Arc::new(Host::new(Arc::clone(drive), Arc::clone(&registry)));
     let stopper = stop::Stopper::new(Arc::clone(drive), crash_control);
     let on_stop = stopper.clone();
-    let kernel = match Kernel::start(host, Box::new(move |report| on_stop.stop(report))) {
+    let kernel = match Kernel::start(host, Box::new(move |report| on_stop.stop(&report))) {
         Ok(kernel) => kernel,
         Err(error) => {
             say!("[kernel] {error}");
@@ -136,7 +136,7 @@ fn start_drivers(kernel: &Kernel, drive: &Drive, plan: &StartPlan, stopper: &sto
         DISK_DRIVERS.iter().find(|name| !running.contains(&name.to_ascii_lowercase()));
     if let Some(name) = missing {
         say!("[kernel] the system disk cannot be reached without {name}");
-        stopper.stop(StopReport::raised(INACCESSIBLE_BOOT_DEVICE, [0; 4], kernel.modules()));
+        stopper.stop(&StopReport::raised(INACCESSIBLE_BOOT_DEVICE, [0; 4], kernel.modules()));
     }
 }
 
@@ -181,7 +181,7 @@ fn load_driver(
     };
     say!("[kernel] {name} failed to load: {failure}");
     if service.error_control == ErrorControl::Critical {
-        stopper.stop(StopReport::raised(CRITICAL_SERVICE_FAILED, [0; 4], kernel.modules()));
+        stopper.stop(&StopReport::raised(CRITICAL_SERVICE_FAILED, [0; 4], kernel.modules()));
     }
     false
 }

@@ -69,15 +69,13 @@ impl BootError {
         };
         vec![
             "Recovery".to_owned(),
-            String::new(),
+            " ".to_owned(),
             "Your PC/Device needs to be repaired".to_owned(),
-            String::new(),
+            " ".to_owned(),
             text.to_owned(),
-            String::new(),
+            " ".to_owned(),
             format!("File: {}", self.about),
             format!("Error code: {}", self.status),
-            String::new(),
-            "loopbreak understudy: a model of Windows, not Windows".to_owned(),
         ]
     }
 }

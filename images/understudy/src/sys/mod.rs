@@ -2,6 +2,7 @@
 //! events. Everything that needs a system call without a safe wrapper is in here.
 
 mod button;
+mod entropy;
 mod mounts;
 mod modules;
 mod netif;
@@ -9,6 +10,7 @@ mod power;
 mod wait;
 
 pub use button::watch_power_button;
+pub use entropy::seed_random_numbers;
 pub use modules::{ModuleError, load_module};
 pub use mounts::{MountError, mount_kernel_filesystems, wait_for, wait_until};
 pub use netif::{Interface, NetifError};
@@ -24,6 +26,14 @@ pub fn time_scale() -> f64 {
     .ok()
     .and_then(|text| parse_time_scale(&text))
     .unwrap_or(1.0)
+}
+
+/// Time since the machine was switched on or reset, as the kernel below counts it.
+pub fn up_time() -> std::time::Duration {
+    std::fs::read_to_string("/proc/uptime")
+        .ok()
+        .and_then(|text| text.split_whitespace().next()?.parse().ok())
+        .map_or(std::time::Duration::ZERO, std::time::Duration::from_secs_f64)
 }
 
 /// A scale is a finite number from 1 to 100 000.
