@@ -12,12 +12,14 @@
 //! - [`recovery_settings`] and [`reagent`]: what Quick Machine Recovery and `reagentc` keep on disk.
 //! - [`certificates`]: certificates as the registry's certificate stores hold them.
 //! - [`wim`]: the header of a Windows image file.
+//! - [`dump`]: kernel crash dumps.
 //! - [`filetime`], [`guid`], [`paths`]: the small types that all of these use.
 
 pub mod bcd;
 pub mod bootstat;
 pub mod bugcheck;
 pub mod certificates;
+pub mod dump;
 pub mod filetime;
 pub mod guid;
 pub mod hive;

@@ -37,6 +37,7 @@
 //! Windows would have it.
 
 mod child;
+pub mod crash_dump;
 mod exports;
 mod host;
 pub mod layout;
@@ -44,7 +45,9 @@ pub mod pe;
 mod process;
 mod record;
 mod report;
+pub mod screen;
 mod status;
+pub mod stop;
 mod types;
 pub mod verdict;
 mod wire;
