@@ -167,8 +167,11 @@ struct Seen {
 impl Seen {
     /// Keeps the weightier result; of equal ones the later.
     fn take(&mut self, result: LayerResult, reason: Option<String>, source: Source) {
-        if self.result.as_ref().is_none_or(|(known, _)| result >= *known) {
-            self.result = Some((result, reason));
+        match &mut self.result {
+            Some((known, _)) if result < *known => {}
+            // The trail on the disk tells that a layer ran, which is no reason to forget why it failed.
+            Some((known, why)) if result == *known => *why = reason.or_else(|| why.take()),
+            weaker => *weaker = Some((result, reason)),
         }
         self.confidence = self.confidence.max(Some(source.confidence()));
     }

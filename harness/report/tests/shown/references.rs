@@ -189,3 +189,18 @@ fn where_the_scenarios_cannot_be_written_the_comparison_still_stands() {
     let comparison = compare(&outcome(), &reference, "b").expect("compares");
     assert!(matches!(comparison.pending(), Some(Pending::NotWritten { .. })), "{comparison:?}");
 }
+
+#[test]
+fn insta_reads_what_is_written_here() {
+    let folder = Folder::with(&outcome());
+    let before = std::fs::read_to_string(&folder.reference).expect("readable");
+    let settings = {
+        let mut settings = insta::Settings::clone_current();
+        settings.set_snapshot_path(folder.folder.path());
+        settings.set_prepend_module_to_snapshot(false);
+        settings
+    };
+    settings.bind(|| insta::assert_snapshot!("channel-file-291", outcome().render()));
+    assert_eq!(std::fs::read_to_string(&folder.reference).expect("readable"), before);
+    assert_eq!(folder.names(), ["channel-file-291.snap"]);
+}

@@ -108,3 +108,11 @@ fn a_refused_remediation_says_why_and_no_request_is_no_try() {
     assert_eq!(qmr("channel-file-291-cloud-off").result, LayerResult::NotTried);
     assert_eq!(qmr("channel-file-291-no-remediation").result, LayerResult::TriedNoHelp);
 }
+
+#[test]
+fn the_trail_on_the_disk_does_not_take_the_reason_away() {
+    let layers = derive(&events("channel-file-291-cloud-off")).outcome.layers;
+    let repair = layers.iter().find(|layer| layer.layer == Layer::AutomaticRepair);
+    let reason = repair.and_then(|repair| repair.reason.as_deref());
+    assert_eq!(reason, Some("nothing to repair"));
+}
