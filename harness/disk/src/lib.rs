@@ -11,12 +11,12 @@
 mod nbd;
 mod offline;
 mod overlay;
+mod readback;
 mod store;
 mod tree;
 
 pub use offline::{Access, DiskError, OfflineDisk};
 pub use overlay::{OverlayError, check_qcow2, create_overlay};
-pub use store::{
-    FileRecord, IMAGE_FORMAT, Image, Manifest, Store, StoreError, StoredCheckpoint,
-};
+pub use readback::ReadBackError;
+pub use store::{FileRecord, IMAGE_FORMAT, Image, Manifest, Store, StoreError, StoredCheckpoint};
 pub use tree::{Difference, Mark, Noise, Tree, TreeChange};

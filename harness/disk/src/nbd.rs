@@ -4,6 +4,7 @@
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 use volume::BlockDevice;
 
@@ -17,6 +18,10 @@ const REQUEST_MAGIC: u32 = 0x2560_9513;
 const SIMPLE_REPLY_MAGIC: u32 = 0x6744_6698;
 /// Bytes of one request. The protocol's limit where the server names none is 32 MiB.
 const CHUNK: usize = 1 << 20;
+
+/// A server that is silent for so long is given up. A flush of a large overlay on a slow disk takes
+/// seconds.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Clone, Copy)]
 enum Request {
@@ -38,6 +43,8 @@ impl NbdDevice {
     /// Connects to the export `name` of the server that listens on `socket`.
     pub(crate) fn connect(socket: &Path, name: &str) -> io::Result<Self> {
         let mut stream = UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
         let mut greeting = [0; 18];
         stream.read_exact(&mut greeting)?;
         if &greeting[..8] != b"NBDMAGIC" || greeting[8..16] != OPTION_MAGIC.to_be_bytes() {

@@ -15,6 +15,7 @@ use volume::{
 
 use crate::nbd::NbdDevice;
 use crate::overlay::{OverlayError, check_qcow2};
+use crate::readback::{self, ReadBackError};
 
 /// The disk cannot be opened, read or edited.
 #[derive(Debug, thiserror::Error)]
@@ -67,10 +68,23 @@ pub enum DiskError {
         /// Why.
         source: VolumeError,
     },
+    /// A file cannot be read back with the other implementation.
+    #[error("{path}: '{file}' cannot be read back: {source}")]
+    ReadBack {
+        /// The disk.
+        path: PathBuf,
+        /// The file on its Windows volume.
+        file: String,
+        /// Why.
+        source: ReadBackError,
+    },
     /// The disk is damaged after an edit.
     #[error(transparent)]
     Overlay(#[from] OverlayError),
 }
+
+/// What makes a volume the one that Windows lies on.
+const SYSTEM_HIVE: &str = r"Windows\System32\config\SYSTEM";
 
 /// Whether a disk is to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,14 +107,20 @@ pub struct OfflineDisk {
     _daemon: Daemon,
 }
 
+/// The storage daemon under its supervisor, which ends it when its own input ends: with the harness,
+/// even if that is killed, or with this value.
 #[derive(Debug)]
 struct Daemon(Child);
 
+/// `$@` is the daemon's command line. The supervisor gives its own output away, so that the end of the
+/// daemon is the end of that. SIGKILL: on SIGTERM the daemon would flush; by then everything was flushed
+/// by the volume, and an edit that was not is not to be kept.
+const SUPERVISOR: &str = "exec 3<&0; \"$@\" </dev/null & daemon=$!; exec >/dev/null 2>&1; \
+    cat <&3; kill -KILL $daemon; wait $daemon";
+
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // On SIGTERM it would flush; by then everything was flushed by the volume, and an edit that was
-        // not is not to be kept.
-        let _ = self.0.kill();
+        drop(self.0.stdin.take());
         let _ = self.0.wait();
     }
 }
@@ -135,9 +155,8 @@ impl OfflineDisk {
     /// The NTFS volume that Windows lies on: the one with a SYSTEM hive.
     pub fn windows_volume(&self) -> Result<Ntfs, DiskError> {
         for partition in self.partitions(BASIC_DATA) {
-            let Ok(mut volume) = self.ntfs(partition) else { continue };
-            if volume.exists(r"Windows\System32\config\SYSTEM").unwrap_or(false) {
-                return Ok(volume);
+            if self.is_windows(partition) {
+                return self.ntfs(partition);
             }
         }
         Err(self.no_volume("NTFS volume with a Windows folder"))
@@ -153,10 +172,35 @@ impl OfflineDisk {
 
     /// The EFI system partition.
     pub fn efi_volume(&self) -> Result<Fat, DiskError> {
-        let partition =
-            self.partitions(EFI_SYSTEM).next().ok_or_else(|| self.no_volume("EFI system partition"))?;
+        let partition = self
+            .partitions(EFI_SYSTEM)
+            .next()
+            .ok_or_else(|| self.no_volume("EFI system partition"))?;
         let device = self.part(partition)?;
         Fat::open(device).map_err(|source| self.volume_error(source))
+    }
+
+    /// Reads a file of the Windows volume with another implementation of NTFS than the one that writes:
+    /// the proof that an edit landed. `None` if there is no such file.
+    ///
+    /// # Errors
+    /// As [`OfflineDisk::windows_volume`], and [`DiskError::ReadBack`].
+    pub fn read_back(&self, path: &str) -> Result<Option<Vec<u8>>, DiskError> {
+        for partition in self.partitions(BASIC_DATA) {
+            let device = self.part(partition)?;
+            if self.is_windows(partition) {
+                return readback::read(device, path).map_err(|source| DiskError::ReadBack {
+                    path: self.path.clone(),
+                    file: path.to_owned(),
+                    source,
+                });
+            }
+        }
+        Err(self.no_volume("NTFS volume with a Windows folder"))
+    }
+
+    fn is_windows(&self, partition: &Partition) -> bool {
+        self.ntfs(partition).is_ok_and(|mut volume| volume.exists(SYSTEM_HIVE).unwrap_or(false))
     }
 
     /// Brings all edits to the file and checks it.
@@ -204,8 +248,8 @@ fn start_daemon(path: &Path, access: Access, socket: &Path) -> Result<Daemon, Di
         Access::ReadWrite => ("off", "on"),
     };
     let escaped = |path: &Path| path.to_string_lossy().replace(',', ",,");
-    let mut child = Command::new("qemu-storage-daemon")
-        .arg("--blockdev")
+    let mut child = Command::new("sh")
+        .args(["-c", SUPERVISOR, "sh", "qemu-storage-daemon", "--blockdev"])
         .arg(format!("driver=file,node-name=file,filename={},read-only={read_only}", escaped(path)))
         .arg("--blockdev")
         .arg(format!("driver=qcow2,node-name=disk,file=file,read-only={read_only}"))
@@ -214,7 +258,7 @@ fn start_daemon(path: &Path, access: Access, socket: &Path) -> Result<Daemon, Di
         .arg("--export")
         .arg(format!("type=nbd,id=export,node-name=disk,name=disk,writable={writable}"))
         // The greeting of the monitor comes when everything before it is ready.
-        .args(["--chardev", "stdio,id=monitor", "--monitor", "chardev=monitor"])
+        .args(["--chardev", "file,id=monitor,path=/dev/stdout", "--monitor", "chardev=monitor"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -234,6 +278,10 @@ fn start_daemon(path: &Path, access: Access, socket: &Path) -> Result<Daemon, Di
     let mut message = String::new();
     if let Some(errors) = errors {
         let _ = std::io::Read::read_to_string(&mut BufReader::new(errors), &mut message);
+    }
+    if message.trim_end().ends_with("not found") {
+        let source = std::io::Error::from(std::io::ErrorKind::NotFound);
+        return Err(DiskError::NoProgram { source });
     }
     let message = message.trim().trim_start_matches("qemu-storage-daemon: ").to_owned();
     Err(DiskError::Refused { path: path.to_path_buf(), message })

@@ -23,7 +23,9 @@ const PARTS: [(&str, bool); 4] =
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// No such image.
-    #[error("no image `{name}` in the store {store}; there is: {known}. `scripts/build` makes `understudy`, `loopbreak image import` takes others")]
+    #[error(
+        "no image `{name}` in the store {store}; there is: {known}. `scripts/build` makes `understudy`, `loopbreak image import` takes others"
+    )]
     NoImage {
         /// What was asked for.
         name: String,
@@ -36,7 +38,9 @@ pub enum StoreError {
     #[error("several images begin with `{0}`; give more of the digest")]
     Ambiguous(String),
     /// A name that cannot be one.
-    #[error("`{0}` cannot be an image's name: lower-case letters, digits, hyphens and dots, at most 64")]
+    #[error(
+        "`{0}` cannot be an image's name: lower-case letters, digits, hyphens and dots, at most 64"
+    )]
     BadName(String),
     /// A bundle lacks a part.
     #[error("{bundle} is no image bundle: {part} is missing")]
@@ -47,7 +51,9 @@ pub enum StoreError {
         part: &'static str,
     },
     /// An image is not what its manifest says.
-    #[error("image {digest} is damaged: {what}; remove it with `loopbreak image rm {digest}` and import it again")]
+    #[error(
+        "image {digest} is damaged: {what}; remove it with `loopbreak image rm {digest}` and import it again"
+    )]
     Damaged {
         /// Its digest.
         digest: String,
@@ -188,11 +194,7 @@ impl Store {
             names.push(entry?.file_name().to_string_lossy().into_owned());
         }
         names.sort();
-        names
-            .iter()
-            .filter(|name| is_name(name))
-            .map(|name| self.image(name))
-            .collect()
+        names.iter().filter(|name| is_name(name)).map(|name| self.image(name)).collect()
     }
 
     /// Finds an image by name or by the beginning of its digest (at least 6 characters).
@@ -227,8 +229,7 @@ impl Store {
     fn load(&self, digest: &str, name: &str) -> Result<Image, StoreError> {
         let directory = self.root.join("images").join(digest);
         let path = directory.join(MANIFEST);
-        let damaged =
-            |what: String| StoreError::Damaged { digest: digest.to_owned(), what };
+        let damaged = |what: String| StoreError::Damaged { digest: digest.to_owned(), what };
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -276,9 +277,8 @@ impl Store {
         if !is_name(name) {
             return Err(StoreError::BadName(name.to_owned()));
         }
-        let partial = tempfile::Builder::new()
-            .prefix(".import-")
-            .tempdir_in(self.root.join("images"))?;
+        let partial =
+            tempfile::Builder::new().prefix(".import-").tempdir_in(self.root.join("images"))?;
         let mut files = BTreeMap::new();
         for (part, needed) in PARTS {
             let from = bundle.join(part);
@@ -336,9 +336,8 @@ impl Store {
     /// A directory in which to put a checkpoint together: `ram`, `disk.qcow2`, `vars.fd`, `tpm/`,
     /// `facts.json`. Gone again unless [`Store::keep_checkpoint`] takes it.
     pub fn new_checkpoint(&self) -> Result<tempfile::TempDir, StoreError> {
-        let partial = tempfile::Builder::new()
-            .prefix(".new-")
-            .tempdir_in(self.root.join("checkpoints"))?;
+        let partial =
+            tempfile::Builder::new().prefix(".new-").tempdir_in(self.root.join("checkpoints"))?;
         Ok(partial)
     }
 
@@ -424,7 +423,8 @@ mod tests {
         assert_eq!(one.digest, same.digest);
         assert_ne!(one.digest, other.digest);
         assert_eq!(store.image(&other.digest[..8]).unwrap().digest, other.digest);
-        let names: Vec<String> = store.list().unwrap().into_iter().map(|image| image.name).collect();
+        let names: Vec<String> =
+            store.list().unwrap().into_iter().map(|image| image.name).collect();
         assert_eq!(names, ["one", "other", "same"]);
         assert!(one.firmware_vars().is_none());
     }

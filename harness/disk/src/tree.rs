@@ -64,7 +64,8 @@ fn components(path: &str) -> Vec<String> {
 pub struct Mark {
     /// Bytes.
     size: u64,
-    /// BLAKE3 of the content, hex; for a very large file its time of last modification instead.
+    /// BLAKE3 of the content, hex; for a very large file its time of last modification instead, and for
+    /// one that cannot be read why not.
     content: String,
 }
 
@@ -119,7 +120,15 @@ impl Tree {
                     Kind::Directory if depth < DEPTH_LIMIT => folders.push((path, depth + 1)),
                     Kind::Directory | Kind::Reparse => {}
                     Kind::File => {
-                        let mark = mark(volume, &path)?;
+                        let mark = match mark(volume, &path) {
+                            Ok(mark) => mark,
+                            // What cannot be read (encrypted, damaged) must not hide the rest.
+                            Err(error) if !error.is_device() => Mark {
+                                size: entry.size,
+                                content: format!("unreadable: {}", error.reason),
+                            },
+                            Err(error) => return Err(error),
+                        };
                         tree.insert(path.trim_start_matches('\\').to_owned(), mark);
                     }
                 }

@@ -113,4 +113,9 @@ impl VolumeError {
     pub fn is_not_found(&self) -> bool {
         matches!(self.reason, Reason::NotFound)
     }
+
+    /// True if the device below failed, so that the next operation would fail too.
+    pub fn is_device(&self) -> bool {
+        matches!(self.reason, Reason::Device(_))
+    }
 }
