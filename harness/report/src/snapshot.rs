@@ -1,7 +1,7 @@
 //! The `.snap` file format of `insta`: front matter between two `---` lines, then the content.
 //!
 //! Only what is needed of it: the content is text, and metadata that others wrote is passed over. What is
-//! written here is read by `cargo insta` too (tried with 1.49).
+//! written here is read by `insta` itself (a test does so).
 
 /// Not a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
