@@ -28,6 +28,7 @@ pub const MAC_ADDRESS: &str = "52:54:00:1b:00:01";
 /// Slots on the root bus for what libvirt does not place. It fills from below.
 const NIC_SLOT: &str = "0x1d";
 const PVPANIC_SLOT: &str = "0x1c";
+const AGENT_SLOT: &str = "0x1b";
 
 /// What else a definition depends on, besides the spec.
 #[derive(Debug, Clone)]
@@ -238,12 +239,9 @@ fn devices(
         DiskBus::Ide => ("hda", "ide"),
         DiskBus::Scsi => ("sda", "scsi"),
     };
-    let mut controller = vec![
-        Controller { kind: "usb", index: Some(0), model: Some("none") },
-        Controller { kind: "virtio-serial", index: Some(0), model: None },
-    ];
+    let mut controller = vec![Controller { kind: "usb", index: 0, model: "none" }];
     if profile.disk_bus == DiskBus::Scsi {
-        controller.push(Controller { kind: "scsi", index: Some(0), model: Some("virtio-scsi") });
+        controller.push(Controller { kind: "scsi", index: 0, model: "virtio-scsi" });
     }
     let panic = match profile.panic {
         PanicDevice::Isa => Some(Panic { model: "isa" }),
@@ -296,11 +294,16 @@ fn commandline(spec: &MachineSpec, sockets: &Sockets) -> Result<Commandline, Hyp
         arguments.push(value);
     };
     pass("-action", "panic=none".to_owned());
+    // libvirt leaves out a controller that none of its own channels uses.
+    pass(
+        "-device",
+        format!("virtio-serial-pci,id={AGENT_PORT}-bus,bus={bus},addr={AGENT_SLOT},max_ports=2"),
+    );
     pass("-chardev", format!("socket,id={AGENT_PORT}-chardev,path={}", option(&sockets.agent)?));
     pass(
         "-device",
         format!(
-            "virtserialport,bus=virtio-serial0.0,nr=1,chardev={AGENT_PORT}-chardev,id={AGENT_PORT},name=org.qemu.guest_agent.0"
+            "virtserialport,bus={AGENT_PORT}-bus.0,nr=1,chardev={AGENT_PORT}-chardev,id={AGENT_PORT},name=org.qemu.guest_agent.0"
         ),
     );
     match &spec.cable {
@@ -590,10 +593,10 @@ struct Target {
 struct Controller {
     #[serde(rename = "@type")]
     kind: &'static str,
-    #[serde(rename = "@index", skip_serializing_if = "Option::is_none")]
-    index: Option<u32>,
-    #[serde(rename = "@model", skip_serializing_if = "Option::is_none")]
-    model: Option<&'static str>,
+    #[serde(rename = "@index")]
+    index: u32,
+    #[serde(rename = "@model")]
+    model: &'static str,
 }
 
 #[derive(Serialize)]

@@ -173,7 +173,7 @@ impl Libvirt {
         ];
         let events = self.connection.routes.add(&spec.name);
         let observer = tokio::spawn(observe(events, control_receiver, status, guest, sink.clone()));
-        let mut tasks = Tasks { observer, readers, screen: None };
+        let mut tasks = Tasks { observer: Some(observer), readers, screen: None };
 
         let from = if restored { StartedFrom::Checkpoint } else { StartedFrom::Cold };
         sink.emit(Source::Hypervisor, Body::MachineStarted { from });
@@ -291,7 +291,7 @@ struct LibvirtMachine {
 }
 
 struct Tasks {
-    observer: JoinHandle<()>,
+    observer: Option<JoinHandle<()>>,
     /// Of sockets that QEMU closes when it ends: serial, agent.
     readers: Vec<JoinHandle<()>>,
     screen: Option<JoinHandle<()>>,
@@ -299,8 +299,7 @@ struct Tasks {
 
 impl Tasks {
     fn abort(&mut self) {
-        self.observer.abort();
-        for task in self.readers.iter().chain(&self.screen) {
+        for task in self.readers.iter().chain(&self.screen).chain(&self.observer) {
             task.abort();
         }
     }
@@ -376,7 +375,9 @@ impl LibvirtMachine {
             if let Some(screen) = tasks.screen.take() {
                 let _ = screen.await;
             }
-            let _ = (&mut tasks.observer).await;
+            if let Some(observer) = tasks.observer.take() {
+                let _ = observer.await;
+            }
         };
         tokio::time::timeout(END_LIMIT, all).await.map_err(|_| HypervisorError::TimedOut {
             what: format!("the end of machine {}", self.name),
@@ -508,6 +509,7 @@ async fn observe(
                 None => break,
             },
         };
+        tracing::trace!(?raw, "event");
         let (next, bodies) = translate(watch, raw, AGENT_PORT);
         watch = next;
         for body in bodies {

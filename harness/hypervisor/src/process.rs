@@ -115,6 +115,8 @@ fn is_program(arguments: &[String], start: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+
     use super::*;
 
     fn line(text: &str) -> Vec<String> {
@@ -138,9 +140,12 @@ mod tests {
     fn a_stranger_with_the_recorded_id_lives() {
         let mut child = std::process::Command::new("cat")
             .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::null())
+            .stdout(std::process::Stdio::piped())
             .spawn()
             .unwrap();
+        // Its answer proves that it has become `cat`.
+        child.stdin.as_mut().unwrap().write_all(b"x").unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
         let limit = Duration::from_secs(5);
         let strange = kill(child.id(), |arguments| is_emulator_of(arguments, "x"), limit);
         assert_eq!(strange.unwrap(), Ended::NotThere);
