@@ -15,7 +15,7 @@
 //!    that the outcome does not depend on how fast the harness stops it.
 //! 3. The engine stops the machine and reads its disk: dumps, changed files, the user's data. These are
 //!    events too, and the last ones.
-//! 4. [`derive`] (or [`Watcher::derive`] on the same watcher) gives the [`Timeline`] for people, the
+//! 4. [`derive()`] (or [`Watcher::derive`] on the same watcher) gives the [`Timeline`] for people, the
 //!    [`Outcome`] for comparison, and the [`Measurements`] for budgets.
 //!
 //! Time decides nothing here. Where it must (has the machine stayed healthy long enough, is it silent),
