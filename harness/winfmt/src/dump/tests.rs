@@ -43,7 +43,10 @@ fn builder() -> Builder {
         up_time: 600_000_000,
         build: 26100,
         comment: "a model, not Windows".to_owned(),
-        modules: vec![module("ntoskrnl.exe", NT, 0x400_0000), module("csagent.sys", DRIVER, 0x6000)],
+        modules: vec![
+            module("ntoskrnl.exe", NT, 0x400_0000),
+            module("csagent.sys", DRIVER, 0x6000),
+        ],
         segments: vec![
             Segment {
                 address: DRIVER,
@@ -80,7 +83,10 @@ fn an_independent_reader_agrees_on_a_kernel_dump() {
     let path = |name: &str| format!(r"\SystemRoot\System32\drivers\{name}");
     assert_eq!(
         names,
-        [(NT, NT + 0x400_0000, path("ntoskrnl.exe")), (DRIVER, DRIVER + 0x6000, path("csagent.sys"))]
+        [
+            (NT, NT + 0x400_0000, path("ntoskrnl.exe")),
+            (DRIVER, DRIVER + 0x6000, path("csagent.sys"))
+        ]
     );
     let reader = virt::Reader::new(&theirs);
     let mut bytes = vec![0; 0x2345];

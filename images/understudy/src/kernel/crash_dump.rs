@@ -10,7 +10,8 @@ use super::layout::{self, Region};
 use super::report::StopReport;
 
 /// What the dump says in its comment.
-const COMMENT: &str = "Written by the loopbreak understudy, a model of Windows. Not a dump of Windows.";
+const COMMENT: &str =
+    "Written by the loopbreak understudy, a model of Windows. Not a dump of Windows.";
 /// The build that the model plays: Windows 11 24H2.
 const BUILD: u32 = 26100;
 /// The most memory that a dump takes.

@@ -59,10 +59,6 @@ pub use host::{
     Change, ChangeAction, Disposition, FileFacts, FileId, KernelHost, NotifyDone, OpenRequest,
     Opened, RegistryValue,
 };
-pub use process::{
-    Driver, DriverOutcome, Kernel, LoadError, StartError, StopHandler, read_memory,
-};
-pub use report::{
-    BugCheck, Exception, MODEL_STOP_CODE, Module, Registers, StopCause, StopReport,
-};
+pub use process::{Driver, DriverOutcome, Kernel, LoadError, StartError, StopHandler, read_memory};
+pub use report::{BugCheck, Exception, MODEL_STOP_CODE, Module, Registers, StopCause, StopReport};
 pub use status::NtStatus;

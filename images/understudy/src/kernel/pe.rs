@@ -248,10 +248,8 @@ impl Image {
 
     /// Page ranges (offset, size) with what they may do. Headers are read-only.
     pub fn protections(&self) -> Vec<(u32, u32, Protection)> {
-        let headers = (0, pages(self.headers).unwrap_or(PAGE), Protection {
-            write: false,
-            execute: false,
-        });
+        let headers =
+            (0, pages(self.headers).unwrap_or(PAGE), Protection { write: false, execute: false });
         std::iter::once(headers)
             .chain(self.sections.iter().map(|section| {
                 let size = pages(section.virtual_size).unwrap_or(PAGE);
@@ -410,14 +408,67 @@ pub fn checksum(file: &[u8]) -> Result<u32, ImageError> {
 
 #[cfg(test)]
 mod tests {
+    use faults::driver::{ContentDriverOptions, DriverKind, build};
+    use proptest::prelude::*;
+
     use super::*;
 
+    fn driver() -> Vec<u8> {
+        build(&DriverKind::ContentDriver(ContentDriverOptions::default())).unwrap()
+    }
+
+    /// Everything that a load does, up to mapping.
+    fn prepare(file: &[u8]) -> Result<Vec<u8>, ImageError> {
+        let image = Image::parse(file)?;
+        let mut memory = image.lay_out(file)?;
+        image.relocate(&mut memory, 0x7800_2000_0000)?;
+        image.bind(&mut memory, |module| module == "ntoskrnl.exe", |_, _| Some(0x1234))?;
+        image.set_cookie(&mut memory, 0x7800_2000_0000, 7);
+        let _ = image.export(&memory, "DriverEntry");
+        for (offset, size, _) in image.protections() {
+            assert!(u64::from(offset) + u64::from(size) <= u64::from(image.size));
+        }
+        let _ = image.check_checksum(file);
+        Ok(memory)
+    }
+
     #[test]
-    fn damaged_images_are_refused_and_never_panic() {
-        assert_eq!(Image::parse(b"").unwrap_err().status(), NtStatus::INVALID_IMAGE_FORMAT);
-        assert_eq!(Image::parse(&[0x4D; 600]).unwrap_err().status(), NtStatus::INVALID_IMAGE_FORMAT);
-        let mut zeroes = vec![0; 4096];
-        zeroes[..2].copy_from_slice(b"MZ");
-        assert!(Image::parse(&zeroes).is_err());
+    fn a_whole_image_is_prepared() {
+        let file = driver();
+        let image = Image::parse(&file).unwrap();
+        image.check_checksum(&file).unwrap();
+        let memory = prepare(&file).unwrap();
+        assert_eq!(memory.len(), image.size as usize);
+        assert!(memory.windows(8).any(|bytes| bytes == 0x1234_u64.to_le_bytes()));
+        assert!(image.protections().iter().any(|(_, _, allowed)| allowed.execute));
+        assert!(!image.protections().iter().any(|(_, _, may)| may.execute && may.write));
+    }
+
+    #[test]
+    fn what_is_no_image_is_refused() {
+        for file in [&b""[..], b"MZ", &[0x4D; 600], &driver()[..0x180]] {
+            let error = Image::parse(file).unwrap_err();
+            assert_eq!(error.status(), NtStatus::INVALID_IMAGE_FORMAT, "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn damage_never_panics(
+            edits in prop::collection::vec((0.0..1.0_f64, any::<u8>()), 1..30),
+            header in prop::collection::vec((0_usize..0x400, any::<u32>()), 0..6),
+            cut in 0_usize..0x800,
+        ) {
+            let mut file = driver();
+            let length = file.len() as f64;
+            for (place, value) in edits {
+                file[(place * length) as usize] = value;
+            }
+            for (at, value) in header {
+                file[at..at + 4].copy_from_slice(&value.to_le_bytes());
+            }
+            file.truncate(file.len() - cut);
+            let _ = prepare(&file);
+        }
     }
 }

@@ -18,6 +18,9 @@ use super::report::{BugCheck, MODEL_STOP_CODE, Module, Registers, StopCause, Sto
 use super::wire::{self, Answer, Call, ToHost, ToKernel};
 use super::{NtStatus, child, layout};
 
+/// How long one frame may take.
+const LINE_PATIENCE: Duration = Duration::from_secs(20);
+
 /// A driver to load.
 #[derive(Debug, Clone)]
 pub struct Driver {
@@ -129,6 +132,10 @@ impl Kernel {
         }
         drop(theirs);
         drop(stop_write);
+        // A kernel process that was scribbled over may stop in the middle of a frame or stop reading.
+        let patience = Some(LINE_PATIENCE);
+        ours.set_read_timeout(patience).map_err(step("setting up the line"))?;
+        ours.set_write_timeout(patience).map_err(step("setting up the line"))?;
         let inner = Arc::new(Inner {
             pid,
             line: ours,

@@ -188,7 +188,8 @@ impl Canvas {
         let mut rest = line.text.as_str();
         loop {
             let fits = rest.char_indices().nth(most).map_or(rest.len(), |(at, _)| at);
-            let cut = if fits == rest.len() { fits } else { rest[..fits].rfind(' ').unwrap_or(fits) };
+            let cut =
+                if fits == rest.len() { fits } else { rest[..fits].rfind(' ').unwrap_or(fits) };
             let cut = if cut == 0 { fits } else { cut };
             let piece = Line { text: rest[..cut].to_owned(), ..line.clone() };
             self.text(&piece, x, y);

@@ -149,7 +149,9 @@ pub fn serial_lines(report: &StopReport) -> Vec<String> {
         lines.push(format!("*** {module}"));
     }
     if report.cause == StopCause::Model {
-        lines.push("*** the understudy's kernel process died: not a bug check of Windows".to_owned());
+        lines.push(
+            "*** the understudy's kernel process died: not a bug check of Windows".to_owned(),
+        );
     }
     lines
 }
@@ -235,7 +237,8 @@ fn small_dump_path(
         .map_or_else(|| "000000".to_owned(), |time| time.strftime("%m%d%y").to_string());
     let start = format!("{date}-{}", up_time.as_millis() % 100_000);
     let path = |number: u32| format!("{start}-{number:02}.dmp");
-    let free = (1..).map(path).find(|path| !names.iter().any(|name| name.eq_ignore_ascii_case(path)));
+    let free =
+        (1..).map(path).find(|path| !names.iter().any(|name| name.eq_ignore_ascii_case(path)));
     format!(r"{folder}\{}", free.unwrap_or_else(|| path(1)))
 }
 
@@ -441,7 +444,8 @@ mod tests {
         let canvas = picture(&report(), &CrashControl::default(), 0).render(1280, 800);
         assert_eq!(canvas.pixels[..3], [0, 0, 0]);
         if let Some(folder) = std::env::var_os("UNDERSTUDY_PICTURES") {
-            std::fs::write(std::path::Path::new(&folder).join("stop.ppm"), canvas.to_ppm()).unwrap();
+            std::fs::write(std::path::Path::new(&folder).join("stop.ppm"), canvas.to_ppm())
+                .unwrap();
         }
         let lit = canvas.pixels.chunks_exact(3).filter(|pixel| pixel[0] > 200).count();
         assert!(lit > 5000, "{lit}");

@@ -26,9 +26,8 @@ fn compile(name: &str) -> Option<Vec<u8>> {
         println!("skipped: {COMPILER} is not installed (package gcc-mingw-w64-x86-64-win32)");
         return None;
     }
-    let source = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src/kernel/fixtures"));
-    let source =
-        option_env!("UNDERSTUDY_FIXTURES").map_or(source, PathBuf::from).join(format!("{name}.c"));
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/src/kernel/fixtures");
+    let source = PathBuf::from(fixtures).join(format!("{name}.c"));
     let room = tempfile::tempdir().unwrap();
     let definitions = room.path().join("extra.def");
     std::fs::write(&definitions, "LIBRARY ntoskrnl.exe\nEXPORTS\nNotThereAtAll\n").unwrap();
@@ -77,11 +76,8 @@ impl Memory {
     }
 
     fn value(&self, key: &str, name: &str, number: u32) {
-        let value = RegistryValue {
-            name: name.to_owned(),
-            kind: 4,
-            data: number.to_le_bytes().to_vec(),
-        };
+        let value =
+            RegistryValue { name: name.to_owned(), kind: 4, data: number.to_le_bytes().to_vec() };
         self.state.lock().unwrap().keys.entry(key.to_lowercase()).or_default().push(value);
     }
 
@@ -148,9 +144,8 @@ impl KernelHost for Memory {
     fn list(&self, directory: FileId) -> Result<Vec<FileFacts>, NtStatus> {
         let state = self.state.lock().unwrap();
         let start = format!(r"{}\", state.path(directory)?);
-        let inside = |path: &&String| {
-            path.strip_prefix(&start).is_some_and(|rest| !rest.contains('\\'))
-        };
+        let inside =
+            |path: &&String| path.strip_prefix(&start).is_some_and(|rest| !rest.contains('\\'));
         Ok(state.files.keys().filter(inside).map(|path| state.facts(path)).collect())
     }
     fn set_delete_on_close(&self, _: FileId, _: bool) -> Result<(), NtStatus> {
@@ -355,8 +350,7 @@ fn refused_images_have_the_status_of_windows() {
     let mut flipped = image;
     let last = flipped.len() - 1;
     flipped[last] ^= 1;
-    let outcome =
-        kernel.load_driver(&Driver { check_checksum: true, ..probe(flipped) }).unwrap();
+    let outcome = kernel.load_driver(&Driver { check_checksum: true, ..probe(flipped) }).unwrap();
     assert_eq!(outcome.status, NtStatus::IMAGE_CHECKSUM_MISMATCH);
 }
 
@@ -399,4 +393,103 @@ fn a_folder_is_read_and_watched_until_the_bad_file_arrives() {
     assert_eq!(next(), "changed: 00000000, 76 bytes");
     let stack = kernel.read_memory(report.registers.rsp, 64);
     assert!(stack.is_some(), "{report:x?}");
+}
+
+/// The driver and the content files of the main scenario, as the harness makes them.
+mod incident {
+    use faults::content::{Field, build as content};
+    use faults::driver::{ContentDriverOptions, DriverKind, build};
+
+    use super::*;
+
+    const FOLDER: &str = r"\SystemRoot\System32\drivers\CrowdStrike";
+    const KEY: &str = r"\Registry\Machine\System\CurrentControlSet\Services\csagent";
+
+    fn sensor() -> Driver {
+        let options = ContentDriverOptions::default();
+        Driver {
+            name: "csagent.sys".to_owned(),
+            path: format!(r"{FOLDER}\csagent.sys"),
+            service_key: KEY.to_owned(),
+            image: build(&DriverKind::ContentDriver(options)).unwrap(),
+            check_checksum: true,
+        }
+    }
+
+    fn template(last: Field) -> Vec<u8> {
+        content(&[vec![Field::Wildcard; 20], vec![last]].concat())
+    }
+
+    fn host() -> (Arc<Memory>, Receiver<String>) {
+        let (host, printed) = Memory::new();
+        host.value(KEY, "Start", 1);
+        let folder = FOLDER.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect();
+        let value = RegistryValue { name: "ContentFolder".to_owned(), kind: 1, data: folder };
+        let parameters = format!(r"{KEY}\Parameters").to_lowercase();
+        host.state.lock().unwrap().keys.insert(parameters, vec![value]);
+        host.file(FOLDER, None);
+        let good = template(Field::Wildcard);
+        host.file(&format!(r"{FOLDER}\C-00000291-00000000-00000029.sys"), Some(good));
+        (host, printed)
+    }
+
+    fn bad() -> Vec<u8> {
+        template(Field::Pattern(b"\\\\.\\pipe\\x".to_vec()))
+    }
+
+    fn check(report: &StopReport) {
+        assert_eq!(report.bug_check.code, 0x50, "{report:x?}");
+        let [address, access, instruction, kind] = report.bug_check.parameters;
+        assert!(layout::is_upper_half(address), "{report:x?}");
+        assert_eq!((access, kind), (0, 2));
+        assert_eq!(instruction, report.registers.rip);
+        assert_eq!(report.module.as_deref(), Some("csagent.sys"));
+    }
+
+    #[test]
+    fn the_bad_file_that_arrives_stops_the_machine() {
+        let (host, printed) = host();
+        let (kernel, stopped) = kernel(Arc::clone(&host));
+        let outcome = kernel.load_driver(&sensor()).unwrap();
+        assert_eq!((outcome.status, outcome.reason), (NtStatus::SUCCESS, None));
+        while printed.recv_timeout(LIMIT).unwrap() != "(watching)" {}
+        assert_eq!(kernel.wait_stop(Some(Duration::ZERO)), None);
+        let name = "C-00000291-00000000-00000032.sys";
+        host.file(&format!(r"{FOLDER}\{name}"), Some(bad()));
+        host.changed(name);
+        check(&stopped.recv_timeout(LIMIT).unwrap());
+    }
+
+    #[test]
+    fn the_bad_file_stops_every_start_and_its_dump_says_so() {
+        let (host, _printed) = host();
+        host.file(&format!(r"{FOLDER}\C-00000291-00000000-00000032.sys"), Some(bad()));
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            let (kernel, _stopped) = kernel(Arc::clone(&host));
+            let Err(LoadError::Stopped { report, .. }) = kernel.load_driver(&sensor()) else {
+                panic!("the driver did not stop the machine");
+            };
+            check(&report);
+            let memory = crash_dump::kernel_memory(kernel.pid());
+            assert!(memory.len() > 4, "{}", memory.len());
+            let builder =
+                crash_dump::builder(&report, memory, winfmt::FileTime::now(), 600_000_000);
+            for bytes in [builder.build_kernel().unwrap(), builder.build_small().unwrap()] {
+                let mut dump = winfmt::dump::Dump::open(std::io::Cursor::new(&bytes)).unwrap();
+                let summary = dump.summary().unwrap();
+                assert_eq!(summary.bug_check.parameters, report.bug_check.parameters);
+                assert_eq!(summary.module.as_deref(), Some("csagent.sys"));
+                assert!(bytes.len() < 8 << 20, "{}", bytes.len());
+                if summary.kind == winfmt::dump::DumpKind::BitmapKernel {
+                    let code = dump.read(report.registers.rip, 4).unwrap().unwrap();
+                    assert_eq!(code, kernel.read_memory(report.registers.rip, 4).unwrap());
+                    assert!(dump.read(report.registers.rsp, 64).unwrap().is_some());
+                }
+            }
+            seen.push(report);
+        }
+        // The same machine stops in the same way: this is what a signature rests on.
+        assert_eq!(seen[0].bug_check, seen[1].bug_check);
+    }
 }

@@ -162,10 +162,7 @@ fn page(fault: &Fault, address: u64, access: Access, protection: bool) -> Verdic
     }
     if fault.irql >= DISPATCH_LEVEL {
         let code = if fault.in_kernel { 0x0A } else { 0xD1 };
-        return with(
-            code,
-            [shown, u64::from(fault.irql), access.plain(), fault.instruction],
-        );
+        return with(code, [shown, u64::from(fault.irql), access.plain(), fault.instruction]);
     }
     if region.is_some() || layout::is_upper_half(address) {
         return with(0x50, [shown, access.page_fault(), fault.instruction, 2]);

@@ -82,11 +82,7 @@ pub(super) enum ToKernel {
     },
 }
 
-pub(super) fn send(
-    mut to: impl Write,
-    head: &impl Serialize,
-    payload: &[u8],
-) -> io::Result<()> {
+pub(super) fn send(mut to: impl Write, head: &impl Serialize, payload: &[u8]) -> io::Result<()> {
     let head = serde_json::to_vec(head).map_err(io::Error::other)?;
     let (Ok(head_size), Ok(payload_size)) =
         (u32::try_from(head.len()), u32::try_from(payload.len()))

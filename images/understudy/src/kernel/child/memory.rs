@@ -168,7 +168,11 @@ impl Pool {
     }
 
     /// Frees. `tag` where the caller gave one.
-    pub(in super::super) fn free(&mut self, address: u64, tag: Option<u32>) -> Result<(), PoolError> {
+    pub(in super::super) fn free(
+        &mut self,
+        address: u64,
+        tag: Option<u32>,
+    ) -> Result<(), PoolError> {
         let Some(block) = self.blocks.get(&address) else {
             return Err(match self.freed.get(&address) {
                 Some(header) => PoolError::AlreadyFreed(*header),
@@ -206,7 +210,6 @@ impl Pool {
         }
         Ok(())
     }
-
 }
 
 /// `POOL_HEADER`: previous size, index, block size in 16-byte units, pool type, tag, process billed.

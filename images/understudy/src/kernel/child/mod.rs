@@ -12,11 +12,11 @@ mod thread;
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::NtStatus;
 use super::record::Shared;
@@ -65,6 +65,7 @@ pub(super) fn run(line: UnixStream, stop: OwnedFd, shared: Shared) -> ! {
 
 fn prepare(line: UnixStream, stop: OwnedFd, shared: Shared) -> io::Result<&'static State> {
     thread::follow_parent();
+    thread::close_all_but([line.as_raw_fd(), stop.as_raw_fd()]);
     let fresh = State {
         line,
         sending: Mutex::new(()),

@@ -156,8 +156,7 @@ pub(in super::super) fn spawn(work: Box<dyn FnOnce() + Send>) -> Option<u64> {
         let mut id = std::mem::zeroed::<libc::pthread_t>();
         libc::pthread_attr_init(&raw mut attributes);
         libc::pthread_attr_setstack(&raw mut attributes, base as *mut libc::c_void, size as usize);
-        let failed =
-            libc::pthread_create(&raw mut id, &raw const attributes, main, start.cast());
+        let failed = libc::pthread_create(&raw mut id, &raw const attributes, main, start.cast());
         libc::pthread_attr_destroy(&raw mut attributes);
         if failed != 0 {
             drop(Box::from_raw(start));
@@ -209,6 +208,20 @@ pub(super) fn follow_parent() {
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+    }
+}
+
+/// Closes every file that came with the fork but standard output and error and these two: they are
+/// PID 1's.
+pub(super) fn close_all_but(keep: [libc::c_int; 2]) {
+    let [first, second] = if keep[0] < keep[1] { keep } else { [keep[1], keep[0]] };
+    let ranges = [(3, first - 1), (first + 1, second - 1), (second + 1, libc::c_int::MAX)];
+    for (from, to) in ranges {
+        if from <= to {
+            // SAFETY: the values that own these descriptors exist in this copy of the memory too, but
+            // nothing uses or drops them here.
+            unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) };
+        }
     }
 }
 

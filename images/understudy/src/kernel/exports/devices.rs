@@ -4,7 +4,10 @@
 //! that make one work, and so that names collide as they would.
 
 #![expect(unsafe_code, reason = "reads and writes what a driver points to")]
-#![expect(unsafe_op_in_unsafe_fn, reason = "every function here trusts its caller's pointers alike")]
+#![expect(
+    unsafe_op_in_unsafe_fn,
+    reason = "every function here trusts its caller's pointers alike"
+)]
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex};

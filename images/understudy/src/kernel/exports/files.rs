@@ -1,7 +1,10 @@
 //! Files and directories.
 
 #![expect(unsafe_code, reason = "reads and writes what a driver points to")]
-#![expect(unsafe_op_in_unsafe_fn, reason = "every function here trusts its caller's pointers alike")]
+#![expect(
+    unsafe_op_in_unsafe_fn,
+    reason = "every function here trusts its caller's pointers alike"
+)]
 
 use std::sync::{Arc, Mutex};
 
@@ -255,21 +258,17 @@ unsafe extern "win64" fn read_file(
         }
     };
     let length = length.min(MAX_TRANSFER);
-    let (status, read) =
-        match state().call(Call::Read { file: id, offset: from, length }, &[]) {
-            Ok((Answer::Data, data)) => {
-                let read = data.len().min(length as usize);
-                std::ptr::copy_nonoverlapping(data.as_ptr(), buffer, read);
-                let status = if read == 0 && length != 0 {
-                    NtStatus::END_OF_FILE
-                } else {
-                    NtStatus::SUCCESS
-                };
-                (status, read as u64)
-            }
-            Ok(_) => (MISMATCH, 0),
-            Err(status) => (status, 0),
-        };
+    let (status, read) = match state().call(Call::Read { file: id, offset: from, length }, &[]) {
+        Ok((Answer::Data, data)) => {
+            let read = data.len().min(length as usize);
+            std::ptr::copy_nonoverlapping(data.as_ptr(), buffer, read);
+            let status =
+                if read == 0 && length != 0 { NtStatus::END_OF_FILE } else { NtStatus::SUCCESS };
+            (status, read as u64)
+        }
+        Ok(_) => (MISMATCH, 0),
+        Err(status) => (status, 0),
+    };
     lock(&file).position = from + read;
     complete(&file, event, block, status, read)
 }

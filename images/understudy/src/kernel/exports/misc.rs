@@ -1,7 +1,10 @@
 //! Time, version, bug checks, lookup of exports, interlocked lists.
 
 #![expect(unsafe_code, reason = "reads and writes what a driver points to")]
-#![expect(unsafe_op_in_unsafe_fn, reason = "every function here trusts its caller's pointers alike")]
+#![expect(
+    unsafe_op_in_unsafe_fn,
+    reason = "every function here trusts its caller's pointers alike"
+)]
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

@@ -1,7 +1,10 @@
 //! DbgPrint and the printf family.
 
 #![expect(unsafe_code, reason = "reads what a driver passes")]
-#![expect(unsafe_op_in_unsafe_fn, reason = "every function here trusts its caller's pointers alike")]
+#![expect(
+    unsafe_op_in_unsafe_fn,
+    reason = "every function here trusts its caller's pointers alike"
+)]
 
 use super::super::child::state;
 use super::super::types::{AnsiString, UnicodeString};
@@ -337,16 +340,29 @@ mod tests {
 
     #[test]
     fn formats_what_drivers_print() {
-        assert_eq!(with("%d %u|%5d|%-5d|%05d", &[u64::MAX, 7, 42, 42, 42]), "-1 7|   42|42   |00042");
+        assert_eq!(
+            with("%d %u|%5d|%-5d|%05d", &[u64::MAX, 7, 42, 42, 42]),
+            "-1 7|   42|42   |00042"
+        );
         assert_eq!(with("%x %08X %#x", &[0xAB, 0xCD, 0x1F]), "ab 000000CD 0x1f");
-        assert_eq!(with("%llx %I64u %lu", &[1 << 40, 1 << 33, 1 << 33]), "10000000000 8589934592 0");
+        assert_eq!(
+            with("%llx %I64u %lu", &[1 << 40, 1 << 33, 1 << 33]),
+            "10000000000 8589934592 0"
+        );
         assert_eq!(with("%p", &[0xFFFF_F800_0000_1234]), "FFFFF80000001234");
         let text = b"abc\0";
-        assert_eq!(with("[%s] [%.2s] %c%%", &[text.as_ptr() as u64, text.as_ptr() as u64, 0x41]), "[abc] [ab] A%");
+        assert_eq!(
+            with("[%s] [%.2s] %c%%", &[text.as_ptr() as u64, text.as_ptr() as u64, 0x41]),
+            "[abc] [ab] A%"
+        );
         let wide = [0x68_u16, 0x69, 0];
-        let string = UnicodeString { length: 4, maximum_length: 6, buffer: wide.as_ptr().cast_mut() };
+        let string =
+            UnicodeString { length: 4, maximum_length: 6, buffer: wide.as_ptr().cast_mut() };
         let at = &raw const string as u64;
-        assert_eq!(with("%ws %wZ %S", &[wide.as_ptr() as u64, at, wide.as_ptr() as u64]), "hi hi hi");
+        assert_eq!(
+            with("%ws %wZ %S", &[wide.as_ptr() as u64, at, wide.as_ptr() as u64]),
+            "hi hi hi"
+        );
         assert_eq!(with("%s", &[0]), "(null)");
     }
 }

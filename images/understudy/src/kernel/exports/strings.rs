@@ -1,7 +1,10 @@
 //! Strings.
 
 #![expect(unsafe_code, reason = "reads and writes what a driver points to")]
-#![expect(unsafe_op_in_unsafe_fn, reason = "every function here trusts its caller's pointers alike")]
+#![expect(
+    unsafe_op_in_unsafe_fn,
+    reason = "every function here trusts its caller's pointers alike"
+)]
 
 use super::super::NtStatus;
 use super::super::child::pool;
@@ -427,7 +430,11 @@ unsafe extern "win64" fn strnicmp(a: *const u8, b: *const u8, limit: u64) -> i32
 }
 
 /// Copies with the terminator; with a limit, fills the rest with zeroes as `strncpy` does.
-unsafe fn copy_text<T: Copy + PartialEq + From<u8>>(to: *mut T, from: *const T, limit: Option<u64>) {
+unsafe fn copy_text<T: Copy + PartialEq + From<u8>>(
+    to: *mut T,
+    from: *const T,
+    limit: Option<u64>,
+) {
     let zero = T::from(0);
     let mut at = 0;
     while limit.is_none_or(|limit| (at as u64) < limit) {

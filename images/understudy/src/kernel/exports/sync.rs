@@ -4,7 +4,10 @@
 //! memory, in the fields that Windows uses.
 
 #![expect(unsafe_code, reason = "reads and writes what a driver points to")]
-#![expect(unsafe_op_in_unsafe_fn, reason = "every function here trusts its caller's pointers alike")]
+#![expect(
+    unsafe_op_in_unsafe_fn,
+    reason = "every function here trusts its caller's pointers alike"
+)]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};

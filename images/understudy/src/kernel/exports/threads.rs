@@ -1,7 +1,10 @@
 //! System threads and the processor's state as drivers see it.
 
 #![expect(unsafe_code, reason = "reads and writes what a driver points to")]
-#![expect(unsafe_op_in_unsafe_fn, reason = "every function here trusts its caller's pointers alike")]
+#![expect(
+    unsafe_op_in_unsafe_fn,
+    reason = "every function here trusts its caller's pointers alike"
+)]
 
 use super::super::NtStatus;
 use super::super::child::{
