@@ -81,7 +81,7 @@ impl Connection {
         let failed = |error: virt::error::Error| HypervisorError::Libvirt {
             action: "open",
             object: uri.clone(),
-            message: error.message().to_owned(),
+            message: explain(error.message()),
         };
         run_event_loop().map_err(|message| HypervisorError::Libvirt {
             action: "run the event loop of",
@@ -90,8 +90,10 @@ impl Connection {
         })?;
         let claim = match address {
             Address::Embedded { root } => {
-                prepare_root(root)?;
-                Some(reap::claim(root)?)
+                check_root(root)?;
+                let claim = reap::claim(root)?;
+                write_settings(root)?;
+                Some(claim)
             }
             Address::Uri(_) => None,
         };
@@ -136,19 +138,22 @@ fn run_event_loop() -> Result<(), String> {
     .clone()
 }
 
-/// libvirt's settings for an embedded driver. `stdio_handler`: else it looks for virtlogd. The rest:
-/// there is no other user, no cgroup and no namespace to change to, and the files of a machine keep
-/// their owner.
-fn prepare_root(root: &Path) -> Result<(), HypervisorError> {
-    // libvirt's longest socket below it: /lib/qemu/domain-1234-<20 characters>/monitor.sock
-    let length = root.as_os_str().len();
-    if length > 50 || !root.is_absolute() {
+/// Sockets lie below it; libvirt's longest is /lib/qemu/domain-1234-<20 characters>/monitor.sock.
+fn check_root(root: &Path) -> Result<(), HypervisorError> {
+    if root.as_os_str().len() > 50 || !root.is_absolute() {
         return Err(HypervisorError::Unsupported {
             what: format!("directory {} for libvirt", root.display()),
             why: "it must be absolute and have at most 50 bytes, because sockets lie below it"
                 .to_owned(),
         });
     }
+    Ok(())
+}
+
+/// libvirt's settings for an embedded driver. `stdio_handler`: else it looks for virtlogd. The rest:
+/// there is no other user, no cgroup and no namespace to change to, and the files of a machine keep
+/// their owner.
+fn write_settings(root: &Path) -> Result<(), HypervisorError> {
     let settings = root.join("etc");
     fs_err::create_dir_all(&settings)
         .map_err(|error| HypervisorError::io("create", &settings, error))?;
@@ -160,6 +165,18 @@ fn prepare_root(root: &Path) -> Result<(), HypervisorError> {
     }
     let path = settings.join("qemu.conf");
     fs_err::write(&path, text).map_err(|error| HypervisorError::io("write", &path, error))
+}
+
+/// As root, libvirt looks up the account that it was built for before it reads that another is wanted.
+/// Debian creates the account with a package that is not needed otherwise.
+fn explain(message: &str) -> String {
+    if message.contains("Failed to parse user") || message.contains("Failed to parse group") {
+        format!(
+            "{message}; as root, libvirt wants this system account to exist: create it (`adduser --system --no-create-home --ingroup kvm libvirt-qemu`, or install libvirt-daemon-system), or run as an ordinary user"
+        )
+    } else {
+        message.to_owned()
+    }
 }
 
 /// RFC 3986: everything but unreserved characters and the slash.
@@ -189,6 +206,6 @@ mod tests {
     #[test]
     fn a_long_root_is_refused_before_libvirt_fails_obscurely() {
         let long = PathBuf::from(format!("/{}", "r".repeat(60)));
-        assert!(matches!(prepare_root(&long), Err(HypervisorError::Unsupported { .. })));
+        assert!(matches!(check_root(&long), Err(HypervisorError::Unsupported { .. })));
     }
 }

@@ -1,6 +1,7 @@
 //! What is left after the harness itself was killed: emulators that go on running, TPM emulators,
 //! sockets, libvirt's own files. [`reap`] ends and removes them.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -74,23 +75,28 @@ pub struct Reaped {
 }
 
 /// Marks `root` as in use by this process, for as long as the returned file is held. The kernel lets go
-/// of it even after `kill -9`.
+/// of it even after `kill -9`. Creates the directory where it is missing.
 pub(crate) fn claim(root: &Path) -> Result<fs_err::File, HypervisorError> {
     let path = root.join("owner.lock");
-    let file = fs_err::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|error| HypervisorError::io("open", &path, error))?;
-    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
-        HypervisorError::Io {
-            action: "claim (another loopbreak may be using it)",
-            path,
-            source: error.into(),
+    let failed = |action, error| HypervisorError::io(action, &path, error);
+    loop {
+        fs_err::create_dir_all(root).map_err(|error| failed("create the directory of", error))?;
+        let opened =
+            fs_err::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = match opened {
+            // A reaper removed the directory in between.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            opened => opened.map_err(|error| failed("open", error))?,
+        };
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|error| failed("claim (another loopbreak may be using it)", error.into()))?;
+        // Likewise: then the lock is on a file that nobody else can see any more.
+        let ours = file.metadata().map_err(|error| failed("examine", error))?;
+        match fs_err::metadata(&path) {
+            Ok(there) if there.ino() == ours.ino() && there.dev() == ours.dev() => return Ok(file),
+            _ => {}
         }
-    })?;
-    Ok(file)
+    }
 }
 
 /// Ends every emulator and TPM emulator that was started below `root` (the directory of an embedded

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use hypervisor::{Hypervisor as _, Libvirt, Machine, MachineProfile, MachineSpec, Options};
+use hypervisor::{Hypervisor as _, Libvirt, Machine, MachineProfile, MachineSpec, Options, reap};
 use timeline::{Body, Observation, ResetBy, Sink, StartedFrom};
 use tokio::sync::Notify;
 
@@ -177,13 +177,30 @@ fn tools_are_here() -> bool {
     here
 }
 
+const ROOT_PREFIX: &str = "loopbreak-lv-";
+
+/// A static is never dropped, so each run removes what earlier ones left. One in use is not touched.
+fn remove_roots_of_the_dead() -> Result<()> {
+    for entry in std::fs::read_dir(std::env::temp_dir())? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(ROOT_PREFIX)
+            && entry.path().join("owner.lock").exists()
+        {
+            // Another user's cannot be opened, and is not ours to remove.
+            let _ = reap(&entry.path());
+        }
+    }
+    Ok(())
+}
+
 /// One embedded libvirt for the process: it allows no second root. Its event thread serves all tests.
 async fn libvirt() -> Result<&'static Libvirt> {
     static ROOT: OnceLock<tempfile::TempDir> = OnceLock::new();
     static LIBVIRT: tokio::sync::OnceCell<Libvirt> = tokio::sync::OnceCell::const_new();
     LIBVIRT
         .get_or_try_init(|| async {
-            let root = tempfile::Builder::new().prefix("lbt").tempdir()?;
+            remove_roots_of_the_dead()?;
+            let root = tempfile::Builder::new().prefix(ROOT_PREFIX).tempdir()?;
             let mut options = Options::embedded(ROOT.get_or_init(|| root).path());
             options.screen_period = Some(Duration::from_millis(300));
             Ok(Libvirt::open(options).await?)
@@ -423,5 +440,63 @@ async fn a_machine_that_cannot_start_says_why_and_leaves_nothing() -> Result<()>
     let error = libvirt().await?.start(&spec, seen.sink()).await.err().context("it started")?;
     assert!(error.to_string().contains("missing.qcow2"), "{error}");
     assert_eq!(std::fs::read_dir(&spec.sockets)?.count(), 0);
+    Ok(())
+}
+
+const KILLED_ROOT: &str = "LOOPBREAK_TEST_ROOT_OF_THE_KILLED";
+
+/// Not a test by itself: the harness that `after_kill_9_everything_is_found` kills.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_harness_to_be_killed() -> Result<()> {
+    let Some(directory) = std::env::var_os(KILLED_ROOT).map(PathBuf::from) else { return Ok(()) };
+    let disk = Sector::new().say("up").halt().disk(&directory, "killed")?;
+    let hypervisor = Libvirt::open(Options::embedded(directory.join("lv"))).await?;
+    let seen = Seen::default();
+    let profile = format!("{PROFILE}[time-scale]\nfw-cfg = \"opt/x\"\n");
+    let profile = profile.replace("panic", "tpm = \"2.0\"\npanic");
+    let mut spec = spec(&directory, "killed", disk, &profile);
+    spec.tpm_state = Some(directory.join("tpm"));
+    let machine = hypervisor.start(&spec, seen.sink()).await?;
+    seen.wait(1, "the boot", line("up")).await?;
+    println!("emulator {}", machine.emulator_pid().context("pid")?);
+    std::future::pending::<()>().await;
+    Ok(())
+}
+
+#[test]
+fn after_kill_9_everything_is_found() -> Result<()> {
+    use std::io::{BufRead as _, BufReader};
+    if !tools_are_here() || Command::new("swtpm").arg("-v").output().is_err() {
+        println!("skipped: QEMU or swtpm is not installed");
+        return Ok(());
+    }
+    let directory = tempfile::Builder::new().prefix("lbk").tempdir()?;
+    let mut harness = Command::new(std::env::current_exe()?)
+        .args(["--exact", "a_harness_to_be_killed", "--nocapture"])
+        .env(KILLED_ROOT, directory.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()?;
+    let stdout = BufReader::new(harness.stdout.take().context("stdout")?);
+    let pid = stdout
+        .lines()
+        .map_while(Result::ok)
+        .find_map(|line| line.split_once("emulator ").and_then(|(_, pid)| pid.trim().parse().ok()))
+        .context("the harness did not start its machine")?;
+    let root = directory.path().join("lv");
+    assert!(reap(&root)?.in_use);
+    harness.kill()?;
+    harness.wait()?;
+    assert!(alive(pid), "the emulator should outlive its harness, else there is nothing to test");
+
+    let reaped = reap(&root)?;
+    assert!(reaped.killed.iter().any(|(killed, _)| *killed == pid), "{reaped:?}");
+    assert_eq!(reaped.left, Vec::<String>::new());
+    assert!(!alive(pid) || zombie(pid));
+    assert!(!root.exists());
+    assert_eq!(std::fs::read_dir(directory.path().join("s-killed"))?.count(), 0);
+    // swtpm ends with its emulator's connection, by itself or by the reaper.
+    let tpm = format!("dir={}", directory.path().join("tpm").display());
+    let left = Command::new("pgrep").args(["-f", &tpm]).output()?;
+    assert!(left.stdout.is_empty() || reaped.killed.len() == 2, "{reaped:?}");
     Ok(())
 }
