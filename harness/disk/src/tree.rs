@@ -109,6 +109,7 @@ impl Tree {
     /// Reads every file of `volume` that is not noise.
     pub fn read(volume: &mut dyn Volume, noise: &Noise) -> Result<Self, VolumeError> {
         let mut tree = BTreeMap::new();
+        let mut buffer = vec![0; 1 << 20];
         let mut folders = vec![(String::new(), 0)];
         while let Some((folder, depth)) = folders.pop() {
             for entry in volume.list(&folder)? {
@@ -120,7 +121,7 @@ impl Tree {
                     Kind::Directory if depth < DEPTH_LIMIT => folders.push((path, depth + 1)),
                     Kind::Directory | Kind::Reparse => {}
                     Kind::File => {
-                        let mark = match mark(volume, &path) {
+                        let mark = match mark(volume, &path, &mut buffer) {
                             Ok(mark) => mark,
                             // What cannot be read (encrypted, damaged) must not hide the rest.
                             Err(error) if !error.is_device() => Mark {
@@ -155,16 +156,15 @@ impl Tree {
     }
 }
 
-fn mark(volume: &mut dyn Volume, path: &str) -> Result<Mark, VolumeError> {
+fn mark(volume: &mut dyn Volume, path: &str, buffer: &mut [u8]) -> Result<Mark, VolumeError> {
     let metadata = volume.metadata(path)?;
     if metadata.size > HASH_LIMIT {
         return Ok(Mark { size: metadata.size, content: metadata.modified.0.to_string() });
     }
     let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; 1 << 20];
     let mut at = 0;
     while at < metadata.size {
-        let read = volume.read_at(path, at, &mut buffer)?;
+        let read = volume.read_at(path, at, buffer)?;
         if read == 0 {
             break;
         }

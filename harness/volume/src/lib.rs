@@ -14,6 +14,7 @@
 //! What is on a device may come from a machine that a fault has hit or that was broken on purpose,
 //! so everything read from it is checked and bounded.
 
+mod cache;
 mod device;
 mod error;
 mod fat;

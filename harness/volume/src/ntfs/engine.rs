@@ -6,6 +6,7 @@ use super::runs::{self, Run};
 use super::stream::Layout;
 use super::upcase::Upcase;
 use super::{alloc::Bitmap, record::Sizes};
+use crate::cache::Cached;
 use crate::{BlockDevice, FileTime, Reason};
 
 /// Number of the record of the root directory.
@@ -53,7 +54,7 @@ impl Inode {
 
 /// An open volume.
 pub(super) struct Engine {
-    pub(super) device: Box<dyn BlockDevice>,
+    pub(super) device: Cached,
     pub(super) geometry: Geometry,
     /// Where `$MFT` lies.
     mft: Vec<Run>,
@@ -76,7 +77,7 @@ impl Engine {
         device.read_at(0, &mut boot).map_err(Reason::Device)?;
         let geometry = Geometry::parse(&boot, device.len())?;
         let mut engine = Self {
-            device,
+            device: Cached::new(device),
             mft: vec![Run { lcn: Some(geometry.mft), len: 1 }],
             geometry,
             upcase: Upcase::default(),
@@ -163,7 +164,7 @@ impl Engine {
                 let count =
                     (len - done).min(usize::try_from(run_end - position).unwrap_or(usize::MAX));
                 let place = run.lcn.map(|lcn| lcn * cluster + (position - run_start));
-                work(&mut *self.device, place, done..done + count)?;
+                work(&mut self.device, place, done..done + count)?;
                 done += count;
             }
             run_start = run_end;
