@@ -88,7 +88,7 @@ impl StopMachine for Parts<'_> {
     fn signal_panic(&mut self) {
         // The lines above must be out before whoever listens to the device acts on it.
         console::drain();
-        if let Err(error) = stop::signal_panic_device() {
+        if let Err(error) = sys::signal_panic_device() {
             console::line(&format!("*** no panic device: {error}"));
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::agent::{self, Agent};
 use crate::bootmgr::{BootError, BootRecord, Entry, Status, StatusFile};
 use crate::kernel::{Driver, Kernel, KernelHost, LoadError, StopReport};
-use crate::loader::{self, ErrorControl, Service, StartPlan};
+use crate::loader::{self, ErrorControl, SafeMode, Service, StartPlan};
 use crate::machine::{self, Wish, Wishes};
 use crate::session;
 use crate::storage::{Drive, Host, Registry, RegistryError, SOFTWARE_HIVE, SYSTEM_HIVE, load_hive};
@@ -19,6 +19,11 @@ const PORT_PATIENCE: Duration = Duration::from_secs(2);
 /// A start that is still up after this time has settled (windows-facts.md 3.1). Not scaled: it is a
 /// rule about crashes, not a wait.
 const SETTLED: Duration = Duration::from_secs(120);
+
+/// The service without which the network stays down.
+const DHCP_SERVICE: &str = "Dhcp";
+/// The service behind which the guest agent stands.
+const AGENT_SERVICE: &str = "QEMU-GA";
 
 /// Drivers without which the system disk cannot be reached.
 const DISK_DRIVERS: [&str; 5] = ["viostor", "disk", "partmgr", "volmgr", "Ntfs"];
@@ -59,9 +64,9 @@ pub fn run(entry: &Entry, drive: &Arc<Drive>, record: BootRecord) -> ! {
     let wish = run_session(drive, &registry, &plan, &status, &kernel);
     say!("[session] shutting down");
     status.change(BootRecord::shut_down);
-    // The kernel process ends before the volume is flushed for the last time.
+    // Nothing may change the volume after its last flush: neither the agent nor a driver.
     machine::freeze();
-    drop(kernel);
+    kernel.freeze();
     machine::obey(Some(drive), wish)
 }
 
@@ -87,7 +92,11 @@ fn load(entry: &Entry, drive: &Arc<Drive>) -> Result<Loaded, BootError> {
     };
     let control_set = crate::storage::control_set(&system, entry.last_known_good)
         .ok_or_else(|| damaged(&RegistryError::NoControlSet))?;
-    let plan = loader::plan(&system, &control_set).map_err(|error| damaged(&error))?;
+    let safe_mode = SafeMode::from_element(entry.safe_boot);
+    if let Some(mode) = safe_mode {
+        say!("[loader] safe mode: {mode:?}");
+    }
+    let plan = loader::plan(&system, &control_set, safe_mode).map_err(|error| damaged(&error))?;
     for file in ["\\Windows\\System32\\ntoskrnl.exe", "\\Windows\\System32\\hal.dll"] {
         check_image(drive, file)?;
     }
@@ -209,12 +218,19 @@ fn run_session(
         .unwrap_or_else(|| "UNDERSTUDY".to_owned());
     say!("[session] {computer_name} starting");
     let wishes = Wishes::listen();
-    match session::bring_up(&computer_name, NETWORK_PATIENCE) {
-        Ok(lease) => say!("[session] network: {} from {}", lease.address, lease.server),
-        Err(error) => say!("[session] no network: {error}"),
+    let starts = |name: &str| {
+        plan.automatic.iter().any(|service| service.name.eq_ignore_ascii_case(name))
+    };
+    if starts(DHCP_SERVICE) {
+        match session::bring_up(&computer_name, NETWORK_PATIENCE) {
+            Ok(lease) => say!("[session] network: {} from {}", lease.address, lease.server),
+            Err(error) => say!("[session] no network: {error}"),
+        }
     }
     session::start_services(drive, &plan.automatic, kernel);
-    start_agent(drive, registry, computer_name, &wishes);
+    if starts(AGENT_SERVICE) {
+        start_agent(drive, registry, computer_name, &wishes);
+    }
     status.change(BootRecord::good);
     say!("[session] boot marked good");
     if let Some(wish) = wishes.wait_for(SETTLED) {

@@ -7,14 +7,14 @@ const LONGEST: usize = 66 << 20;
 
 /// Collects lines.
 #[derive(Debug, Default)]
-pub struct Frames {
+pub(super) struct Frames {
     half: Vec<u8>,
     overflowed: bool,
 }
 
 impl Frames {
     /// Takes bytes and gives the requests that are complete now.
-    pub fn feed(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
         let mut requests = Vec::new();
         for &byte in bytes {
             match byte {

@@ -23,7 +23,7 @@ pub struct StatusFile {
 }
 
 /// Reads the record. `None` if it cannot be read: then nothing is counted (windows-facts.md 3.1).
-pub fn load(drive: &Drive) -> Option<BootRecord> {
+pub(super) fn load(drive: &Drive) -> Option<BootRecord> {
     let status = BootStatus::parse(drive.read(STATUS).ok()?).ok()?;
     Some(BootRecord {
         last_boot_id: status.last_boot_id(),
@@ -37,7 +37,7 @@ pub fn load(drive: &Drive) -> Option<BootRecord> {
 }
 
 /// Writes the record into the file that is there; a missing or broken file stays so.
-pub fn save(drive: &Drive, record: BootRecord) {
+pub(super) fn save(drive: &Drive, record: BootRecord) {
     let Some(mut status) = drive.read(STATUS).ok().and_then(|bytes| BootStatus::parse(bytes).ok())
     else {
         return;
@@ -70,7 +70,7 @@ impl StatusFile {
 }
 
 /// Adds to the log on the EFI partition: the boot manager began, and started an entry.
-pub fn log_start(esp: &mut dyn Volume, entry: Guid, path: &str, boot_id: u32) {
+pub(super) fn log_start(esp: &mut dyn Volume, entry: Guid, path: &str, boot_id: u32) {
     let now = FileTime::now();
     let mut log = esp.read(LOG).ok().and_then(|bytes| BootLog::parse(&bytes).ok()).unwrap_or_default();
     let records = [

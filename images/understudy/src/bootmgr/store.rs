@@ -6,7 +6,7 @@ use winfmt::bcd::{BcdError, BcdStore, Device, DeviceKind, ElementId, ElementValu
 use super::decide::{Configuration, Entry};
 
 /// Reads the store.
-pub fn read(store: &BcdStore) -> Result<Configuration, BcdError> {
+pub(super) fn read(store: &BcdStore) -> Result<Configuration, BcdError> {
     let manager = known::BOOT_MANAGER;
     let mut configuration = Configuration {
         boot_sequence: store.objects_of(manager, ElementId::BOOT_SEQUENCE)?,

@@ -4,5 +4,5 @@
 mod order;
 mod service;
 
-pub use order::{StartPlan, plan};
+pub use order::{SafeMode, StartPlan, plan};
 pub use service::{ErrorControl, Service, image_file};

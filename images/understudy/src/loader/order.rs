@@ -18,12 +18,56 @@ pub struct StartPlan {
     pub automatic: Vec<Service>,
 }
 
-/// Reads the plan of a control set.
-pub fn plan(system: &Hive, control_set: &str) -> Result<StartPlan, HiveError> {
+/// A safe mode: the key of `Control\\SafeBoot` that lists what may start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SafeMode {
+    /// Without network.
+    Minimal,
+    /// With network.
+    Network,
+}
+
+impl SafeMode {
+    /// From `safeboot` of the loader's entry; directory services repair counts as minimal.
+    pub fn from_element(number: Option<u64>) -> Option<Self> {
+        Some(match number? {
+            1 => Self::Network,
+            _ => Self::Minimal,
+        })
+    }
+
+    fn key(self) -> &'static str {
+        match self {
+            Self::Minimal => "Minimal",
+            Self::Network => "Network",
+        }
+    }
+}
+
+/// Reads the plan of a control set. In a safe mode only what its list names, by service, file or
+/// group.
+pub fn plan(
+    system: &Hive,
+    control_set: &str,
+    safe_mode: Option<SafeMode>,
+) -> Result<StartPlan, HiveError> {
     let order = Order::read(system, control_set)?;
     let mut services = Vec::new();
     if let Some(key) = system.find_key(format!("{control_set}\\Services"))? {
         services.extend(key.subkeys()?.iter().filter_map(Service::read));
+    }
+    if let Some(mode) = safe_mode {
+        let list = format!("{control_set}\\Control\\SafeBoot\\{}", mode.key());
+        let names = match system.find_key(list)? {
+            Some(key) => key.subkey_names()?,
+            None => Vec::new(),
+        };
+        let listed = |name: &str| names.iter().any(|listed| listed.eq_ignore_ascii_case(name));
+        services.retain(|service| {
+            listed(&service.name)
+                || listed(&service.image_name())
+                || service.group.as_deref().is_some_and(listed)
+        });
     }
     let of_start = |start: u32, drivers_only: bool| {
         let mut chosen: Vec<Service> = services
@@ -98,7 +142,7 @@ fn tag_list(bytes: &[u8]) -> Vec<u32> {
 mod tests {
     use winfmt::hive::{Data, Hive};
 
-    use super::{plan, tag_list};
+    use super::{SafeMode, plan, tag_list};
 
     fn add(hive: &mut Hive, name: &str, start: u32, group: Option<&str>, tag: Option<u32>) {
         let key = format!("ControlSet001\\Services\\{name}");
@@ -134,10 +178,19 @@ mod tests {
         add(&mut hive, "viostor", 0, Some("SCSI Miniport"), None);
         add(&mut hive, "sys", 1, None, None);
         add(&mut hive, "off", 4, None, None);
-        let plan = plan(&hive, "ControlSet001").expect("a plan");
-        let names: Vec<&str> = plan.boot.iter().map(|service| service.name.as_str()).collect();
+        let whole = plan(&hive, "ControlSet001", None).expect("a plan");
+        let names: Vec<&str> = whole.boot.iter().map(|service| service.name.as_str()).collect();
         assert_eq!(names, ["pci", "viostor", "f7", "f3", "fnone", "aother", "zlast"]);
-        assert_eq!(plan.system.len(), 1);
+        assert_eq!(whole.system.len(), 1);
+
+        let list = format!("{control}\\SafeBoot\\Minimal");
+        hive.set_value(format!("{list}\\scsi miniport"), "", &Data::string("Driver Group"))
+            .expect("set");
+        hive.set_value(format!("{list}\\PCI"), "", &Data::string("Driver")).expect("set");
+        let safe = plan(&hive, "ControlSet001", Some(SafeMode::Minimal)).expect("a plan");
+        let names: Vec<&str> = safe.boot.iter().map(|service| service.name.as_str()).collect();
+        assert_eq!(names, ["pci", "viostor"]);
+        assert!(safe.system.is_empty());
     }
 
     #[test]

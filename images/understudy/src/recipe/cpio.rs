@@ -3,7 +3,7 @@
 
 /// An archive that is being written.
 #[derive(Debug, Default)]
-pub struct Archive {
+pub(super) struct Archive {
     bytes: Vec<u8>,
     nodes: u32,
 }
@@ -15,22 +15,22 @@ const CHARACTER_DEVICE: u32 = 0o020_000;
 
 impl Archive {
     /// A directory. Those above it must have been added.
-    pub fn directory(&mut self, path: &str) {
+    pub(super) fn directory(&mut self, path: &str) {
         self.entry(path, DIRECTORY | 0o755, &[], (0, 0));
     }
 
     /// A file with these permissions.
-    pub fn file(&mut self, path: &str, permissions: u32, data: &[u8]) {
+    pub(super) fn file(&mut self, path: &str, permissions: u32, data: &[u8]) {
         self.entry(path, FILE | permissions, data, (0, 0));
     }
 
     /// A character device node.
-    pub fn character_device(&mut self, path: &str, major: u32, minor: u32) {
+    pub(super) fn character_device(&mut self, path: &str, major: u32, minor: u32) {
         self.entry(path, CHARACTER_DEVICE | 0o600, &[], (major, minor));
     }
 
     /// The archive, ended.
-    pub fn finish(mut self) -> Vec<u8> {
+    pub(super) fn finish(mut self) -> Vec<u8> {
         self.entry("TRAILER!!!", 0, &[], (0, 0));
         while !self.bytes.len().is_multiple_of(512) {
             self.bytes.push(0);

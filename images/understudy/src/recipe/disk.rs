@@ -51,7 +51,7 @@ pub enum DiskError {
 }
 
 /// Writes the raw disk with `boot_manager` as its boot manager.
-pub fn write(path: &Path, boot_manager: &[u8]) -> Result<(), DiskError> {
+pub(super) fn write(path: &Path, boot_manager: &[u8]) -> Result<(), DiskError> {
     let failed = |source| DiskError::File { path: path.to_owned(), source };
     let file = File::options()
         .read(true)

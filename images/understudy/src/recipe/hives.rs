@@ -120,7 +120,7 @@ const GROUPS: &[&str] = &[
 ];
 
 /// Files of the drivers, from `C:\Windows`.
-pub fn driver_files() -> impl Iterator<Item = &'static str> {
+pub(super) fn driver_files() -> impl Iterator<Item = &'static str> {
     SERVICES.iter().filter(|entry| matches!(entry.kind, 1 | 2)).map(|entry| entry.image)
 }
 
@@ -136,7 +136,7 @@ fn create(file: &str, clock: FileTime) -> Result<Hive, HiveError> {
 }
 
 /// The SYSTEM hive: two control sets of the same contents, the second one as last known good.
-pub fn system(clock: FileTime) -> Result<Hive, HiveError> {
+pub(super) fn system(clock: FileTime) -> Result<Hive, HiveError> {
     let mut hive = create("SYSTEM", clock)?;
     for (name, number) in [("Current", 1), ("Default", 1), ("Failed", 0), ("LastKnownGood", 2)] {
         hive.set_value("Select", name, &Data::dword(number))?;
@@ -243,7 +243,7 @@ fn add_service(hive: &mut Hive, key: &str, entry: &Entry) -> Result<(), HiveErro
 }
 
 /// The SOFTWARE hive.
-pub fn software(clock: FileTime) -> Result<Hive, HiveError> {
+pub(super) fn software(clock: FileTime) -> Result<Hive, HiveError> {
     let mut hive = create("SOFTWARE", clock)?;
     let version = "Microsoft\\Windows NT\\CurrentVersion";
     for (name, text) in [
@@ -274,7 +274,7 @@ mod tests {
         let bytes = hive.to_bytes().expect("bytes");
         let hive = winfmt::hive::Hive::open(bytes).expect("opens");
         assert_eq!(crate::storage::control_set(&hive, false).as_deref(), Some("ControlSet001"));
-        let plan = crate::loader::plan(&hive, "ControlSet001").expect("a plan");
+        let plan = crate::loader::plan(&hive, "ControlSet001", None).expect("a plan");
         let names: Vec<&str> = plan.boot.iter().map(|service| service.name.as_str()).collect();
         assert_eq!(names.first(), Some(&"ACPI"));
         assert_eq!(names.len(), 13);

@@ -4,31 +4,31 @@
 use winfmt::{FileTime, Guid};
 
 /// The computer's name.
-pub const COMPUTER_NAME: &str = "UNDERSTUDY";
+pub(super) const COMPUTER_NAME: &str = "UNDERSTUDY";
 /// The disk's id.
-pub const DISK: Guid = id(0x10);
+pub(super) const DISK: Guid = id(0x10);
 /// The EFI system partition's id.
-pub const ESP: Guid = id(0x11);
+pub(super) const ESP: Guid = id(0x11);
 /// The Microsoft reserved partition's id.
-pub const RESERVED: Guid = id(0x12);
+pub(super) const RESERVED: Guid = id(0x12);
 /// The Windows partition's id.
-pub const WINDOWS: Guid = id(0x13);
+pub(super) const WINDOWS: Guid = id(0x13);
 /// The recovery partition's id.
-pub const RECOVERY: Guid = id(0x14);
+pub(super) const RECOVERY: Guid = id(0x14);
 /// The Windows loader's id in the BCD store.
-pub const LOADER: Guid = id(0x20);
+pub(super) const LOADER: Guid = id(0x20);
 /// The recovery loader's id in the BCD store.
-pub const RECOVERY_LOADER: Guid = id(0x21);
+pub(super) const RECOVERY_LOADER: Guid = id(0x21);
 /// The RAM disk options' id in the BCD store.
-pub const RECOVERY_OPTIONS: Guid = id(0x22);
+pub(super) const RECOVERY_OPTIONS: Guid = id(0x22);
 /// The id in the header of `Winre.wim`.
-pub const RECOVERY_IMAGE: Guid = id(0x23);
+pub(super) const RECOVERY_IMAGE: Guid = id(0x23);
 
 /// 2024-07-01T00:00:00Z, the time of everything on the disk.
-pub const TIME_UNIX: u64 = 1_719_792_000;
+pub(super) const TIME_UNIX: u64 = 1_719_792_000;
 
 /// [`TIME_UNIX`] as the hives hold it.
-pub const fn time() -> FileTime {
+pub(super) const fn time() -> FileTime {
     FileTime::from_ticks((TIME_UNIX + 11_644_473_600) * 10_000_000)
 }
 

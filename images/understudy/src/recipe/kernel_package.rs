@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The modules of the initramfs, in the order in which they can be loaded.
-pub const MODULES: &[&str] = &[
+pub(super) const MODULES: &[&str] = &[
     "drivers/virtio/virtio_ring",
     "drivers/virtio/virtio",
     "drivers/virtio/virtio_pci_legacy_dev",
@@ -51,7 +51,7 @@ pub enum KernelError {
 
 /// An unpacked kernel.
 #[derive(Debug)]
-pub struct Kernel {
+pub(super) struct Kernel {
     /// Name of the package file, which carries the version.
     pub package: String,
     /// The compressed kernel.
@@ -62,7 +62,7 @@ pub struct Kernel {
 
 /// Unpacks `package`, or the newest cloud kernel of the system's package source, fetched into
 /// `cache` once.
-pub fn obtain(package: Option<&Path>, cache: &Path, work: &Path) -> Result<Kernel, KernelError> {
+pub(super) fn obtain(package: Option<&Path>, cache: &Path, work: &Path) -> Result<Kernel, KernelError> {
     let package = match package {
         Some(package) => package.to_owned(),
         None => fetch(cache)?,

@@ -4,7 +4,7 @@
 
 /// What the image is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     /// A kernel driver, subsystem native.
     Driver,
     /// A boot application, subsystem 16.
@@ -16,7 +16,7 @@ const SECTION_ALIGNMENT: u32 = 0x1000;
 const HEADERS: u32 = 0x200;
 
 /// Builds an image. The same arguments give the same bytes. `name` is kept as text in it.
-pub fn minimal(kind: Kind, name: &str) -> Vec<u8> {
+pub(super) fn minimal(kind: Kind, name: &str) -> Vec<u8> {
     // xor eax, eax; ret
     let mut text = vec![0x31, 0xC0, 0xC3];
     text.resize(16, 0xCC);

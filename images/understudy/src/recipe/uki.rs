@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Where Debian's `systemd-boot-efi` puts the stub.
-pub const STUB: &str = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub";
+pub(super) const STUB: &str = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub";
 
 /// What the kernel is told. No console of its own: the serial line is the understudy's. `panic=-1`:
 /// if PID 1 dies, the machine resets, as one does whose kernel is gone.
-pub const COMMAND_LINE: &str = "quiet loglevel=0 console=tty0 vt.global_cursor_default=0 panic=-1 \
+pub(super) const COMMAND_LINE: &str = "quiet loglevel=0 console=tty0 vt.global_cursor_default=0 panic=-1 \
                                 random.trust_cpu=1 net.ifnames=0 ipv6.disable=1 nokaslr mitigations=off";
 
 /// Why the image could not be put together.
@@ -35,7 +35,7 @@ pub enum UkiError {
 }
 
 /// Builds the image in `work` and returns its bytes.
-pub fn build(kernel: &Path, initramfs: &[u8], work: &Path) -> Result<Vec<u8>, UkiError> {
+pub(super) fn build(kernel: &Path, initramfs: &[u8], work: &Path) -> Result<Vec<u8>, UkiError> {
     let write = |name: &str, data: &[u8]| {
         let path = work.join(name);
         std::fs::write(&path, data)

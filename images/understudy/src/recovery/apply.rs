@@ -8,7 +8,7 @@ use crate::storage::{Drive, drive_path};
 
 /// Why an action could not be done.
 #[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
+pub(super) enum ApplyError {
     /// Not a path that may be touched.
     #[error("{0}: not a file pattern on drive C:")]
     Path(String),
@@ -19,7 +19,7 @@ pub enum ApplyError {
 
 /// Does all actions in order. Gives what was changed, for people and for the report; with an error,
 /// what was changed before it.
-pub fn apply(drive: &Drive, actions: &[Action]) -> (Vec<String>, Result<(), ApplyError>) {
+pub(super) fn apply(drive: &Drive, actions: &[Action]) -> (Vec<String>, Result<(), ApplyError>) {
     let mut changes = Vec::new();
     for action in actions {
         let Action::Delete(delete) = action;

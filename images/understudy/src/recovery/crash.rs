@@ -27,7 +27,7 @@ fn hex<S: Serializer>(parameters: &[u64; 4], serializer: S) -> Result<S::Ok, S::
 
 /// The crash of the newest dump on the drive: the kernel dump or one of the small ones, wherever
 /// `CrashControl` puts them; `None` if no dump can be read.
-pub fn newest(drive: &Drive) -> Option<CrashSignature> {
+pub(super) fn newest(drive: &Drive) -> Option<CrashSignature> {
     let (file, folder) = places(drive);
     let mut dumps = vec![file];
     if let Ok(entries) = drive.list(&folder) {

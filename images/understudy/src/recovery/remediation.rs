@@ -14,12 +14,12 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use super::crash::CrashSignature;
 
 /// Version of the protocol.
-pub const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 
 /// The body of `POST scan`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ScanRequest<'a> {
+pub(super) struct ScanRequest<'a> {
     /// [`FORMAT`].
     pub format: u32,
     /// Computer name.
@@ -33,7 +33,7 @@ pub struct ScanRequest<'a> {
 /// The answer to a scan.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ScanAnswer {
+pub(super) struct ScanAnswer {
     /// [`FORMAT`].
     pub format: u32,
     /// What could help, best first.
@@ -43,7 +43,7 @@ pub struct ScanAnswer {
 /// One remediation that the service offers.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Offer {
+pub(super) struct Offer {
     /// Its id.
     pub id: String,
     /// Path of its manifest on the service.
@@ -52,7 +52,7 @@ pub struct Offer {
 
 /// A manifest with its signature.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Envelope {
+pub(super) struct Envelope {
     /// [`FORMAT`].
     pub format: u32,
     /// Base64 of the exact bytes of the manifest.
@@ -66,7 +66,7 @@ pub struct Envelope {
 /// A manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Manifest {
+pub(super) struct Manifest {
     /// [`FORMAT`].
     pub format: u32,
     /// Its id.
@@ -82,7 +82,7 @@ pub struct Manifest {
 /// The crash that a remediation is for.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Target {
+pub(super) struct Target {
     /// The module that is blamed; case does not matter.
     pub module: String,
     /// The bug check.
@@ -93,7 +93,7 @@ pub struct Target {
 /// done half.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub enum Action {
+pub(super) enum Action {
     /// Delete files.
     Delete(Delete),
 }
@@ -101,7 +101,7 @@ pub enum Action {
 /// Which files to delete.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Delete {
+pub(super) struct Delete {
     /// Windows path; the last part may hold `*` and `?`.
     pub path: String,
     /// Only files that were last changed before this moment.
@@ -110,7 +110,7 @@ pub struct Delete {
 
 /// Why a manifest is not applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub(super) enum Refusal {
     /// It cannot be read.
     #[error("the manifest cannot be read: {0}")]
     Unreadable(String),
@@ -146,7 +146,7 @@ pub enum Refusal {
 
 /// Checks certificate, signature and target, in this order, and only then reads the manifest as
 /// something to act on.
-pub fn verify(
+pub(super) fn verify(
     envelope: &Envelope,
     offered: &str,
     trusted_publishers: &[Vec<u8>],

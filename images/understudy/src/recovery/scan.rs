@@ -11,7 +11,7 @@ use super::remediation::{self, Envelope, FORMAT, Offer, Refusal, ScanAnswer, Sca
 
 /// How long, and how often. Real minutes, before the time scale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub(super) struct Patience {
     /// From the first scan to giving up.
     pub total: Duration,
     /// Between two scans; zero: scan once.
@@ -20,7 +20,7 @@ pub struct Patience {
 
 /// How the scanning ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ScanEnd {
+pub(super) enum ScanEnd {
     /// A remediation was applied.
     Applied {
         /// Its id.
@@ -38,7 +38,7 @@ pub enum ScanEnd {
 
 /// How an application ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Applied {
+pub(super) struct Applied {
     /// What was changed.
     pub changes: Vec<String>,
     /// Why it is not complete.
@@ -46,7 +46,7 @@ pub struct Applied {
 }
 
 /// What the scanning needs of the world.
-pub trait World {
+pub(super) trait World {
     /// Asks the service.
     fn scan(&mut self, request: &ScanRequest<'_>) -> Result<ScanAnswer, String>;
     /// Fetches the manifest of an offer.
@@ -66,7 +66,7 @@ pub trait World {
 }
 
 /// Scans until something helps or the time is over.
-pub fn run(
+pub(super) fn run(
     world: &mut dyn World,
     machine: &str,
     crash: Option<&CrashSignature>,

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why the service gave no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum ServiceError {
+pub(super) enum ServiceError {
     /// No exchange: name, connection, TLS, or a broken answer.
     #[error("{url}: {source}")]
     Exchange {
@@ -48,7 +48,7 @@ pub enum ServiceError {
 
 /// The body of `POST report`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Report<'a> {
+pub(super) struct Report<'a> {
     /// [`FORMAT`].
     pub format: u32,
     /// Computer name.
@@ -65,14 +65,14 @@ pub struct Report<'a> {
 
 /// A client of the update service.
 #[derive(Debug)]
-pub struct UpdateService {
+pub(super) struct UpdateService {
     agent: ureq::Agent,
     base: String,
 }
 
 impl UpdateService {
     /// A client that trusts `roots` (DER certificates) and nobody else.
-    pub fn new(base: &str, roots: &[Vec<u8>]) -> Result<Self, ServiceError> {
+    pub(super) fn new(base: &str, roots: &[Vec<u8>]) -> Result<Self, ServiceError> {
         if !base.to_ascii_lowercase().starts_with("https://") {
             return Err(ServiceError::Address(base.to_owned()));
         }
@@ -99,7 +99,7 @@ impl UpdateService {
     }
 
     /// Asks for remediations.
-    pub fn scan(&self, request: &ScanRequest<'_>) -> Result<ScanAnswer, ServiceError> {
+    pub(super) fn scan(&self, request: &ScanRequest<'_>) -> Result<ScanAnswer, ServiceError> {
         let url = format!("{}/recovery/v1/scan", self.base);
         let answer: ScanAnswer = self.post(&url, request)?;
         if answer.format != FORMAT {
@@ -110,7 +110,7 @@ impl UpdateService {
     }
 
     /// Fetches a manifest by the path that the service gave. Only paths on the service itself.
-    pub fn manifest(&self, path: &str) -> Result<Envelope, ServiceError> {
+    pub(super) fn manifest(&self, path: &str) -> Result<Envelope, ServiceError> {
         let url = format!("{}{path}", self.base);
         if !path.starts_with('/') || path.starts_with("//") {
             let reason = "the manifest's address is not a path on the service".to_owned();
@@ -125,7 +125,7 @@ impl UpdateService {
     }
 
     /// Says what became of a remediation.
-    pub fn report(&self, report: &Report<'_>) -> Result<(), ServiceError> {
+    pub(super) fn report(&self, report: &Report<'_>) -> Result<(), ServiceError> {
         let url = format!("{}/recovery/v1/report", self.base);
         let response = self.send(&url, report)?;
         match response.status().as_u16() {

@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use super::crash::CrashSignature;
 
 /// Where the log lies.
-pub const TRAIL: &str = "\\Windows\\System32\\LogFiles\\Srt\\SrtTrail.txt";
+pub(super) const TRAIL: &str = "\\Windows\\System32\\LogFiles\\Srt\\SrtTrail.txt";
 
 /// The outcome of one test.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Test {
+pub(super) struct Test {
     /// Its name.
     pub name: &'static str,
     /// 0, or what is wrong.
@@ -20,7 +20,7 @@ pub struct Test {
 
 /// What Startup Repair looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Diagnosis {
+pub(super) struct Diagnosis {
     /// The tests in order.
     pub tests: Vec<Test>,
     /// What is wrong, in the words of the log; `None`: nothing was found.
@@ -29,7 +29,7 @@ pub struct Diagnosis {
 
 /// What can be seen of the broken Windows.
 #[derive(Debug, Clone, Default)]
-pub struct Findings {
+pub(super) struct Findings {
     /// The Windows volume can be read.
     pub volume_readable: bool,
     /// The SYSTEM hive can be read.
@@ -41,7 +41,7 @@ pub struct Findings {
 }
 
 /// Runs the tests. Pure.
-pub fn diagnose(findings: &Findings) -> Diagnosis {
+pub(super) fn diagnose(findings: &Findings) -> Diagnosis {
     // ERROR_FILE_CORRUPT, ERROR_BADDB (winerror.h).
     let code = |fine: bool, error: u32| if fine { 0 } else { error };
     let tests = vec![
@@ -77,7 +77,7 @@ pub fn diagnose(findings: &Findings) -> Diagnosis {
 }
 
 /// The text of the log.
-pub fn trail(diagnosis: &Diagnosis, attempt: u32, now: Timestamp) -> String {
+pub(super) fn trail(diagnosis: &Diagnosis, attempt: u32, now: Timestamp) -> String {
     let mut lines = vec![
         "Startup Repair diagnosis and repair log (understudy, a model)".to_owned(),
         "---------------------------".to_owned(),

@@ -49,7 +49,7 @@ pub enum DhcpError {
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
 /// Asks for a lease until one comes or `limit` has passed.
-pub fn request(interface: &Interface, host_name: &str, limit: Duration) -> Result<Lease, DhcpError> {
+pub(super) fn request(interface: &Interface, host_name: &str, limit: Duration) -> Result<Lease, DhcpError> {
     let socket = interface.broadcast_socket(68)?;
     let exchange = |what| move |source| DhcpError::Exchange { what, source };
     socket.set_nonblocking(true).map_err(exchange("use the socket"))?;

@@ -15,7 +15,7 @@ const NAMES: u32 = 0x3;
 
 /// A change of the drive, by its whole path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Changed {
+pub(super) struct Changed {
     /// What happened.
     pub action: ChangeAction,
     /// Path from the root of the drive, with backslashes and one in front.
@@ -33,7 +33,7 @@ struct Watcher {
 
 /// All watchers of a drive, by the number of the open directory.
 #[derive(Debug, Default)]
-pub struct Watchers {
+pub(super) struct Watchers {
     by_file: BTreeMap<u64, Watcher>,
 }
 
@@ -41,11 +41,11 @@ pub struct Watchers {
 /// come back at once.
 #[derive(Debug, Default)]
 #[must_use = "a driver waits for the answer"]
-pub struct Due(Vec<(NotifyDone, Result<Vec<Change>, NtStatus>)>);
+pub(super) struct Due(Vec<(NotifyDone, Result<Vec<Change>, NtStatus>)>);
 
 impl Due {
     /// Tells everyone.
-    pub fn complete(self) {
+    pub(super) fn complete(self) {
         for (done, answer) in self.0 {
             done.complete(answer);
         }
@@ -54,7 +54,7 @@ impl Due {
 
 impl Watchers {
     /// A call on open directory `file`. The first one starts the watch.
-    pub fn ask(
+    pub(super) fn ask(
         &mut self,
         file: u64,
         directory: &str,
@@ -79,7 +79,7 @@ impl Watchers {
     }
 
     /// The directory was closed.
-    pub fn close(&mut self, file: u64) -> Due {
+    pub(super) fn close(&mut self, file: u64) -> Due {
         match self.by_file.remove(&file).and_then(|watcher| watcher.waiting) {
             Some(done) => Due(vec![(done, Err(NtStatus::NOTIFY_CLEANUP))]),
             None => Due::default(),
@@ -87,7 +87,7 @@ impl Watchers {
     }
 
     /// Something changed.
-    pub fn changed(&mut self, changes: &[Changed]) -> Due {
+    pub(super) fn changed(&mut self, changes: &[Changed]) -> Due {
         let mut due = Due::default();
         for watcher in self.by_file.values_mut() {
             for change in changes {

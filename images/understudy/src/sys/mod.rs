@@ -6,6 +6,7 @@ mod entropy;
 mod mounts;
 mod modules;
 mod netif;
+mod panic_device;
 mod power;
 mod wait;
 
@@ -14,6 +15,7 @@ pub use entropy::seed_random_numbers;
 pub use modules::{ModuleError, load_module};
 pub use mounts::{MountError, mount_kernel_filesystems, wait_for, wait_until};
 pub use netif::{Interface, NetifError};
+pub use panic_device::signal_panic_device;
 pub use power::{Power, leave, stand_still, take_over_signals};
 pub use wait::{EdgeWaiter, Readable, wait_readable};
 
