@@ -112,8 +112,10 @@ pub struct Change {
     pub name: String,
 }
 
+type Answer = Result<Vec<Change>, NtStatus>;
+
 /// Completes a [`KernelHost::notify_change`]. Dropping it completes with `CANCELLED`.
-pub struct NotifyDone(Option<Box<dyn FnOnce(Result<Vec<Change>, NtStatus>) + Send>>);
+pub struct NotifyDone(Option<Box<dyn FnOnce(Answer) + Send>>);
 
 impl NotifyDone {
     /// Wraps the function that takes the answer.

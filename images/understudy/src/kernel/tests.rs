@@ -16,8 +16,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// A fixture, compiled once; None where there is no compiler.
 fn driver(name: &'static str) -> Option<Vec<u8>> {
-    static MADE: LazyLock<Mutex<BTreeMap<&'static str, Option<Vec<u8>>>>> =
-        LazyLock::new(Mutex::default);
+    type Made = BTreeMap<&'static str, Option<Vec<u8>>>;
+    static MADE: LazyLock<Mutex<Made>> = LazyLock::new(Mutex::default);
     MADE.lock().unwrap().entry(name).or_insert_with(|| compile(name)).clone()
 }
 
@@ -266,8 +266,9 @@ fn crash(how: u32) -> Option<StopReport> {
 #[test]
 fn faults_become_the_bug_checks_of_the_table() {
     const WILD: u64 = 0xFFFF_8405_0000_0074;
-    // How, code, first two parameters (None: not compared), index of the instruction's parameter.
-    let table: [(u32, u32, [Option<u64>; 2], Option<usize>); 14] = [
+    /// How, code, first two parameters (None: not compared), index of the instruction's parameter.
+    type Row = (u32, u32, [Option<u64>; 2], Option<usize>);
+    let table: [Row; 14] = [
         (1, 0x7E, [Some(0xFFFF_FFFF_C000_0005), None], Some(1)),
         (2, 0x50, [Some(WILD), Some(0)], Some(2)),
         (3, 0x50, [Some(WILD), Some(2)], Some(2)),

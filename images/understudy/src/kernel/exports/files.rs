@@ -457,7 +457,7 @@ unsafe extern "win64" fn query_full_attributes(
     attributes: *const ObjectAttributes,
     buffer: *mut u8,
 ) -> Status {
-    let facts = with_opened(attributes, false, |file| facts_of(file));
+    let facts = with_opened(attributes, false, facts_of);
     match facts {
         Ok(facts) => {
             let bytes = network_open(&facts);
