@@ -39,6 +39,8 @@ pub struct FatFormat {
 const MAX_ENTRIES: usize = 65536;
 /// Deepest tree that is deleted.
 const MAX_DEPTH: usize = 64;
+/// Most entries that are deleted at once.
+const MAX_CLEARED: u32 = 1 << 20;
 /// `FILE_ATTRIBUTE_DIRECTORY`.
 const ATTRIBUTE_DIRECTORY: u32 = 0x10;
 
@@ -396,7 +398,8 @@ impl Volume for Fat {
         self.run(Operation::Remove, path, |files| {
             let dir = into_dir(find(files, path)?)?;
             let (above, name) = parent(files, path)?;
-            clear(&dir, 0)?;
+            let mut left = MAX_CLEARED;
+            clear(&dir, 0, &mut left)?;
             above.remove(name).map_err(Reason::from_io)
         })
     }
@@ -438,13 +441,16 @@ impl Volume for Fat {
 }
 
 /// Deletes what is in a directory.
-fn clear(dir: &Dir<'_, Disk<'_>>, depth: usize) -> Result<(), Reason> {
+fn clear(dir: &Dir<'_, Disk<'_>>, depth: usize, left: &mut u32) -> Result<(), Reason> {
     if depth > MAX_DEPTH {
         return Err(Reason::Damaged(format!("directories are nested deeper than {MAX_DEPTH}")));
     }
     for entry in entries(dir)? {
+        *left = left
+            .checked_sub(1)
+            .ok_or_else(|| Reason::Damaged("directories stand in a circle".to_owned()))?;
         if entry.is_dir() {
-            clear(&entry.to_dir(), depth + 1)?;
+            clear(&entry.to_dir(), depth + 1, left)?;
         }
         dir.remove(&entry.file_name()).map_err(Reason::from_io)?;
     }

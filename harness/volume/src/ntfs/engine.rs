@@ -105,6 +105,7 @@ impl Engine {
             .find(kind::DATA, &[])
             .ok_or_else(|| Reason::Damaged("$MFT has no data".to_owned()))?;
         self.mft = first.runs(self.geometry.clusters)?;
+        self.check_mft()?;
         if base.find(kind::ATTRIBUTE_LIST, &[]).is_none() {
             return Ok(());
         }
@@ -125,6 +126,15 @@ impl Engine {
                 .ok_or_else(|| Reason::Damaged("$MFT has a gap".to_owned()))?;
             let more = segment.runs(self.geometry.clusters)?;
             self.mft.extend(more);
+            self.check_mft()?;
+        }
+        Ok(())
+    }
+
+    fn check_mft(&self) -> Result<(), Reason> {
+        let holes = self.mft.iter().any(|run| run.lcn.is_none());
+        if holes || self.mft.is_empty() || runs::total(&self.mft) > self.geometry.clusters {
+            return Err(Reason::Damaged("$MFT has holes or is larger than the volume".to_owned()));
         }
         Ok(())
     }

@@ -28,9 +28,29 @@ impl Engine {
                 return Err(Reason::NotADirectory);
             }
             let (reference, _) = self.find_name(&inode, &units(part))?.ok_or(Reason::NotFound)?;
+            let parent = inode.base.number;
             inode = self.referred(reference)?;
+            self.check_parent(&inode, parent)?;
         }
         Ok(inode)
+    }
+
+    /// A directory has one parent, which its own name tells. On a volume that was damaged or forged
+    /// directories may stand in a circle; so nobody walks in it.
+    fn check_parent(&self, inode: &Inode, parent: u64) -> Result<(), Reason> {
+        if !inode.base.is_directory() {
+            return Ok(());
+        }
+        let own = self.names(inode)?;
+        if own.first().is_some_and(|(_, _, name)| name.parent & NUMBER_MASK == parent)
+            && inode.base.number != ROOT
+        {
+            return Ok(());
+        }
+        Err(Reason::Damaged(format!(
+            "directory record {} does not belong where it was found",
+            inode.base.number
+        )))
     }
 
     /// The file that a reference means; a stale reference is damage.
@@ -449,6 +469,7 @@ impl Engine {
                 continue;
             }
             let below = self.referred(reference)?;
+            self.check_parent(&below, number)?;
             if below.base.is_directory() && !below.has(kind::REPARSE_POINT) {
                 self.remove_below(below, number, &child.name, depth + 1)?;
             } else {

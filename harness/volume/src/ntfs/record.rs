@@ -318,7 +318,13 @@ impl Record {
         }
         let first = usize::from(u16_at(&bytes, 0x14));
         let used = u32_at(&bytes, 0x18) as usize;
-        if first < 0x2a || !first.is_multiple_of(8) || used > bytes.len() || first > used {
+        let fixups_end = usize::from(u16_at(&bytes, 4)) + 2 * usize::from(u16_at(&bytes, 6));
+        if first < fixups_end
+            || first < 0x2a
+            || !first.is_multiple_of(8)
+            || used > bytes.len()
+            || first > used
+        {
             return Err(damaged(number, "its header is malformed"));
         }
         let mut attributes = Vec::new();

@@ -9,6 +9,9 @@ pub(crate) struct Run {
     pub(crate) len: u64,
 }
 
+/// Most clusters of an attribute, with its holes: with clusters of 2 MiB their bytes still fit 63 bits.
+const MAX_CLUSTERS: u64 = 1 << 42;
+
 fn damaged(what: &str) -> Reason {
     Reason::Damaged(format!("a run list {what}"))
 }
@@ -30,7 +33,7 @@ pub(crate) fn decode(mut bytes: &[u8], clusters: u64) -> Result<Vec<Run>, Reason
         len[..len_size].copy_from_slice(&rest[..len_size]);
         let len = u64::from_le_bytes(len);
         total = total.checked_add(len).ok_or_else(|| damaged("is too long"))?;
-        if len == 0 || total > i64::MAX as u64 / 512 {
+        if len == 0 || total > MAX_CLUSTERS {
             return Err(damaged("has an impossible length"));
         }
         let place = if lcn_size == 0 {
