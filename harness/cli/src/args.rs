@@ -104,6 +104,14 @@ pub(crate) enum Command {
     /// Faulty drivers.
     #[command(subcommand)]
     Driver(DriverCommand),
+    /// Checks what this host can do, and says what to do about the rest.
+    ///
+    /// The accelerator is proved by running a guest. Exit code 3 where no machine would run.
+    Doctor {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Removes what a killed run left behind: processes, sockets, overlays, locks.
     Clean {
         /// As JSON.

@@ -28,11 +28,11 @@ impl Collector<'_> {
     pub(crate) fn collect(&self, disk: &mut WindowsDisk, before: &Tree) -> Vec<String> {
         let mut troubles = Vec::new();
         let windows = disk.windows();
+        self.canaries(windows);
         for (what, result) in [
             ("dumps", self.dumps(windows)),
             ("recovery logs", self.recovery_logs(windows)),
             ("changes", self.changes(windows, before)),
-            ("canaries", self.canaries(windows)),
         ] {
             if let Err(error) = result {
                 troubles.push(format!("{what} could not be read: {error}"));
@@ -94,14 +94,14 @@ impl Collector<'_> {
         Ok(())
     }
 
-    fn canaries(&self, windows: &mut Ntfs) -> Result<(), CollectError> {
+    fn canaries(&self, windows: &mut Ntfs) {
         for canary in &self.scenario.canary {
             let path = canary.path.as_str();
             let inner = relative(path);
-            let intact = windows.exists(&inner)? && windows.read(&inner)? == canary.text.as_bytes();
+            // A file that cannot be read any more is lost to its user, whatever the reason.
+            let intact = windows.read(&inner).is_ok_and(|found| found == canary.text.as_bytes());
             self.emit(Body::Canary { path: path.to_owned(), intact });
         }
-        Ok(())
     }
 
     /// Copies a file of evidence; gives its path within the run directory.

@@ -32,6 +32,9 @@ use crate::watch::{Watch, WatchEnd};
 const SETTLE: Duration = Duration::from_secs(15);
 /// A clean shutdown at the end, so that what the guest wrote last is on its disk.
 const SHUTDOWN: Duration = Duration::from_secs(60);
+/// A machine of which nothing at all is seen for this long, though it has not come up, is called silent. Far
+/// more than any phase takes between two signs of life, under software emulation too.
+const SILENCE: Duration = Duration::from_secs(180);
 /// Limit of one request to the guest agent, under software emulation.
 const AGENT: Duration = Duration::from_secs(120);
 
@@ -249,6 +252,7 @@ impl Work<'_> {
             self.session.interrupt.clone(),
             self.reporter.clone(),
             self.scenario.limits.time.duration(),
+            self.silence(),
         );
         match self.with_network(&ready, &sink, watch).await {
             Ok(()) => {}
@@ -418,21 +422,20 @@ impl Work<'_> {
     async fn evidence(&self, ready: &Ready, sink: &Sink) -> Result<(), RunError> {
         let disk = self.open(&ready.spec.disk, Access::ReadOnly)?;
         let (scenario, profile) = (self.scenario.clone(), self.prepared.profile.clone());
-        let (directory, sink, before) =
-            (self.directory.clone(), sink.clone(), ready.before.clone());
+        let (directory, to, before) = (self.directory.clone(), sink.clone(), ready.before.clone());
         let troubles = blocking(move || -> Result<Vec<String>, RunError> {
             let mut disk = WindowsDisk::new(disk, None)?;
             let collector = Collector {
                 scenario: &scenario,
                 profile: &profile,
                 directory: &directory,
-                sink: &sink,
+                sink: &to,
             };
             Ok(collector.collect(&mut disk, &before))
         })
         .await?;
         for trouble in troubles {
-            tracing::warn!("{trouble}");
+            sink.emit(Source::Harness, Body::HarnessFailed { reason: trouble });
         }
         Ok(())
     }
@@ -457,6 +460,19 @@ impl Work<'_> {
                 Ok(Ready { spec, ram: None, before, landed })
             }
         }
+    }
+
+    /// How long a machine may say nothing at all: longer than it is told to wait in recovery.
+    fn silence(&self) -> Duration {
+        let waits = self
+            .scenario
+            .recovery
+            .quick_machine_recovery
+            .as_ref()
+            .map_or(Duration::ZERO, |settings| {
+                settings.wait_interval.duration() / self.prepared.plan.time_scale.max(1)
+            });
+        SILENCE + waits
     }
 
     /// A directory of the run for what must not outlive it.
@@ -549,6 +565,7 @@ impl Work<'_> {
             self.session.interrupt.clone(),
             self.reporter.clone(),
             self.scenario.limits.time.duration(),
+            self.silence(),
         );
         let network = self.start_network(&spec, &sink)?;
         self.reporter.doing("taking a checkpoint");

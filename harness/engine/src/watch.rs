@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use timeline::steps::SETTLED;
+use timeline::steps::{SETTLED, SILENT};
 use timeline::{Body, Conclusion, Phase, Sink, Source, StepState};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -41,6 +41,7 @@ pub(crate) struct Watch {
     reporter: Reporter,
     limit: Duration,
     deadline: Instant,
+    silence: Duration,
 }
 
 impl Watch {
@@ -51,8 +52,10 @@ impl Watch {
         interrupt: Interrupt,
         reporter: Reporter,
         limit: Duration,
+        silence: Duration,
     ) -> Self {
-        Self { progress, sink, interrupt, reporter, limit, deadline: Instant::now() + limit }
+        let deadline = Instant::now() + limit;
+        Self { progress, sink, interrupt, reporter, limit, deadline, silence }
     }
 
     /// Waits until `found` sees what it looks for in the state after some event.
@@ -78,6 +81,16 @@ impl Watch {
                     if changed.is_err() {
                         return Err(WatchEnd::RecorderBroken);
                     }
+                }
+                () = tokio::time::sleep(self.silence), if self.ought_to_move() => {
+                    self.sink.emit(
+                        Source::Harness,
+                        Body::Step {
+                            name: SILENT.to_owned(),
+                            state: StepState::Done,
+                            detail: format!("nothing was seen for {} s", self.silence.as_secs()),
+                        },
+                    );
                 }
                 () = self.interrupt.raised() => return Err(WatchEnd::Interrupted),
                 () = tokio::time::sleep_until(self.deadline) => {
@@ -107,6 +120,12 @@ impl Watch {
     /// True while the machine's present boot is healthy.
     pub(crate) fn is_healthy(&self) -> bool {
         self.progress.borrow().phase == Some(Phase::Healthy)
+    }
+
+    /// True while the machine is on its way: a healthy one may be silent, and so may one that is off.
+    fn ought_to_move(&self) -> bool {
+        let progress = self.progress.borrow();
+        progress.phase.is_some_and(|phase| phase != Phase::Healthy) && progress.conclusion.is_none()
     }
 
     /// Waits until the machine is off.

@@ -4,6 +4,7 @@ pub(crate) mod accept;
 pub(crate) mod bcd;
 pub(crate) mod clean;
 
+pub(crate) mod doctor;
 pub(crate) mod driver;
 pub(crate) mod dump;
 pub(crate) mod hive;
