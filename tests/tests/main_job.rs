@@ -87,14 +87,16 @@ fn a_cold_boot_gives_the_same_outcome_as_a_fork_of_the_checkpoint() {
 }
 
 #[test]
-fn all_scenarios_come_out_as_their_references_say_one_by_one_and_two_at_a_time() {
+fn all_scenarios_come_out_as_their_references_say_two_at_a_time_and_alone() {
     let loopbreak = Loopbreak::built().unwrap();
     // Exit code 0: each expectation met, each reference equal.
     let together = loopbreak.json(0, &["run", "--all", "--jobs", "2", "--json"]).unwrap();
     let together = together.as_array().unwrap();
     assert!(together.len() >= 6);
-    for summary in together {
-        let name = summary["scenario"].as_str().unwrap();
+    // The references were taken one by one, so all of them equal is the same outcome already; two of them
+    // alone, in this very run, show it without the references.
+    for name in ["channel-file-291", "channel-file-291-late"] {
+        let summary = together.iter().find(|summary| summary["scenario"] == name).unwrap();
         let alone = loopbreak.json(0, &["run", name, "--json"]).unwrap();
         assert_eq!(
             outcome(&run_directory(summary).unwrap()),
