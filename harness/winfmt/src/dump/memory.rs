@@ -64,7 +64,7 @@ impl Pages {
             return Err(DumpError::Damaged("its bitmap is cut off"));
         }
         let mut bits = read_at(source, start, size as usize)?;
-        if pages % 8 != 0
+        if !pages.is_multiple_of(8)
             && let Some(last) = bits.last_mut()
         {
             *last &= (1 << (pages % 8)) - 1;

@@ -19,8 +19,8 @@ impl Rgb {
     pub const BLACK: Self = Self(0, 0, 0);
     /// White.
     pub const WHITE: Self = Self(255, 255, 255);
-    /// Grey, for what matters less.
-    pub const GREY: Self = Self(150, 150, 150);
+    /// Light grey, for what matters less; readable on black and on blue.
+    pub const LIGHT_GREY: Self = Self(200, 200, 200);
     /// The blue of the recovery environment and of older stop screens.
     pub const BLUE: Self = Self(0, 103, 184);
 }
@@ -109,7 +109,7 @@ impl Picture {
         for line in &self.lines {
             y = canvas.paragraph(line, left, y, room);
         }
-        let corner = Line::new(self.corner.clone(), Size::Small).color(Rgb::GREY);
+        let corner = Line::new(self.corner.clone(), Size::Small).color(Rgb::LIGHT_GREY);
         let corner_width = text_width(&corner.text, corner.size);
         let corner_y = height.saturating_sub(Size::Small.height() + 8);
         canvas.text(&corner, width.saturating_sub(corner_width + 12), corner_y);
