@@ -53,6 +53,14 @@ pub struct NtfsFormat {
 }
 
 /// An NTFS volume.
+///
+/// One handle at a time may write to a volume, and none may read it meanwhile: each remembers what it
+/// read (records, directories, bitmaps).
+///
+/// Not done: the change journal (`$UsnJrnl`) and the indexes of object ids and reparse points are not
+/// kept up to date, which Windows puts right by itself or with `chkdsk`; 8.3 names are not made; files
+/// that are encrypted or behind a reparse point are not read; a file with an attribute list is not
+/// moved, and none gets one.
 pub struct Ntfs {
     engine: Engine,
 }
