@@ -123,10 +123,10 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// Scenarios, by name or by path.
-    #[arg(required_unless_present = "all")]
-    pub(crate) scenarios: Vec<String>,
+    #[arg(value_name = "SCENARIO", required_unless_present = "all")]
+    pub(crate) names: Vec<String>,
     /// Runs every scenario there is.
-    #[arg(long, conflicts_with = "scenarios")]
+    #[arg(long, conflicts_with = "names")]
     pub(crate) all: bool,
     /// How many machines may run at once.
     #[arg(short, long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
@@ -156,7 +156,8 @@ pub(crate) enum ScenarioCommand {
     /// Says whether scenario files are right, with line and column where not.
     Check {
         /// Files, folders or names; all scenarios where none is given.
-        scenarios: Vec<String>,
+        #[arg(value_name = "SCENARIO")]
+        names: Vec<String>,
     },
     /// Lists scenarios.
     List {
@@ -257,4 +258,24 @@ pub(crate) enum DriverCommand {
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn names_and_the_folder_of_scenarios_are_told_apart() {
+        let cli =
+            Cli::try_parse_from(["loopbreak", "--scenarios", "dir", "run", "a", "b"]).unwrap();
+        let Command::Run(run) = cli.command else { panic!("not run") };
+        assert_eq!(run.names, ["a", "b"]);
+        assert_eq!(cli.global.scenarios, PathBuf::from("dir"));
+    }
 }

@@ -335,7 +335,7 @@ impl Work<'_> {
             Err(Stop::Watch(WatchEnd::Interrupted)) => ("interrupted", ended.to_text()),
             Err(_) => ("failed", ended.to_text()),
         };
-        if let Err(Stop::Agent(error)) = &ended {
+        if let Err(error @ (Stop::Agent(_) | Stop::NotMoved { .. })) = &ended {
             sink.emit(Source::Harness, Body::HarnessFailed { reason: error.to_string() });
         }
         sink.emit(Source::Harness, Body::WatchEnded { why: why.to_owned(), detail });
@@ -393,16 +393,16 @@ impl Work<'_> {
         };
         agent.wait_up(AGENT).await?;
         step(StepState::Started, write.path.as_str());
-        match agent.write_file(write.path.as_str(), &write.bytes).await {
+        match deliver(agent, write).await {
             Ok(proof) => {
-                let landed = Body::FaultLanded { fault: write.fault.clone(), proof: proof.lines() };
+                let landed = Body::FaultLanded { fault: write.fault.clone(), proof };
                 sink.emit(Source::Agent, landed);
                 step(StepState::Done, "");
                 Ok(())
             }
             Err(error) => {
                 step(StepState::Failed, &error.to_string());
-                Err(error.into())
+                Err(error)
             }
         }
     }
@@ -607,6 +607,28 @@ impl Work<'_> {
     }
 }
 
+/// Writes a file beside its place, reads it back, and moves it there, as an updater would: whoever watches
+/// the folder sees either no file or the whole one, and a guest that stops because of it can no longer deny
+/// what it got.
+async fn deliver(agent: &dyn GuestAgent, write: &OnlineWrite) -> Result<Vec<String>, Stop> {
+    let path = write.path.as_str();
+    let beside = format!("{path}.new");
+    let mut proof = agent.write_file(&beside, &write.bytes).await?.lines();
+    let arguments = ["/c", "move", "/y", &beside, path].map(str::to_owned);
+    match agent.exec("cmd.exe", &arguments, AGENT).await {
+        Ok(moved) if moved.exit_code == Some(0) => proof.push(format!("moved to {path}")),
+        Ok(moved) => {
+            let said = String::from_utf8_lossy(&moved.stderr).trim().to_owned();
+            return Err(Stop::NotMoved { path: path.to_owned(), said });
+        }
+        Err(AgentError::GuestGone { .. }) => {
+            proof.push(format!("the guest was gone as soon as it was moved to {path}"));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(proof)
+}
+
 /// Why driving a machine ended without a conclusion.
 #[derive(Debug, thiserror::Error)]
 enum Stop {
@@ -614,6 +636,8 @@ enum Stop {
     Watch(#[from] WatchEnd),
     #[error(transparent)]
     Agent(#[from] AgentError),
+    #[error("the guest did not move the file to {path}: {said}")]
+    NotMoved { path: String, said: String },
 }
 
 trait ToText {

@@ -93,6 +93,12 @@ impl Session {
         fs_err::create_dir(scratch)?;
         tracing::debug!(state = %state.root().display(), scratch = %scratch.display(), "session");
         let root = scratch.join("v");
+        // libvirt asks each emulator binary what it can do, which takes seconds, and keeps the answer in its
+        // cache. The root is this process's own; the cache is not.
+        let cache = state.root().join("cache").join("libvirt");
+        fs_err::create_dir_all(&cache)?;
+        fs_err::create_dir(&root)?;
+        fs_err::os::unix::fs::symlink(&cache, root.join("cache"))?;
         let (options, connection) = match connect {
             None => (Options::embedded(&root), "embedded".to_owned()),
             Some(uri) => {

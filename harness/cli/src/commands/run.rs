@@ -25,14 +25,28 @@ pub(crate) fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit> {
     let chosen = if args.all {
         scenarios::all(&global.scenarios)?
     } else {
-        args.scenarios
+        args.names
             .iter()
             .map(|name| scenarios::find(&global.scenarios, name))
             .collect::<Result<_, _>>()?
     };
     let state = StateDir::open(global.state.as_deref()).map_err(usage)?;
+    quiet_libvirt(&state);
     let runtime = tokio::runtime::Runtime::new().map_err(infrastructure)?;
     runtime.block_on(run_all(global, args, state, chosen))
+}
+
+/// libvirt's driver runs inside this process and would write its log to standard error.
+#[expect(unsafe_code, reason = "libvirt takes its log's place from the environment only")]
+fn quiet_libvirt(state: &StateDir) {
+    if std::env::var_os("LIBVIRT_LOG_OUTPUTS").is_none() {
+        let log = format!("3:file:{}", state.root().join("libvirt.log").display());
+        // SAFETY: called before any thread is started, so nobody reads the environment meanwhile.
+        #[expect(clippy::disallowed_methods, reason = "no thread runs yet")]
+        unsafe {
+            std::env::set_var("LIBVIRT_LOG_OUTPUTS", log);
+        }
+    }
 }
 
 async fn run_all(
@@ -83,7 +97,7 @@ async fn run_all(
         }
     }
     if args.json {
-        let one = summaries.len() == 1 && !args.all && args.scenarios.len() == 1;
+        let one = summaries.len() == 1 && !args.all && args.names.len() == 1;
         let document = if one { summaries.remove(0) } else { serde_json::Value::Array(summaries) };
         print(&(serde_json::to_string_pretty(&document)? + "\n"))?;
     }

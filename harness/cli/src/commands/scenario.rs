@@ -7,7 +7,7 @@ use crate::scenarios;
 
 pub(crate) fn run(global: &Global, command: &ScenarioCommand) -> anyhow::Result<Exit> {
     match command {
-        ScenarioCommand::Check { scenarios } => check(global, scenarios),
+        ScenarioCommand::Check { names } => check(global, names),
         ScenarioCommand::List { json } => list(global, *json),
         ScenarioCommand::Schema => {
             print(&scenario::schema_text())?;
