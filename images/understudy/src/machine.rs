@@ -81,7 +81,10 @@ pub fn run() -> ! {
     sys::take_over_signals();
     let prepared = prepare();
     // Before anything else is heard of the machine, so that a marker on it is the first line.
-    say!("[bootmgr] loopbreak understudy {} (a model of Windows, not Windows)", env!("CARGO_PKG_VERSION"));
+    say!(
+        "[bootmgr] loopbreak understudy {} (a model of Windows, not Windows)",
+        env!("CARGO_PKG_VERSION")
+    );
     let disk = match prepared {
         Ok(disk) => disk,
         Err(error) => {

@@ -53,8 +53,11 @@ impl Stopper {
         if report.bug_check.code == WITHOUT_DISK {
             settings.dump = DumpSetting::None;
         }
-        let mut parts =
-            Parts { drive: &self.drive, kernel: self.kernel.get().copied(), screen: Screen::open().ok() };
+        let mut parts = Parts {
+            drive: &self.drive,
+            kernel: self.kernel.get().copied(),
+            screen: Screen::open().ok(),
+        };
         match stop::run(report, &settings, &mut parts) {
             After::Restart => {
                 console::drain();

@@ -141,8 +141,7 @@ fn start_drivers(kernel: &Kernel, drive: &Drive, plan: &StartPlan, stopper: &sto
             running.push(service.name.to_ascii_lowercase());
         }
     }
-    let missing =
-        DISK_DRIVERS.iter().find(|name| !running.contains(&name.to_ascii_lowercase()));
+    let missing = DISK_DRIVERS.iter().find(|name| !running.contains(&name.to_ascii_lowercase()));
     if let Some(name) = missing {
         say!("[kernel] the system disk cannot be reached without {name}");
         stopper.stop(&StopReport::raised(INACCESSIBLE_BOOT_DEVICE, [0; 4], kernel.modules()));
@@ -218,9 +217,8 @@ fn run_session(
         .unwrap_or_else(|| "UNDERSTUDY".to_owned());
     say!("[session] {computer_name} starting");
     let wishes = Wishes::listen();
-    let starts = |name: &str| {
-        plan.automatic.iter().any(|service| service.name.eq_ignore_ascii_case(name))
-    };
+    let starts =
+        |name: &str| plan.automatic.iter().any(|service| service.name.eq_ignore_ascii_case(name));
     if starts(DHCP_SERVICE) {
         match session::bring_up(&computer_name, NETWORK_PATIENCE) {
             Ok(lease) => say!("[session] network: {} from {}", lease.address, lease.server),

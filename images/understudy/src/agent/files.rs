@@ -139,10 +139,10 @@ impl OpenFiles {
 
     pub(super) fn write(&mut self, handle: i64, data: &[u8], count: Option<u64>) -> Reply {
         let count = count.unwrap_or(data.len() as u64);
-        let data = usize::try_from(count)
-            .ok()
-            .and_then(|count| data.get(..count))
-            .ok_or_else(|| Refusal::new(format!("value '{count}' is invalid for argument count")))?;
+        let data =
+            usize::try_from(count).ok().and_then(|count| data.get(..count)).ok_or_else(|| {
+                Refusal::new(format!("value '{count}' is invalid for argument count"))
+            })?;
         let (drive, file) = self.file(handle)?;
         if !file.writable {
             return Err(Refusal::new(format!("handle '{handle}' is not open for writing")));
@@ -187,9 +187,18 @@ mod tests {
 
     #[test]
     fn modes_are_those_of_fopen() {
-        assert_eq!(mode("rb"), Some(Mode { read: true, write: false, truncate: false, append: false }));
-        assert_eq!(mode("w"), Some(Mode { read: false, write: true, truncate: true, append: false }));
-        assert_eq!(mode("a+b"), Some(Mode { read: true, write: true, truncate: false, append: true }));
+        assert_eq!(
+            mode("rb"),
+            Some(Mode { read: true, write: false, truncate: false, append: false })
+        );
+        assert_eq!(
+            mode("w"),
+            Some(Mode { read: false, write: true, truncate: true, append: false })
+        );
+        assert_eq!(
+            mode("a+b"),
+            Some(Mode { read: true, write: true, truncate: false, append: true })
+        );
         assert_eq!(mode("x"), None);
         assert_eq!(mode("rw"), None);
     }

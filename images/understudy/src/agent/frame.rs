@@ -51,7 +51,10 @@ mod tests {
     fn requests_come_by_lines_in_any_pieces() {
         let mut frames = Frames::default();
         assert!(frames.feed(b"{\"execute\":").is_empty());
-        assert_eq!(frames.feed(b" \"guest-ping\"\n\n{\"a"), [b"{\"execute\": \"guest-ping\"".to_vec()]);
+        assert_eq!(
+            frames.feed(b" \"guest-ping\"\n\n{\"a"),
+            [b"{\"execute\": \"guest-ping\"".to_vec()]
+        );
     }
 
     #[test]

@@ -100,7 +100,11 @@ fn ping(address: IpAddr) -> Value {
             // A raw socket gives the IP header too.
             let header = usize::from(buffer[0] & 0x0F) * 4;
             let echo = buffer.get(header..length).unwrap_or_default();
-            if from.ip() == address && echo.len() >= 6 && echo[0] == 0 && echo[4..6] == request[4..6] {
+            if from.ip() == address
+                && echo.len() >= 6
+                && echo[0] == 0
+                && echo[4..6] == request[4..6]
+            {
                 return Ok(());
             }
             if std::time::Instant::now() >= deadline {

@@ -36,8 +36,7 @@ fn exec(agent: &mut Agent, path: &str, args: &[&str]) -> (i64, String) {
     let started = ask(agent, json!({"execute": "guest-exec", "arguments": arguments}));
     let pid = started["return"]["pid"].as_i64().expect("a pid");
     loop {
-        let status =
-            ask(agent, json!({"execute": "guest-exec-status", "arguments": {"pid": pid}}));
+        let status = ask(agent, json!({"execute": "guest-exec-status", "arguments": {"pid": pid}}));
         if status["return"]["exited"] == json!(true) {
             let data = status["return"]["out-data"].as_str().unwrap_or_default();
             let out = BASE64.decode(data).expect("base64");

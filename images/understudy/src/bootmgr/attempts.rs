@@ -149,7 +149,6 @@ impl BootRecord {
             shutdown: true,
             checkpoint: true,
             attempts: 0,
-            abnormal_boot_id: self.last_boot_id,
             ..*self
         }
     }

@@ -101,9 +101,8 @@ pub struct Decided {
 pub fn decide(configuration: &Configuration, record: Option<BootRecord>) -> Decided {
     let known = record.unwrap_or_default();
     let once = configuration.boot_sequence.first().copied();
-    let chosen = once
-        .or(configuration.default)
-        .or_else(|| configuration.display_order.first().copied());
+    let chosen =
+        once.or(configuration.default).or_else(|| configuration.display_order.first().copied());
     let stop = |error| Decided {
         decision: Decision::Stop(error),
         record: known,
@@ -166,11 +165,8 @@ mod tests {
     const RECOVERY: Guid = Guid::from_bytes([2; 16]);
 
     fn configuration() -> Configuration {
-        let windows = Entry {
-            recovery_sequence: vec![RECOVERY],
-            recovery_enabled: true,
-            ..Entry::default()
-        };
+        let windows =
+            Entry { recovery_sequence: vec![RECOVERY], recovery_enabled: true, ..Entry::default() };
         let recovery = Entry {
             ramdisk: Some((None, "\\Recovery\\WindowsRE\\Winre.wim".into())),
             ..Entry::default()

@@ -89,7 +89,11 @@ pub fn run(disk: &Disk) -> Result<Next, BootError> {
                 _ => return Err(BootError::new(Status::NO_FILE, entry.path)),
             }
             remember(&drive);
-            say!("[bootmgr] starting {} (start {})", entry.description, decided.record.last_boot_id);
+            say!(
+                "[bootmgr] starting {} (start {})",
+                entry.description,
+                decided.record.last_boot_id
+            );
             status::log_start(&mut esp, id, &entry.path, decided.record.last_boot_id);
             Ok(Next::Windows { entry, drive, record: decided.record })
         }

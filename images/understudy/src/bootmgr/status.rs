@@ -4,7 +4,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use volume::Volume;
-use winfmt::bootstat::{APPLICATION_BOOT_MANAGER, APPLICATION_OS_LOADER, BootLog, BootStatus, Record};
+use winfmt::bootstat::{
+    APPLICATION_BOOT_MANAGER, APPLICATION_OS_LOADER, BootLog, BootStatus, Record,
+};
 use winfmt::{FileTime, Guid, bcd::known};
 
 use super::attempts::BootRecord;
@@ -72,7 +74,8 @@ impl StatusFile {
 /// Adds to the log on the EFI partition: the boot manager began, and started an entry.
 pub(super) fn log_start(esp: &mut dyn Volume, entry: Guid, path: &str, boot_id: u32) {
     let now = FileTime::now();
-    let mut log = esp.read(LOG).ok().and_then(|bytes| BootLog::parse(&bytes).ok()).unwrap_or_default();
+    let mut log =
+        esp.read(LOG).ok().and_then(|bytes| BootLog::parse(&bytes).ok()).unwrap_or_default();
     let records = [
         Record::initialized(known::BOOT_MANAGER, APPLICATION_BOOT_MANAGER, now, boot_id),
         Record::entry_launched(known::BOOT_MANAGER, entry, path),

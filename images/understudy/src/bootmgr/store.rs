@@ -1,7 +1,9 @@
 //! The boot configuration store, as far as the boot manager reads it.
 
 use winfmt::Guid;
-use winfmt::bcd::{BcdError, BcdStore, Device, DeviceKind, ElementId, ElementValue, ObjectType, known};
+use winfmt::bcd::{
+    BcdError, BcdStore, Device, DeviceKind, ElementId, ElementValue, ObjectType, known,
+};
 
 use super::decide::{Configuration, Entry};
 

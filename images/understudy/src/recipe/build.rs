@@ -147,8 +147,10 @@ fn run(program: &str, arguments: &[&std::ffi::OsStr]) -> Result<(), BuildError> 
         let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy()).collect();
         BuildError::Command { command: format!("{program} {}", words.join(" ")), reason }
     };
-    let output =
-        Command::new(program).args(arguments).output().map_err(|error| failed(error.to_string()))?;
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .map_err(|error| failed(error.to_string()))?;
     if output.status.success() {
         Ok(())
     } else {

@@ -198,7 +198,8 @@ fn fill_recovery(recovery: &mut Ntfs) -> Result<(), DiskError> {
         identity::time(),
     );
     recovery.write(&format!("{folder}\\Winre.wim"), &image)?;
-    recovery.write(&format!("{folder}\\boot.sdi"), b"loopbreak understudy, stands for boot.sdi\r\n")?;
+    recovery
+        .write(&format!("{folder}\\boot.sdi"), b"loopbreak understudy, stands for boot.sdi\r\n")?;
     for (name, text) in recovery_files() {
         recovery.write(&format!("{folder}\\{name}"), text.as_bytes())?;
     }

@@ -201,7 +201,11 @@ fn control(hive: &mut Hive, control: &str) -> Result<(), HiveError> {
             ("EventLog", "Service"),
             ("RpcSs", "Service"),
         ] {
-            hive.set_value(format!("{control}\\SafeBoot\\{mode}\\{name}"), "", &Data::string(what))?;
+            hive.set_value(
+                format!("{control}\\SafeBoot\\{mode}\\{name}"),
+                "",
+                &Data::string(what),
+            )?;
         }
     }
     for (name, what) in [
@@ -256,7 +260,8 @@ pub(super) fn software(clock: FileTime) -> Result<Hive, HiveError> {
     ] {
         hive.set_value(version, name, &Data::string(text))?;
     }
-    for store in [winfmt::certificates::Store::Root, winfmt::certificates::Store::TrustedPublisher] {
+    for store in [winfmt::certificates::Store::Root, winfmt::certificates::Store::TrustedPublisher]
+    {
         hive.create_key(store.key())?;
     }
     hive.create_key(crate::storage::Registry::UPDATE_POLICY)?;

@@ -24,7 +24,9 @@ pub(super) const MODULES: &[&str] = &[
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
     /// A program is missing or failed.
-    #[error("`{command}` failed: {reason}; it needs a Debian system with apt, or pass --kernel-package FILE")]
+    #[error(
+        "`{command}` failed: {reason}; it needs a Debian system with apt, or pass --kernel-package FILE"
+    )]
     Command {
         /// The command line.
         command: String,
@@ -32,7 +34,9 @@ pub enum KernelError {
         reason: String,
     },
     /// A file could not be read.
-    #[error("kernel package {package}: {what} is not in it; it must be one of Debian's linux-image-*-cloud-amd64")]
+    #[error(
+        "kernel package {package}: {what} is not in it; it must be one of Debian's linux-image-*-cloud-amd64"
+    )]
     Missing {
         /// The package.
         package: PathBuf,
@@ -62,7 +66,11 @@ pub(super) struct Kernel {
 
 /// Unpacks `package`, or the newest cloud kernel of the system's package source, fetched into
 /// `cache` once.
-pub(super) fn obtain(package: Option<&Path>, cache: &Path, work: &Path) -> Result<Kernel, KernelError> {
+pub(super) fn obtain(
+    package: Option<&Path>,
+    cache: &Path,
+    work: &Path,
+) -> Result<Kernel, KernelError> {
     let package = match package {
         Some(package) => package.to_owned(),
         None => fetch(cache)?,
@@ -70,8 +78,10 @@ pub(super) fn obtain(package: Option<&Path>, cache: &Path, work: &Path) -> Resul
     let root = work.join("kernel");
     let (package_text, root_text) = (package.to_string_lossy(), root.to_string_lossy());
     run(work, "dpkg-deb", &["-x", &package_text, &root_text])?;
-    let missing = |what: &str| KernelError::Missing { package: package.clone(), what: what.to_owned() };
-    let image = only_entry(&root.join("boot"), "vmlinuz-").ok_or_else(|| missing("boot/vmlinuz-*"))?;
+    let missing =
+        |what: &str| KernelError::Missing { package: package.clone(), what: what.to_owned() };
+    let image =
+        only_entry(&root.join("boot"), "vmlinuz-").ok_or_else(|| missing("boot/vmlinuz-*"))?;
     let tree = only_entry(&root.join("lib/modules"), "").ok_or_else(|| missing("lib/modules/*"))?;
     let modules = MODULES
         .iter()
@@ -95,7 +105,11 @@ fn fetch(cache: &Path) -> Result<PathBuf, KernelError> {
     let listing = run(cache, "apt-cache", &["depends", "--important", "linux-image-cloud-amd64"])?;
     let name = listing
         .split_whitespace()
-        .find(|word| word.starts_with("linux-image-") && word.ends_with("-cloud-amd64") && *word != "linux-image-cloud-amd64")
+        .find(|word| {
+            word.starts_with("linux-image-")
+                && word.ends_with("-cloud-amd64")
+                && *word != "linux-image-cloud-amd64"
+        })
         .ok_or_else(|| KernelError::Command {
             command: "apt-cache depends linux-image-cloud-amd64".to_owned(),
             reason: "it names no kernel".to_owned(),

@@ -107,7 +107,10 @@ mod tests {
         let headers = file.nt_headers();
         assert_eq!(headers.file_header.machine.get(object::LittleEndian).0, 0x8664);
         assert_eq!(headers.optional_header.subsystem.get(object::LittleEndian).0, 1);
-        assert_eq!(headers.optional_header.address_of_entry_point.get(object::LittleEndian), 0x1000);
+        assert_eq!(
+            headers.optional_header.address_of_entry_point.get(object::LittleEndian),
+            0x1000
+        );
         assert_ne!(headers.optional_header.check_sum.get(object::LittleEndian), 0);
         assert_eq!(image, minimal(Kind::Driver, "disk.sys"));
     }

@@ -38,8 +38,11 @@ pub enum UkiError {
 pub(super) fn build(kernel: &Path, initramfs: &[u8], work: &Path) -> Result<Vec<u8>, UkiError> {
     let write = |name: &str, data: &[u8]| {
         let path = work.join(name);
-        std::fs::write(&path, data)
-            .map_err(|source| UkiError::File { what: "write", path: path.clone(), source })?;
+        std::fs::write(&path, data).map_err(|source| UkiError::File {
+            what: "write",
+            path: path.clone(),
+            source,
+        })?;
         Ok(path)
     };
     let command_line = write("cmdline", COMMAND_LINE.as_bytes())?;
@@ -70,8 +73,11 @@ pub(super) fn build(kernel: &Path, initramfs: &[u8], work: &Path) -> Result<Vec<
         let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         return Err(UkiError::Objcopy { path: image, reason });
     }
-    let mut bytes = std::fs::read(&image)
-        .map_err(|source| UkiError::File { what: "read", path: image.clone(), source })?;
+    let mut bytes = std::fs::read(&image).map_err(|source| UkiError::File {
+        what: "read",
+        path: image.clone(),
+        source,
+    })?;
     clear_timestamp(&mut bytes);
     Ok(bytes)
 }

@@ -79,8 +79,7 @@ impl<'d> DriveFile<'d> {
 
 impl Read for DriveFile<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let got =
-            self.drive.read_at(self.path, self.position, buffer).map_err(io::Error::other)?;
+        let got = self.drive.read_at(self.path, self.position, buffer).map_err(io::Error::other)?;
         self.position += got as u64;
         Ok(got)
     }

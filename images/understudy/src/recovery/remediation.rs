@@ -187,9 +187,10 @@ pub(super) fn verify(
     }
     let meant = crash.is_some_and(|crash| {
         crash.bug_check == manifest.target.bug_check
-            && crash.module.as_deref().is_some_and(|module| {
-                module.eq_ignore_ascii_case(&manifest.target.module)
-            })
+            && crash
+                .module
+                .as_deref()
+                .is_some_and(|module| module.eq_ignore_ascii_case(&manifest.target.module))
     });
     if !meant {
         return Err(Refusal::OtherCrash {

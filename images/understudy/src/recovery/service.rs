@@ -116,11 +116,10 @@ impl UpdateService {
             let reason = "the manifest's address is not a path on the service".to_owned();
             return Err(ServiceError::Answer { url, reason });
         }
-        let response = self
-            .agent
-            .get(&url)
-            .call()
-            .map_err(|source| ServiceError::Exchange { url: url.clone(), source: Box::new(source) })?;
+        let response = self.agent.get(&url).call().map_err(|source| ServiceError::Exchange {
+            url: url.clone(),
+            source: Box::new(source),
+        })?;
         read(url, response)
     }
 
@@ -134,7 +133,11 @@ impl UpdateService {
         }
     }
 
-    fn post<T: DeserializeOwned>(&self, url: &str, body: &impl Serialize) -> Result<T, ServiceError> {
+    fn post<T: DeserializeOwned>(
+        &self,
+        url: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ServiceError> {
         let response = self.send(url, body)?;
         read(url.to_owned(), response)
     }
@@ -144,13 +147,13 @@ impl UpdateService {
         url: &str,
         body: &impl Serialize,
     ) -> Result<ureq::http::Response<ureq::Body>, ServiceError> {
-        let text = serde_json::to_vec(body)
-            .map_err(|error| ServiceError::Answer { url: url.to_owned(), reason: error.to_string() })?;
-        self.agent
-            .post(url)
-            .header("content-type", "application/json")
-            .send(&text[..])
-            .map_err(|source| ServiceError::Exchange { url: url.to_owned(), source: Box::new(source) })
+        let text = serde_json::to_vec(body).map_err(|error| ServiceError::Answer {
+            url: url.to_owned(),
+            reason: error.to_string(),
+        })?;
+        self.agent.post(url).header("content-type", "application/json").send(&text[..]).map_err(
+            |source| ServiceError::Exchange { url: url.to_owned(), source: Box::new(source) },
+        )
     }
 }
 
@@ -162,12 +165,10 @@ fn read<T: DeserializeOwned>(
     if status != 200 {
         return Err(ServiceError::Status { url, status });
     }
-    let bytes = response
-        .into_body()
-        .into_with_config()
-        .limit(MOST)
-        .read_to_vec()
-        .map_err(|source| ServiceError::Exchange { url: url.clone(), source: Box::new(source) })?;
+    let bytes =
+        response.into_body().into_with_config().limit(MOST).read_to_vec().map_err(|source| {
+            ServiceError::Exchange { url: url.clone(), source: Box::new(source) }
+        })?;
     serde_json::from_slice(&bytes)
         .map_err(|error| ServiceError::Answer { url, reason: error.to_string() })
 }

@@ -11,7 +11,9 @@ use p256::pkcs8::{EncodePrivateKey as _, LineEnding};
 use rcgen::{CertificateParams, KeyPair};
 
 use super::crash::CrashSignature;
-use super::remediation::{self, Envelope, Manifest, Offer, Refusal, ScanAnswer, ScanRequest, verify};
+use super::remediation::{
+    self, Envelope, Manifest, Offer, Refusal, ScanAnswer, ScanRequest, verify,
+};
 use super::scan::{Applied, Patience, ScanEnd, World, run};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -82,10 +84,8 @@ fn everything_else_is_refused() {
         check(&stranger.sign(&payload("csagent.sys")), "r1", Some(&crash)),
         Refusal::UntrustedPublisher
     );
-    let stolen = Envelope {
-        signature: stranger.sign(&payload("csagent.sys")).signature,
-        ..good.clone()
-    };
+    let stolen =
+        Envelope { signature: stranger.sign(&payload("csagent.sys")).signature, ..good.clone() };
     assert_eq!(check(&stolen, "r1", Some(&crash)), Refusal::BadSignature);
     let changed = Envelope { payload: BASE64.encode(payload("other.sys")), ..good.clone() };
     assert_eq!(check(&changed, "r1", Some(&crash)), Refusal::BadSignature);
@@ -169,7 +169,8 @@ impl World for Scripted {
     }
 }
 
-const PATIENCE: Patience = Patience { total: MINUTE.saturating_mul(2400), interval: MINUTE.saturating_mul(120) };
+const PATIENCE: Patience =
+    Patience { total: MINUTE.saturating_mul(2400), interval: MINUTE.saturating_mul(120) };
 
 #[test]
 fn a_remediation_that_comes_late_is_applied_on_a_later_scan() {

@@ -41,7 +41,9 @@ pub enum DhcpError {
     #[error("dhcp: cannot encode a message: {0}")]
     Encode(#[from] dhcproto::error::EncodeError),
     /// Nobody answered.
-    #[error("dhcp: no server answered within {0:?}; check that the machine has a cable and that the network lends addresses")]
+    #[error(
+        "dhcp: no server answered within {0:?}; check that the machine has a cable and that the network lends addresses"
+    )]
     Silence(Duration),
 }
 
@@ -49,7 +51,11 @@ pub enum DhcpError {
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
 /// Asks for a lease until one comes or `limit` has passed.
-pub(super) fn request(interface: &Interface, host_name: &str, limit: Duration) -> Result<Lease, DhcpError> {
+pub(super) fn request(
+    interface: &Interface,
+    host_name: &str,
+    limit: Duration,
+) -> Result<Lease, DhcpError> {
     let socket = interface.broadcast_socket(68)?;
     let exchange = |what| move |source| DhcpError::Exchange { what, source };
     socket.set_nonblocking(true).map_err(exchange("use the socket"))?;

@@ -41,7 +41,8 @@ pub fn bring_up(host_name: &str, limit: Duration) -> Result<Lease, NetworkError>
         interface.set_default_route(router)?;
     }
     fs::create_dir_all("/etc").map_err(NetworkError::Resolver)?;
-    fs::write("/etc/resolv.conf", resolv_conf(&lease.name_servers)).map_err(NetworkError::Resolver)?;
+    fs::write("/etc/resolv.conf", resolv_conf(&lease.name_servers))
+        .map_err(NetworkError::Resolver)?;
     Ok(lease)
 }
 

@@ -53,8 +53,7 @@ impl Disk {
     /// Opens a disk by its node.
     pub fn open(path: &str) -> Result<Self, DiskError> {
         let open = || FileDevice::new(File::options().read(true).write(true).open(path)?);
-        let device =
-            open().map_err(|source| DiskError::Open { path: path.to_owned(), source })?;
+        let device = open().map_err(|source| DiskError::Open { path: path.to_owned(), source })?;
         Self::from_device(SharedDevice::new(device))
     }
 

@@ -67,7 +67,12 @@ impl Drive {
     }
 
     /// Part of a file.
-    pub fn read_at(&self, path: &str, offset: u64, buffer: &mut [u8]) -> Result<usize, VolumeError> {
+    pub fn read_at(
+        &self,
+        path: &str,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<usize, VolumeError> {
         self.volume().read_at(path, offset, buffer)
     }
 
@@ -215,7 +220,10 @@ mod tests {
     fn windows_paths_are_paths_on_the_drive() {
         assert_eq!(drive_path("C:\\Windows\\x").as_deref(), Some("\\Windows\\x"));
         assert_eq!(drive_path("c:/Windows//x/").as_deref(), Some("\\Windows\\x"));
-        assert_eq!(drive_path("%SystemRoot%\\MEMORY.DMP").as_deref(), Some("\\Windows\\MEMORY.DMP"));
+        assert_eq!(
+            drive_path("%SystemRoot%\\MEMORY.DMP").as_deref(),
+            Some("\\Windows\\MEMORY.DMP")
+        );
         assert_eq!(drive_path("C:\\").as_deref(), Some("\\"));
         assert_eq!(drive_path("C:").as_deref(), Some("\\"));
         assert_eq!(drive_path("\\Windows").as_deref(), Some("\\Windows"));

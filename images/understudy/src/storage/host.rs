@@ -178,10 +178,8 @@ impl KernelHost for Host {
             return Err(NtStatus::INVALID_DEVICE_REQUEST);
         }
         let mut buffer = vec![0; length.min(MOST) as usize];
-        let got = self
-            .drive
-            .read_at(&open.path, offset, &mut buffer)
-            .map_err(|error| status(&error))?;
+        let got =
+            self.drive.read_at(&open.path, offset, &mut buffer).map_err(|error| status(&error))?;
         if got == 0 && length > 0 {
             return Err(NtStatus::END_OF_FILE);
         }
@@ -335,7 +333,9 @@ mod tests {
         ] {
             assert_eq!(nt_path(path), drivers, "{path}");
         }
-        for path in ["\\Device\\Null", "\\??\\D:\\x", "C:\\Windows", "\\Device\\HarddiskVolume33\\x"] {
+        for path in
+            ["\\Device\\Null", "\\??\\D:\\x", "C:\\Windows", "\\Device\\HarddiskVolume33\\x"]
+        {
             assert_eq!(nt_path(path), None, "{path}");
         }
     }

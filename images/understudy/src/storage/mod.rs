@@ -10,6 +10,4 @@ mod watch;
 pub use disk::{Disk, DiskError};
 pub use drive::{Drive, drive_path};
 pub use host::Host;
-pub use registry::{
-    Registry, RegistryError, SOFTWARE_HIVE, SYSTEM_HIVE, control_set, load_hive,
-};
+pub use registry::{Registry, RegistryError, SOFTWARE_HIVE, SYSTEM_HIVE, control_set, load_hive};

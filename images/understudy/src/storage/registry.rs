@@ -247,9 +247,7 @@ impl Registry {
                 ValueType::String | ValueType::ExpandString => data.as_string().unwrap_or_default(),
                 ValueType::Dword => format!("0x{:x}", data.as_dword().unwrap_or_default()),
                 ValueType::Qword => format!("0x{:x}", data.as_qword().unwrap_or_default()),
-                ValueType::MultiString => {
-                    data.as_multi_string().unwrap_or_default().join("\\0")
-                }
+                ValueType::MultiString => data.as_multi_string().unwrap_or_default().join("\\0"),
                 _ => data.bytes.iter().map(|byte| format!("{byte:02X}")).collect(),
             };
             let name = if value.name.is_empty() { "(Default)" } else { &value.name };

@@ -196,5 +196,7 @@ mod tests {
         let write = Changed { action: ChangeAction::Modified, path: "\\d\\a".into() };
         watchers.changed(&[write]).complete();
         assert!(told.try_recv().is_err());
+        watchers.close(1).complete();
+        assert_eq!(told.try_recv().expect("told"), Err(NtStatus::NOTIFY_CLEANUP));
     }
 }

@@ -32,7 +32,8 @@ pub fn seed_random_numbers() -> io::Result<()> {
     }
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     hasher.update(&now.unwrap_or_default().as_nanos().to_le_bytes());
-    let mut pool = Pool { entropy_bits: 8 * SEED as libc::c_int, size: SEED as libc::c_int, seed: [0; SEED] };
+    let mut pool =
+        Pool { entropy_bits: 8 * SEED as libc::c_int, size: SEED as libc::c_int, seed: [0; SEED] };
     hasher.finalize_xof().fill(&mut pool.seed);
     let device = File::open("/dev/urandom")?;
     // SAFETY: `pool` is laid out as the kernel's structure, with as many bytes as it says, and

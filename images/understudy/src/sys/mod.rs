@@ -3,8 +3,8 @@
 
 mod button;
 mod entropy;
-mod mounts;
 mod modules;
+mod mounts;
 mod netif;
 mod panic_device;
 mod power;
@@ -22,12 +22,10 @@ pub use wait::{EdgeWaiter, Readable, wait_readable};
 /// How many times faster documented waiting passes, from the fw_cfg item
 /// `opt/org.loopbreak/time-scale` (decimal text). Absent or unreadable: 1.
 pub fn time_scale() -> f64 {
-    std::fs::read_to_string(
-        "/sys/firmware/qemu_fw_cfg/by_name/opt/org.loopbreak/time-scale/raw",
-    )
-    .ok()
-    .and_then(|text| parse_time_scale(&text))
-    .unwrap_or(1.0)
+    std::fs::read_to_string("/sys/firmware/qemu_fw_cfg/by_name/opt/org.loopbreak/time-scale/raw")
+        .ok()
+        .and_then(|text| parse_time_scale(&text))
+        .unwrap_or(1.0)
 }
 
 /// Time since the machine was switched on or reset, as the kernel below counts it.

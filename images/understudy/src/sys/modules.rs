@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 /// Why a module could not be loaded.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot load kernel module {path}: {source}; it must come from the same kernel package as the kernel")]
+#[error(
+    "cannot load kernel module {path}: {source}; it must come from the same kernel package as the kernel"
+)]
 pub struct ModuleError {
     /// File of the module.
     path: PathBuf,
@@ -22,9 +24,8 @@ pub fn load_module(name: &str) -> Result<(), ModuleError> {
     let load = || {
         let file = File::open(&path)?;
         // SAFETY: the descriptor is open, the parameter string is a NUL-terminated literal.
-        let result = unsafe {
-            libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), c"".as_ptr(), 0)
-        };
+        let result =
+            unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), c"".as_ptr(), 0) };
         match result {
             0 => Ok(()),
             _ => match io::Error::last_os_error() {

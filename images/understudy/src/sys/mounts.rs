@@ -12,7 +12,9 @@ use super::wait::poll_once;
 #[derive(Debug, thiserror::Error)]
 pub enum MountError {
     /// The directory could not be made or the file system not be mounted.
-    #[error("cannot mount {kind} at {target}: {source}; the initramfs must run as PID 1 of a kernel that has it")]
+    #[error(
+        "cannot mount {kind} at {target}: {source}; the initramfs must run as PID 1 of a kernel that has it"
+    )]
     Mount {
         /// Kind of file system.
         kind: &'static str,
@@ -22,7 +24,9 @@ pub enum MountError {
         source: io::Error,
     },
     /// The node did not appear in time.
-    #[error("{path} did not appear within {limit:?}; check that the machine has the device and that its module is loaded")]
+    #[error(
+        "{path} did not appear within {limit:?}; check that the machine has the device and that its module is loaded"
+    )]
     Absent {
         /// The node waited for.
         path: String,
@@ -47,9 +51,8 @@ fn mount(kind: &str, target: &str) -> io::Result<()> {
     let kind = CString::new(kind)?;
     let target = CString::new(target)?;
     // SAFETY: the three strings end in NUL and live until the call returns; no data is passed.
-    let result = unsafe {
-        libc::mount(kind.as_ptr(), target.as_ptr(), kind.as_ptr(), 0, std::ptr::null())
-    };
+    let result =
+        unsafe { libc::mount(kind.as_ptr(), target.as_ptr(), kind.as_ptr(), 0, std::ptr::null()) };
     // Mounted already (the kernel may have mounted /dev): as good as done.
     match result {
         0 => Ok(()),
@@ -119,8 +122,7 @@ fn drain_when_ready(socket: &std::os::fd::OwnedFd, limit: Duration) {
     }
     let mut buffer = [0_u8; 4096];
     // SAFETY: the buffer is writable for its whole length; the socket does not block.
-    while unsafe {
-        libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0)
-    } > 0
-    {}
+    while unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) } > 0
+    {
+    }
 }

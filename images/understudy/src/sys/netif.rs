@@ -92,11 +92,8 @@ impl Interface {
     /// Sends everything without a better way to `gateway`.
     #[expect(unsafe_code, reason = "SIOCADDRT has no safe wrapper")]
     pub fn set_default_route(&self, gateway: Ipv4Addr) -> Result<(), NetifError> {
-        let error = |source| NetifError {
-            name: self.name.clone(),
-            what: "set the default route",
-            source,
-        };
+        let error =
+            |source| NetifError { name: self.name.clone(), what: "set the default route", source };
         let socket = control_socket().map_err(error)?;
         // SAFETY: all-zero is a valid rtentry.
         let mut route: libc::rtentry = unsafe { std::mem::zeroed() };
@@ -105,8 +102,7 @@ impl Interface {
         copy_sockaddr(&mut route.rt_gateway, gateway);
         route.rt_flags = libc::RTF_UP | libc::RTF_GATEWAY;
         // SAFETY: the route is a complete rtentry that outlives the call; rt_dev is null.
-        let result =
-            unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCADDRT, &raw const route) };
+        let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCADDRT, &raw const route) };
         match result {
             0 => Ok(()),
             _ => match io::Error::last_os_error() {
@@ -118,7 +114,10 @@ impl Interface {
 
     /// A UDP socket on `port` that sends and receives broadcasts on this interface, whether or not
     /// it has an address yet.
-    #[expect(unsafe_code, reason = "SO_BINDTODEVICE must be set before bind; the standard library cannot")]
+    #[expect(
+        unsafe_code,
+        reason = "SO_BINDTODEVICE must be set before bind; the standard library cannot"
+    )]
     pub fn broadcast_socket(&self, port: u16) -> Result<UdpSocket, NetifError> {
         let open = || {
             let socket = control_socket()?;
@@ -148,9 +147,7 @@ impl Interface {
             let mut address = sockaddr_in(Ipv4Addr::UNSPECIFIED);
             address[2..4].copy_from_slice(&port.to_be_bytes());
             // SAFETY: 16 bytes laid out as a sockaddr_in, alive during the call.
-            check(unsafe {
-                libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), 16)
-            })?;
+            check(unsafe { libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), 16) })?;
             Ok(UdpSocket::from(socket))
         };
         open().map_err(|source| NetifError {
