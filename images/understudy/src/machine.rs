@@ -1,6 +1,6 @@
 //! The machine from power-on to power-off, stage after stage.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -69,10 +69,7 @@ impl Wishes {
 
     /// Waits for a wish, at most `limit`. `None`: the time is over.
     pub fn wait_for(&self, limit: Duration) -> Option<Wish> {
-        match self.receiver.recv_timeout(limit) {
-            Ok(wish) => Some(wish),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        self.receiver.recv_timeout(limit).ok()
     }
 }
 

@@ -74,8 +74,6 @@ pub enum Decision {
         id: Guid,
         /// The loader.
         entry: Entry,
-        /// The loader of the Windows that it is for.
-        windows: Option<Entry>,
         /// Why.
         reason: Reason,
     },
@@ -124,13 +122,8 @@ pub fn decide(configuration: &Configuration, record: Option<BootRecord>) -> Deci
     let policy = Policy::from_element(entry.boot_status_policy);
     let verdict = known.judge(policy);
     if entry.ramdisk.is_some() {
-        let windows = configuration
-            .default
-            .and_then(|default| configuration.entries.get(&default))
-            .filter(|windows| windows.ramdisk.is_none())
-            .cloned();
         let decision =
-            Decision::Recovery { id, entry: entry.clone(), windows, reason: Reason::Asked };
+            Decision::Recovery { id, entry: entry.clone(), reason: Reason::Asked };
         return decided(decision, known.recovering(), verdict);
     }
     let recovery = entry
@@ -142,7 +135,6 @@ pub fn decide(configuration: &Configuration, record: Option<BootRecord>) -> Deci
             let decision = Decision::Recovery {
                 id: recovery_id,
                 entry: recovery.clone(),
-                windows: Some(entry.clone()),
                 reason: Reason::FailOver { failures: verdict.failures },
             };
             decided(decision, known.recovering(), verdict)

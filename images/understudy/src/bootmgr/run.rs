@@ -97,7 +97,7 @@ pub fn run(disk: &Disk) -> Result<Next, BootError> {
             status::log_start(&mut esp, id, &entry.path, decided.record.last_boot_id);
             Ok(Next::Windows { entry, drive, record: decided.record })
         }
-        Decision::Recovery { id, entry, reason, .. } => {
+        Decision::Recovery { id, entry, reason } => {
             let (partition, image) = entry.ramdisk.clone().unwrap_or_default();
             let recovery = open_recovery(disk, partition, &image)?;
             if let Some(drive) = &drive {

@@ -78,15 +78,19 @@ pub(super) fn build(kernel: &Path, initramfs: &[u8], work: &Path) -> Result<Vec<
         path: image.clone(),
         source,
     })?;
-    clear_timestamp(&mut bytes);
+    clear_time_and_checksum(&mut bytes);
     Ok(bytes)
 }
 
-/// Some versions of objcopy write the time of the build into the PE header.
-fn clear_timestamp(image: &mut [u8]) {
+/// objcopy writes the time of the build into the PE header, and a checksum over it that no firmware
+/// looks at.
+fn clear_time_and_checksum(image: &mut [u8]) {
     let Some(start) = image.get(0x3C..0x40) else { return };
     let start = u32::from_le_bytes([start[0], start[1], start[2], start[3]]) as usize;
-    if let Some(stamp) = image.get_mut(start + 8..start + 12) {
-        stamp.fill(0);
+    // The time is in the file header, the checksum 64 bytes into the optional header.
+    for field in [start + 8, start + 24 + 64] {
+        if let Some(bytes) = image.get_mut(field..field + 4) {
+            bytes.fill(0);
+        }
     }
 }
