@@ -122,8 +122,7 @@ pub fn decide(configuration: &Configuration, record: Option<BootRecord>) -> Deci
     let policy = Policy::from_element(entry.boot_status_policy);
     let verdict = known.judge(policy);
     if entry.ramdisk.is_some() {
-        let decision =
-            Decision::Recovery { id, entry: entry.clone(), reason: Reason::Asked };
+        let decision = Decision::Recovery { id, entry: entry.clone(), reason: Reason::Asked };
         return decided(decision, known.recovering(), verdict);
     }
     let recovery = entry
