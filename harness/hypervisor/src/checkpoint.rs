@@ -26,6 +26,9 @@ const VERSION: u32 = 2;
 /// Definitions have a few kilobytes.
 const MAX_DATA: u32 = 16 << 20;
 
+/// Bytes in the pipe: the most that an unprivileged user may ask for by default.
+const PIPE: usize = 1 << 20;
+
 /// What stands before QEMU's stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SaveHeader {
@@ -174,14 +177,19 @@ impl Feed {
         feed.held = Some(open(OFlags::RDWR)?);
         let mut sink = open(OFlags::WRONLY)?;
         // Larger is faster; the kernel's default is 64 KiB, and it may refuse more.
-        let _ = rustix::pipe::fcntl_setpipe_size(sink.as_fd(), 1 << 20);
+        let _ = rustix::pipe::fcntl_setpipe_size(sink.as_fd(), PIPE);
         let writer = std::thread::Builder::new()
             .name("checkpoint-feed".to_owned())
             .spawn(move || {
                 sink.write_all(&head)?;
-                // std uses splice between a file and a pipe.
-                std::io::copy(source.file_mut(), &mut sink)?;
-                Ok(())
+                // Not std::io::copy: it would splice page by page, and wake the reader for each.
+                let mut block = vec![0_u8; PIPE];
+                loop {
+                    match source.read(&mut block)? {
+                        0 => return Ok(()),
+                        count => sink.write_all(&block[..count])?,
+                    }
+                }
             })
             .map_err(|error| HypervisorError::io("feed", ram, error))?;
         feed.writer = Some(writer);

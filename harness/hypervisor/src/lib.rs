@@ -17,6 +17,7 @@ mod fake;
 mod ffi;
 mod firmware;
 mod machine;
+mod orphans;
 mod process;
 mod profile;
 mod reap;

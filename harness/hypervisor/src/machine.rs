@@ -30,7 +30,7 @@ use crate::profile::MachineProfile;
 use crate::reap::MachineRecord;
 use crate::screen::Screen;
 use crate::tpm::Tpm;
-use crate::{process, serial};
+use crate::{orphans, process, serial};
 
 /// The end of a machine that was asked to end.
 const END_LIMIT: Duration = Duration::from_secs(30);
@@ -84,6 +84,7 @@ impl Libvirt {
                 })?
             }
         };
+        orphans::adopt();
         let address = options.address.clone();
         let connection = blocking("open libvirt", move || Connection::open(&address)).await??;
         Ok(Self { connection: Arc::new(connection), options, accelerator })

@@ -127,14 +127,15 @@ impl AgentChannel {
 
 impl Inner {
     fn mark_up(&self, boot: u64) {
-        let first = self.up.send_if_modified(|up| {
+        self.up.send_if_modified(|up| {
             let first = *up != Some(boot);
-            *up = Some(boot);
+            if first {
+                // Before those who wait are told: what they do next comes after it.
+                self.sink.emit(Source::Agent, Body::AgentUp);
+                *up = Some(boot);
+            }
             first
         });
-        if first {
-            self.sink.emit(Source::Agent, Body::AgentUp);
-        }
     }
 
     /// One request and its answer.
