@@ -4,6 +4,14 @@
 //! a [`MachineProfile`] (what the hardware is, read from the image's `profile.toml`) and the files that
 //! belong to this one machine. Everything that the machine does comes back as observations in the
 //! engine's sink.
+//!
+//! [`Libvirt`] is the real one, by default libvirt's own driver inside this process. A start goes
+//! through these modules: `domain` writes the definition, `connection` routes libvirt's events (from
+//! `ffi`, the only unsafe code) to the machine, `events` translates them, `serial` and `screen` listen
+//! and look, `agent` talks to the guest, `tpm` gives it a TPM. `checkpoint` lets any number of machines
+//! be restored from one frozen one. `orphans` collects emulators that end, [`reap()`] those that
+//! outlived a killed harness. [`examine`] is the doctor; [`FakeHypervisor`] plays a script instead.
+
 mod accelerator;
 mod agent;
 mod api;

@@ -168,9 +168,11 @@ impl Libvirt {
         let (control, control_receiver) = mpsc::unbounded_channel();
         let (status, status_receiver) = watch::channel(Watch::new(restored));
         let agent = AgentChannel::new(guest_receiver, sink.clone());
+        let serial = serial::listen(&sockets.serial)?;
+        let agent_socket = serial::listen(&sockets.agent)?;
         let readers = vec![
-            tokio::spawn(serial::read_lines(serial::listen(&sockets.serial)?, 0, sink.clone())),
-            tokio::spawn(agent.clone().run(serial::listen(&sockets.agent)?)),
+            tokio::spawn(serial::read_lines(serial, 0, sink.clone())),
+            tokio::spawn(agent.clone().run(agent_socket)),
         ];
         let events = self.connection.routes.add(&spec.name);
         let observer = tokio::spawn(observe(events, control_receiver, status, guest, sink.clone()));
@@ -178,8 +180,8 @@ impl Libvirt {
 
         let from = if restored { StartedFrom::Checkpoint } else { StartedFrom::Cold };
         sink.emit(Source::Hypervisor, Body::MachineStarted { from });
-        let domain = match self.create(spec, origin, &sockets).await {
-            Ok(domain) => domain,
+        let fresh = match self.create(spec, origin, &sockets).await {
+            Ok(fresh) => fresh,
             Err(error) => {
                 tasks.abort();
                 drop(cleanup);
@@ -189,10 +191,11 @@ impl Libvirt {
         let screen = Screen::new(
             &spec.name,
             Arc::clone(&self.connection),
-            domain.clone(),
+            fresh.domain.clone(),
             sink,
             &spec.evidence,
         )?;
+        let domain = fresh.keep();
         tasks.screen = Some(tokio::spawn(look(
             screen.clone(),
             self.options.screen_period,
@@ -218,7 +221,7 @@ impl Libvirt {
         spec: &MachineSpec,
         origin: Origin,
         sockets: &Sockets,
-    ) -> Result<Domain, HypervisorError> {
+    ) -> Result<Fresh, HypervisorError> {
         let connection = Arc::clone(&self.connection);
         let name = spec.name.clone();
         match origin {
@@ -226,6 +229,7 @@ impl Libvirt {
                 let xml = self.definition(spec, None)?;
                 blocking("start a machine", move || {
                     Domain::create_xml(&connection.connect, &xml, 0)
+                        .map(Fresh::new)
                         .map_err(|error| refused("start", &name, &error))
                 })
                 .await?
@@ -244,10 +248,39 @@ impl Libvirt {
                     restored.map_err(|error| refused("restore", &name, &error))?;
                     fed.map_err(|error| HypervisorError::io("feed", &ram, error))?;
                     Domain::lookup_by_name(&connection.connect, &name)
+                        .map(Fresh::new)
                         .map_err(|error| refused("find the restored", &name, &error))
                 })
                 .await?
             }
+        }
+    }
+}
+
+/// A domain that nobody is responsible for yet. A caller that gives up while libvirt is still starting
+/// it, or that fails afterwards, must not leave it running.
+struct Fresh {
+    domain: Domain,
+    kept: bool,
+}
+
+impl Fresh {
+    fn new(domain: Domain) -> Self {
+        Self { domain, kept: false }
+    }
+
+    fn keep(mut self) -> Domain {
+        self.kept = true;
+        self.domain.clone()
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        if !self.kept
+            && let Err(error) = self.domain.destroy()
+        {
+            tracing::error!("could not destroy a machine that nobody waits for: {error}");
         }
     }
 }

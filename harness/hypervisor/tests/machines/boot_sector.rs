@@ -321,6 +321,44 @@ fn zombie(pid: u32) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_is_given_up_leaves_no_emulator() -> Result<()> {
+    if !tools_are_here() {
+        return Ok(());
+    }
+    let directory = tempfile::tempdir()?;
+    let disk = Sector::new().say("up").halt().disk(directory.path(), "given-up")?;
+    let seen = Seen::default();
+    let spec = spec(directory.path(), "given-up", disk, PROFILE);
+    let hypervisor = libvirt().await?;
+    let begun = |body: &Body| matches!(body, Body::MachineStarted { .. });
+    {
+        let start = hypervisor.start(&spec, seen.sink());
+        tokio::select! {
+            started = start => {
+                started?.destroy().await?;
+                anyhow::bail!("it was through before it could be given up");
+            }
+            waited = seen.wait(1, "the start", begun) => waited?,
+        }
+    }
+    // libvirt holds the name until nothing is left of the first; QEMU holds the lock on the disk.
+    let again = async {
+        loop {
+            match hypervisor.start(&spec, seen.sink()).await {
+                Ok(machine) => return machine,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let machine = tokio::time::timeout(std::time::Duration::from_secs(60), again).await?;
+    machine.destroy().await?;
+    let name = format!("guest={},", spec.name);
+    let left = Command::new("pgrep").args(["-f", &name]).output()?;
+    assert!(left.stdout.is_empty());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_machine_that_cannot_start_says_why_and_leaves_nothing() -> Result<()> {
     if !tools_are_here() {
         return Ok(());
