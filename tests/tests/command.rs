@@ -54,7 +54,7 @@ fn what_cannot_be_run_ends_with_2_and_says_why() {
     let output = loopbreak.run(&["run", scenario.to_str().unwrap()]).unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("scenario.toml:22:1"), "{said}");
+    assert!(said.contains("scenario.toml:21:1"), "{said}");
     assert!(said.contains("time-scael") && said.contains("`time-scale`"), "{said}");
 }
 

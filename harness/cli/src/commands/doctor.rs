@@ -3,11 +3,13 @@
 use hypervisor::{FindingStatus, examine};
 
 use crate::args::Global;
+use crate::commands::run::quiet_libvirt;
 use crate::exit::{Exit, infrastructure, usage};
 use crate::output::print;
 
 pub(crate) fn run(global: &Global, json: bool) -> anyhow::Result<Exit> {
     let state = engine::StateDir::open(global.state.as_deref()).map_err(usage)?;
+    quiet_libvirt(&state);
     let scratch = tempfile::Builder::new().prefix("lb-").tempdir().map_err(infrastructure)?;
     let runtime = tokio::runtime::Runtime::new().map_err(infrastructure)?;
     let findings = runtime.block_on(examine(state.root(), scratch.path()));

@@ -38,7 +38,7 @@ pub(crate) fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit> {
 
 /// libvirt's driver runs inside this process and would write its log to standard error.
 #[expect(unsafe_code, reason = "libvirt takes its log's place from the environment only")]
-fn quiet_libvirt(state: &StateDir) {
+pub(crate) fn quiet_libvirt(state: &StateDir) {
     if std::env::var_os("LIBVIRT_LOG_OUTPUTS").is_none() {
         let log = format!("3:file:{}", state.root().join("libvirt.log").display());
         // SAFETY: called before any thread is started, so nobody reads the environment meanwhile.
