@@ -75,6 +75,9 @@ pub(super) fn obtain(
         Some(package) => package.to_owned(),
         None => fetch(cache)?,
     };
+    // The programs below run in another directory.
+    let package = std::fs::canonicalize(&package)
+        .map_err(|source| KernelError::Cache { path: package, source })?;
     let root = work.join("kernel");
     let (package_text, root_text) = (package.to_string_lossy(), root.to_string_lossy());
     run(work, "dpkg-deb", &["-x", &package_text, &root_text])?;
