@@ -1,8 +1,10 @@
-//! Recorded runs through the whole crate: fixtures/*.jsonl are streams of events as a run records them,
-//! written by hand after the contract; real recordings join them.
+//! Recorded runs through the whole crate: fixtures/*.jsonl are streams of events as a run records them.
+//! Those named recorded-*.jsonl are what real runs on the understudy recorded; the others are written by
+//! hand after the contract.
 
 mod outcomes;
 mod properties;
+mod recordings;
 mod records;
 mod support;
 mod variations;

@@ -2,7 +2,7 @@
 
 use timeline::{Body, Event, Source, read_events};
 
-/// Every fixture: its name and its text.
+/// Every fixture that was written by hand: its name and its text.
 pub(crate) const RECORDS: [(&str, &str); 12] = [
     ("channel-file-291", include_str!("../fixtures/channel-file-291.jsonl")),
     ("channel-file-291-good-file", include_str!("../fixtures/channel-file-291-good-file.jsonl")),
@@ -24,9 +24,18 @@ pub(crate) const RECORDS: [(&str, &str); 12] = [
     ("out-of-time", include_str!("../fixtures/out-of-time.jsonl")),
 ];
 
+/// What real runs recorded, on the understudy. Only the paths of their sockets were made neutral.
+pub(crate) const RECORDINGS: [(&str, &str); 2] = [
+    ("recorded-channel-file-291", include_str!("../fixtures/recorded-channel-file-291.jsonl")),
+    (
+        "recorded-channel-file-291-cloud-off",
+        include_str!("../fixtures/recorded-channel-file-291-cloud-off.jsonl"),
+    ),
+];
+
 /// The text of one fixture.
 pub(crate) fn text(name: &str) -> &'static str {
-    let found = RECORDS.iter().find(|(known, _)| *known == name);
+    let found = RECORDS.iter().chain(&RECORDINGS).find(|(known, _)| *known == name);
     found.expect("a fixture of that name").1
 }
 
