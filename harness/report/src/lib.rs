@@ -5,11 +5,13 @@
 //! - [`compare`] holds the outcome against its reference, a file in `insta`'s `.snap` format beside the
 //!   scenario. A difference is written as a pending reference, keyed by the run, which [`accept`] takes.
 //! - [`render_timeline`] shows the boots, what happened between them and what came of it in a terminal.
+//!   What came again as it was is counted, not told again.
 //! - [`summary`] is the document that `run --json` prints.
 //!
 //! Nothing here decides anything: verdicts are the timeline's. Text that came from a guest is stripped of
 //! control characters before it reaches a terminal.
 
+mod happenings;
 mod json;
 mod reference;
 mod snapshot;

@@ -1,16 +1,15 @@
 //! The timeline of a run as a person reads it.
 
 use timeline::{
-    Boot, BootKind, Confidence, Derived, End, Happening, LayerOutcome, LayerResult, Micros, Scans,
-    Timeline, Verdict, What,
+    Boot, BootKind, Confidence, Derived, DumpOutcome, End, Happening, LayerOutcome, LayerResult,
+    Scans, Signature, Timeline, Verdict,
 };
 
+use crate::happenings::{Told, tell};
 use crate::reference::{Comparison, Pending};
 use crate::style::{Paint, Style};
-use crate::text::{self, clean};
+use crate::text::{self, GUEST_TEXT, clean};
 
-/// Longest piece of guest text in a line.
-const GUEST_TEXT: usize = 100;
 /// Where the text of a verdict line, a layer and so on begins.
 const LABEL: usize = 12;
 
@@ -115,16 +114,14 @@ impl Page {
         let belongs = |happening: &&Happening| {
             happening.boot == boot.number || (happening.boot == 0 && boot.number == 1)
         };
-        let lines = timeline.happenings.iter().filter(belongs).map(|happening| {
+        let happenings = timeline.happenings.iter().filter(belongs).map(|happening| {
             let offset = happening.moment.at.since(boot.began.at);
-            let at = (happening.boot != 0).then_some(offset);
-            (at, happened(&happening.what))
+            ((happening.boot != 0).then_some(offset), &happening.what)
         });
-        for (at, count, paint, what) in fold_repeats(lines) {
+        for Told { at, paint, text } in tell(happenings) {
             let at = at
                 .map_or_else(|| "  before".to_owned(), |at| format!("  at {}", text::duration(at)));
-            let times = if count > 1 { format!(" ({count} times)") } else { String::new() };
-            self.line(paint, &format!("{at}: {what}{times}"), 4);
+            self.line(paint, &format!("{at}: {text}"), 4);
         }
     }
 
@@ -148,19 +145,9 @@ impl Page {
             };
             self.labelled(label, Some(paint), &describe_layer(layer, helped));
         }
-        for (number, dump) in outcome.dumps.iter().enumerate() {
+        for (number, dumps) in describe_dumps(&outcome.dumps).iter().enumerate() {
             let label = if number == 0 { "dumps" } else { "" };
-            let signature = timeline::Signature {
-                code: Some(dump.code),
-                module: dump.module.clone(),
-                access: None,
-            };
-            let kind = clean(&dump.kind, GUEST_TEXT);
-            let mut dump_line = format!("{kind}: {}", text::stop(&signature));
-            if let Some(boot) = dump.boot {
-                dump_line.push_str(&format!(", of boot {boot}"));
-            }
-            self.labelled(label, None, &dump_line);
+            self.labelled(label, None, dumps);
         }
         for (number, change) in outcome.disk_changes.iter().enumerate() {
             let label = if number == 0 { "disk" } else { "" };
@@ -231,50 +218,6 @@ impl Page {
     }
 }
 
-/// One line for what happened, and its colour.
-fn happened(what: &What) -> (Option<Paint>, String) {
-    match what {
-        What::FaultLanded { fault, .. } => {
-            (Some(Paint::Odd), format!("fault {} is in place", clean(fault, GUEST_TEXT)))
-        }
-        What::StepFailed { name, detail } => {
-            let (name, detail) = (clean(name, GUEST_TEXT), clean(detail, 2 * GUEST_TEXT));
-            (Some(Paint::Bad), format!("step {name} failed: {detail}"))
-        }
-        What::Request { service, request, answer, facts } => {
-            let (service, request) = (clean(service, 40), clean(request, 40));
-            let mut line = format!("{service}: {request}, answered {}", clean(answer, 40));
-            for key in ["id", "result", "reason"] {
-                if let Some(value) = facts.get(key).filter(|value| !value.is_empty()) {
-                    line.push_str(&format!(", {key} {}", clean(value, GUEST_TEXT)));
-                }
-            }
-            (None, line)
-        }
-        What::Applied { layer } => (Some(Paint::Good), format!("{layer} changed the machine")),
-        What::BlockIoError { device, operation } => {
-            let (device, operation) = (clean(device, 40), clean(operation, 20));
-            (Some(Paint::Bad), format!("disk {device}: {operation} failed"))
-        }
-    }
-}
-
-type Line = (Option<Micros>, (Option<Paint>, String));
-
-/// Puts equal neighbours into one: a waiting recovery environment asks the same many times.
-fn fold_repeats(
-    lines: impl Iterator<Item = Line>,
-) -> Vec<(Option<Micros>, usize, Option<Paint>, String)> {
-    let mut folded: Vec<(Option<Micros>, usize, Option<Paint>, String)> = Vec::new();
-    for (at, (paint, what)) in lines {
-        match folded.last_mut() {
-            Some((_, count, _, known)) if *known == what => *count += 1,
-            _ => folded.push((at, 1, paint, what)),
-        }
-    }
-    folded
-}
-
 /// A word on an end that is not seen from outside.
 fn doubt(boot: &Boot) -> Option<&'static str> {
     match (boot.end, boot.confidence()) {
@@ -307,6 +250,47 @@ const fn verdict_paint(verdict: Verdict) -> Paint {
             Paint::Bad
         }
     }
+}
+
+/// The kinds of the dumps of one stop, each with the boots that wrote one.
+type Kinds = Vec<(String, Vec<u32>)>;
+
+/// One line for each stop that dumps are of: `0x50 … in csagent.sys: small of boots 1 and 2`.
+fn describe_dumps(dumps: &[DumpOutcome]) -> Vec<String> {
+    let mut stops: Vec<(String, Kinds)> = Vec::new();
+    for dump in dumps {
+        let (code, module) = (Some(dump.code), dump.module.clone());
+        let stop = text::stop(&Signature { code, module, access: None });
+        let kinds = entry(&mut stops, stop);
+        let kind = clean(&dump.kind, GUEST_TEXT);
+        match dump.boot {
+            Some(boot) => entry(kinds, kind).push(boot),
+            // Each for itself: nothing says that two of them are of one stop.
+            None => kinds.push((format!("{kind} of no stop that was seen"), Vec::new())),
+        }
+    }
+    let describe = |(kind, boots): &(String, Vec<u32>)| {
+        let numbers: Vec<String> = boots.iter().map(u32::to_string).collect();
+        match boots.len() {
+            0 => kind.clone(),
+            1 => format!("{kind} of boot {}", numbers.concat()),
+            _ => format!("{kind} of boots {}", text::listed(&numbers)),
+        }
+    };
+    let line = |(stop, kinds): &(String, Kinds)| {
+        let kinds: Vec<String> = kinds.iter().map(describe).collect();
+        format!("{stop}: {}", kinds.join("; "))
+    };
+    stops.iter().map(line).collect()
+}
+
+/// What belongs to `key`, which is put at the end where it is new.
+fn entry<T: Default>(list: &mut Vec<(String, T)>, key: String) -> &mut T {
+    let at = list.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
+        list.push((key, T::default()));
+        list.len() - 1
+    });
+    &mut list[at].1
 }
 
 fn describe_layer(layer: &LayerOutcome, helped: bool) -> String {

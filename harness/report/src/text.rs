@@ -2,6 +2,9 @@
 
 use timeline::{Cause, End, Micros, Phase, Signature, StopCode};
 
+/// Longest piece of guest text in a line.
+pub(crate) const GUEST_TEXT: usize = 100;
+
 /// Guest text, fit for a terminal: no control characters, no longer than `limit` characters.
 pub(crate) fn clean(text: &str, limit: usize) -> String {
     // Also the marks that turn the direction of writing: they make a line read as another one.
@@ -117,6 +120,14 @@ pub(crate) fn wrap(line: &str, width: usize, indent: usize) -> Vec<String> {
     lines
 }
 
+/// `a`, `a and b`, `a, b and c`.
+pub(crate) fn listed(names: &[String]) -> String {
+    match names {
+        [names @ .., last] if !names.is_empty() => format!("{} and {last}", names.join(", ")),
+        _ => names.concat(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +139,16 @@ mod tests {
         assert_eq!(text(12_349_999), "12.3 s");
         assert_eq!(text(99_999_999), "99.9 s");
         assert_eq!(text(125_000_000), "2 min 05 s");
+    }
+
+    #[test]
+    fn lists_read_well() {
+        let text =
+            |names: &[&str]| listed(&names.iter().map(|name| (*name).into()).collect::<Vec<_>>());
+        assert_eq!(text(&[]), "");
+        assert_eq!(text(&["a"]), "a");
+        assert_eq!(text(&["a", "b"]), "a and b");
+        assert_eq!(text(&["a", "b", "c"]), "a, b and c");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a person and a program are shown of recorded runs, and how references are kept. The records are
 //! the timeline's fixtures.
 
+mod recordings;
 mod references;
 mod summaries;
 mod terminals;
@@ -24,7 +25,12 @@ const RECORDS: [(&str, &str); 7] = [
     record!("operator-power-cycle"),
 ];
 
+/// What real runs on the understudy recorded.
+const RECORDINGS: [(&str, &str); 2] =
+    [record!("recorded-channel-file-291"), record!("recorded-channel-file-291-cloud-off")];
+
 fn derived(name: &str) -> Derived {
-    let (_, text) = RECORDS.iter().find(|(known, _)| *known == name).expect("a fixture");
+    let mut all = RECORDS.iter().chain(&RECORDINGS);
+    let (_, text) = all.find(|(known, _)| *known == name).expect("a fixture");
     derive(&read_events(text).expect("a good record").events)
 }
