@@ -4,24 +4,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use disk::{Access, OfflineDisk, Tree, create_overlay};
+use disk::{Access, OfflineDisk};
 use faults::{OnlineWrite, Origin};
 use hypervisor::{AgentError, GuestAgent, Machine, MachineSpec, ShutdownMode};
 use network::{Network, NetworkConfig, NetworkHandle};
 use recovery::RemediationService;
 use report::{Comparison, RunIdentity, Summary};
-use scenario::{Observed, Scenario, ServiceAnswer, Start, Unmet};
+use scenario::{Scenario, Start, Unmet};
 use timeline::steps::INJECT;
-use timeline::{Body, Derived, Sink, Source, StepState, What};
+use timeline::{Body, Derived, Sink, Source, StepState};
 
 use crate::collect::Collector;
 use crate::error::RunError;
 use crate::ids::RunId;
 use crate::ledger::{Cleaned, Entry, Ledger};
 use crate::offline::WindowsDisk;
-use crate::prepare::{Prepared, copy_writable, prepare};
+use crate::prepare::{Prepared, prepare};
+use crate::ready::Ready;
 use crate::recorder::Recorder;
 use crate::remediation;
+use crate::result::{ExitStatus, observed};
 use crate::rundir::{RUN_FORMAT, RunDir, RunRecord, RunStatus};
 use crate::session::Session;
 use crate::status::{Reporter, StatusSink};
@@ -34,9 +36,9 @@ const SETTLE: Duration = Duration::from_secs(15);
 const SHUTDOWN: Duration = Duration::from_secs(60);
 /// A machine of which nothing at all is seen for this long, though it has not come up, is called silent. Far
 /// more than any phase takes between two signs of life, under software emulation too.
-const SILENCE: Duration = Duration::from_secs(180);
+pub(crate) const SILENCE: Duration = Duration::from_secs(180);
 /// Limit of one request to the guest agent, under software emulation.
-const AGENT: Duration = Duration::from_secs(120);
+pub(crate) const AGENT: Duration = Duration::from_secs(120);
 
 /// How a run is to be done, where it differs from the scenario.
 #[derive(Debug, Clone, Default)]
@@ -64,68 +66,6 @@ pub struct RunResult {
     pub directory: RunDir,
     /// What was cleaned up, and what could not be.
     pub cleaned: Cleaned,
-}
-
-/// What a run means for a pipeline. The numbers are the exit codes of the command, and stay.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ExitStatus {
-    /// 0: as expected.
-    AsExpected = 0,
-    /// 1: the outcome differs from its reference, or an expectation was not met.
-    Differs = 1,
-    /// 2: usage, scenario or image error: nothing was run.
-    Usage = 2,
-    /// 3: the harness or the host failed; says nothing about the product.
-    Infrastructure = 3,
-    /// 4: something that a run made was left behind.
-    Leaked = 4,
-}
-
-impl ExitStatus {
-    fn of(derived: &Derived, comparison: &Comparison, unmet: &[Unmet], cleaned: &Cleaned) -> Self {
-        if !cleaned.leaked.is_empty() {
-            Self::Leaked
-        } else if derived.outcome.verdict == timeline::Verdict::Infrastructure {
-            Self::Infrastructure
-        } else if !unmet.is_empty() || !matches!(comparison, Comparison::Same { .. }) {
-            Self::Differs
-        } else {
-            Self::AsExpected
-        }
-    }
-}
-
-/// What came out, in the words in which a scenario expects it.
-fn observed(scenario: &Scenario, derived: &Derived) -> Observed {
-    let outcome = &derived.outcome;
-    let stops = derived.timeline.boots.iter().filter_map(|boot| {
-        let signature = boot.stop.as_ref()?.signature();
-        Some((signature.code?.0, signature.module))
-    });
-    let answers: Vec<&str> = derived
-        .timeline
-        .happenings
-        .iter()
-        .filter_map(|happening| match &happening.what {
-            What::Request { request, answer, facts, .. } if request == "report" => {
-                facts.get("result").map(String::as_str).or(Some(answer.as_str()))
-            }
-            What::Request { answer, .. } => Some(answer.as_str()),
-            _ => None,
-        })
-        .collect();
-    let update_service = scenario.update_service.as_ref().map(|_| match answers.as_slice() {
-        [] => ServiceAnswer::NotAsked,
-        answers if answers.contains(&"applied") => ServiceAnswer::Applied,
-        answers if answers.contains(&"refused") => ServiceAnswer::Refused,
-        _ => ServiceAnswer::NoMatch,
-    });
-    Observed {
-        verdict: outcome.verdict.to_string(),
-        layers: outcome.brought_back_by.iter().map(ToString::to_string).collect(),
-        stops: stops.collect(),
-        update_service,
-    }
 }
 
 impl Session {
@@ -215,25 +155,14 @@ pub fn reference_path(folder: &Path, name: &str) -> PathBuf {
 }
 
 /// One run under way.
-struct Work<'a> {
-    session: &'a Session,
-    scenario: &'a Scenario,
-    prepared: Arc<Prepared>,
-    run: &'a RunId,
-    directory: &'a RunDir,
-    ledger: &'a Ledger,
-    reporter: &'a Reporter,
-}
-
-/// What a machine starts from, ready on disk.
-struct Ready {
-    spec: MachineSpec,
-    /// RAM to restore, where it starts from a checkpoint.
-    ram: Option<PathBuf>,
-    /// The Windows volume before anything went wrong.
-    before: Tree,
-    /// Faults that are on the disk already, with their proof.
-    landed: Vec<(Origin, Vec<String>)>,
+pub(crate) struct Work<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) prepared: Arc<Prepared>,
+    pub(crate) run: &'a RunId,
+    pub(crate) directory: &'a RunDir,
+    pub(crate) ledger: &'a Ledger,
+    pub(crate) reporter: &'a Reporter,
 }
 
 impl Work<'_> {
@@ -298,7 +227,11 @@ impl Work<'_> {
         result
     }
 
-    fn start_network(&self, spec: &MachineSpec, sink: &Sink) -> Result<NetworkHandle, RunError> {
+    pub(crate) fn start_network(
+        &self,
+        spec: &MachineSpec,
+        sink: &Sink,
+    ) -> Result<NetworkHandle, RunError> {
         let mut services = Vec::new();
         if let Some(config) = remediation::config(self.scenario, &self.directory.recovery()) {
             let service = RemediationService::new(config, &self.session.authority, sink.clone())?;
@@ -351,7 +284,11 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn note_emulator(&self, machine: &dyn Machine, spec: &MachineSpec) -> Result<(), RunError> {
+    pub(crate) fn note_emulator(
+        &self,
+        machine: &dyn Machine,
+        spec: &MachineSpec,
+    ) -> Result<(), RunError> {
         if let Some(pid) = machine.emulator_pid() {
             self.ledger.note(Entry::Process { pid, mark: spec.name.clone() })?;
         }
@@ -448,163 +385,6 @@ impl Work<'_> {
         fs_err::rename(&ready.spec.disk, self.directory.path().join("disk.qcow2"))?;
         Ok(())
     }
-
-    // ---- What a machine starts from. ----
-
-    async fn make_ready(&self) -> Result<Ready, RunError> {
-        match (&self.prepared.plan.start, &self.prepared.plan.checkpoint) {
-            (Start::Checkpoint, Some(key)) => self.from_checkpoint(key).await,
-            _ => {
-                let spec = self.spec("m")?;
-                let (before, landed) = self.stage(&spec).await?;
-                Ok(Ready { spec, ram: None, before, landed })
-            }
-        }
-    }
-
-    /// How long a machine may say nothing at all: longer than it is told to wait in recovery.
-    fn silence(&self) -> Duration {
-        let waits = self
-            .scenario
-            .recovery
-            .quick_machine_recovery
-            .as_ref()
-            .map_or(Duration::ZERO, |settings| {
-                settings.wait_interval.duration() / self.prepared.plan.time_scale.max(1)
-            });
-        SILENCE + waits
-    }
-
-    /// A directory of the run for what must not outlive it.
-    fn work_directory(&self, part: &str) -> Result<PathBuf, RunError> {
-        let path = self.session.state.work().join(format!("{}-{part}", self.run));
-        self.ledger.note(Entry::Directory { path: path.clone() })?;
-        fs_err::create_dir_all(&path)?;
-        Ok(path)
-    }
-
-    fn spec(&self, part: &str) -> Result<MachineSpec, RunError> {
-        let plan = &self.prepared.plan;
-        let profile = &self.prepared.profile;
-        let work = self.work_directory(part)?;
-        // Sockets need a short path; see `Session`.
-        let letters = self.run.as_str().rsplit('-').next().unwrap_or_default();
-        let sockets = self.session.scratch.join(format!("{letters}{part}"));
-        self.ledger.note(Entry::Directory { path: sockets.clone() })?;
-        fs_err::create_dir_all(&sockets)?;
-        let fw_cfg = profile
-            .time_scale
-            .iter()
-            .map(|scale| (scale.fw_cfg.clone(), plan.time_scale.to_string()))
-            .collect();
-        Ok(MachineSpec {
-            name: format!("loopbreak-{}-{part}", self.run),
-            profile: profile.clone(),
-            disk: work.join("disk.qcow2"),
-            firmware_vars: self.prepared.image.firmware_vars().map(|_| work.join("vars.fd")),
-            tpm_state: profile.tpm.map(|_| work.join("tpm")),
-            cable: Some(sockets.join("cable")),
-            sockets,
-            evidence: if part == "m" { self.directory.machine() } else { work.join("evidence") },
-            fw_cfg,
-            clock: plan.clock,
-        })
-    }
-
-    /// Puts what the scenario gives onto a fresh overlay of the image.
-    async fn stage(
-        &self,
-        spec: &MachineSpec,
-    ) -> Result<(Tree, Vec<(Origin, Vec<String>)>), RunError> {
-        self.reporter.doing("staging");
-        if let Some(tpm) = &spec.tpm_state {
-            fs_err::create_dir_all(tpm)?;
-        }
-        let (prepared, scratch) = (Arc::clone(&self.prepared), self.session.scratch.clone());
-        let (disk, vars) = (spec.disk.clone(), spec.firmware_vars.clone());
-        blocking(move || prepared.stage_onto(&disk, vars.as_deref(), &scratch)).await
-    }
-
-    async fn from_checkpoint(&self, key: &str) -> Result<Ready, RunError> {
-        let store = &self.session.store;
-        let checkpoint = match store.checkpoint(key) {
-            Some(checkpoint) => checkpoint,
-            None => self.take_checkpoint(key).await?,
-        };
-        let spec = self.spec("m")?;
-        create_overlay(&spec.disk, &checkpoint.disk()).map_err(disk::DiskError::from)?;
-        if let Some(to) = &spec.firmware_vars {
-            copy_writable(&checkpoint.firmware_vars(), to)?;
-        }
-        if let Some(to) = &spec.tpm_state {
-            copy_directory(&checkpoint.tpm_state(), to)?;
-        }
-        let facts = fs_err::read(checkpoint.facts())?;
-        let before: Tree = serde_json::from_slice(&facts).map_err(std::io::Error::from)?;
-        Ok(Ready { spec, ram: Some(checkpoint.ram()), before, landed: Vec::new() })
-    }
-
-    /// Brings a machine up with all that is given, and freezes it when it is healthy.
-    async fn take_checkpoint(&self, key: &str) -> Result<disk::StoredCheckpoint, RunError> {
-        let partial = self.session.store.new_checkpoint()?;
-        // The overlay is written where the checkpoint will lie, so that nothing is copied; a path in it
-        // names only the image below.
-        let mut spec = self.spec("c")?;
-        spec.disk = partial.path().join("disk.qcow2");
-        spec.firmware_vars = spec.firmware_vars.map(|_| partial.path().join("vars.fd"));
-        spec.tpm_state = spec.tpm_state.map(|_| partial.path().join("tpm"));
-        self.ledger.note(Entry::Directory { path: partial.path().to_path_buf() })?;
-        let (before, _) = self.stage(&spec).await?;
-
-        let events = self.directory.path().join("checkpoint-events.jsonl");
-        let recorder = Recorder::begin(&events, self.prepared.plan.facts.clone())?;
-        let sink = recorder.sink();
-        let mut watch = Watch::new(
-            recorder.progress(),
-            sink.clone(),
-            self.session.interrupt.clone(),
-            self.reporter.clone(),
-            self.scenario.limits.time.duration(),
-            self.silence(),
-        );
-        let network = self.start_network(&spec, &sink)?;
-        self.reporter.doing("taking a checkpoint");
-        let machine = self.session.hypervisor.start(&spec, sink.clone()).await?;
-        self.note_emulator(&*machine, &spec)?;
-        let frozen = match watch.until_healthy().await {
-            Ok(()) => {
-                self.reporter.doing("freezing the machine");
-                // The agent is up when the boot is good; a machine frozen before would lose its greeting.
-                match machine.agent().wait_up(AGENT).await {
-                    Ok(()) => {
-                        machine.save(&partial.path().join("ram")).await.map_err(RunError::from)
-                    }
-                    Err(error) => {
-                        machine.destroy().await?;
-                        Err(RunError::NotHealthy {
-                            reason: error.to_string(),
-                            events: events.clone(),
-                        })
-                    }
-                }
-            }
-            Err(end) => {
-                machine.destroy().await?;
-                Err(match end {
-                    WatchEnd::Interrupted => RunError::Interrupted,
-                    end => RunError::NotHealthy { reason: end.to_string(), events: events.clone() },
-                })
-            }
-        };
-        if let Err(error) = network.stop().await {
-            tracing::warn!(%error, "the network of the checkpoint's machine");
-        }
-        recorder.finish().await?;
-        frozen?;
-        let facts = serde_json::to_vec(&before).map_err(std::io::Error::from)?;
-        fs_err::write(partial.path().join("facts.json"), facts)?;
-        Ok(self.session.store.keep_checkpoint(key, partial)?)
-    }
 }
 
 /// Writes a file beside its place, reads it back, and moves it there, as an updater would: whoever watches
@@ -653,21 +433,8 @@ impl ToText for Result<String, Stop> {
     }
 }
 
-fn copy_directory(from: &Path, to: &Path) -> Result<(), RunError> {
-    fs_err::create_dir_all(to)?;
-    for entry in fs_err::read_dir(from)? {
-        let path = entry?.path();
-        if path.is_file()
-            && let Some(name) = path.file_name()
-        {
-            copy_writable(&path, &to.join(name))?;
-        }
-    }
-    Ok(())
-}
-
 /// Runs work that blocks (the disk, offline) away from the tasks.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, RunError> + Send + 'static,
 ) -> Result<T, RunError> {
     tokio::task::spawn_blocking(work)
