@@ -46,10 +46,11 @@ fn what_cannot_be_run_ends_with_2_and_says_why() {
     }
     let scenario = folder.path().join("typo");
     std::fs::create_dir(&scenario).unwrap();
-    let text = std::fs::read_to_string(workspace().join("scenarios/channel-file-291/scenario.toml"))
-        .unwrap()
-        .replace("name = \"channel-file-291\"", "name = \"typo\"")
-        .replace("time-scale", "time-scael");
+    let text =
+        std::fs::read_to_string(workspace().join("scenarios/channel-file-291/scenario.toml"))
+            .unwrap()
+            .replace("name = \"channel-file-291\"", "name = \"typo\"")
+            .replace("time-scale", "time-scael");
     std::fs::write(scenario.join("scenario.toml"), text).unwrap();
     let output = loopbreak.run(&["run", scenario.to_str().unwrap()]).unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

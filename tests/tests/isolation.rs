@@ -105,7 +105,9 @@ async fn only_the_services_of_the_scenario_answer() {
     assert_eq!(host.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
     let events = events.lock().unwrap();
     let refused = |wanted: &str| {
-        events.iter().any(|body| matches!(body, Body::Refused { protocol, .. } if protocol == wanted))
+        events
+            .iter()
+            .any(|body| matches!(body, Body::Refused { protocol, .. } if protocol == wanted))
     };
     assert!(refused("tcp") && refused("udp") && refused("icmp"), "{events:?}");
     let capture = std::fs::metadata(&capture).unwrap();

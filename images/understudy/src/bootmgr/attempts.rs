@@ -144,13 +144,7 @@ impl BootRecord {
     /// The record that is written before the recovery environment is started: after it, Windows gets
     /// two starts again.
     pub fn recovering(&self) -> Self {
-        Self {
-            succeeded: true,
-            shutdown: true,
-            checkpoint: true,
-            attempts: 0,
-            ..*self
-        }
+        Self { succeeded: true, shutdown: true, checkpoint: true, attempts: 0, ..*self }
     }
 
     /// Windows says that the start is good.
