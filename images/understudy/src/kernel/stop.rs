@@ -94,7 +94,7 @@ pub trait StopMachine {
     fn show(&mut self, picture: &Picture);
     /// Sends a line on the serial port.
     fn serial_line(&mut self, line: &str);
-    /// Tells the panic device (see [`signal_panic_device`]).
+    /// Tells the panic device (see [`crate::sys::signal_panic_device`]).
     fn signal_panic(&mut self);
     /// Kernel memory for the dump, as [`crash_dump::kernel_memory`] reads it.
     fn memory(&mut self) -> Vec<Segment>;
@@ -240,26 +240,6 @@ fn small_dump_path(
     let free =
         (1..).map(path).find(|path| !names.iter().any(|name| name.eq_ignore_ascii_case(path)));
     format!(r"{folder}\{}", free.unwrap_or_else(|| path(1)))
-}
-
-/// Writes to QEMU's ISA panic device (`pvpanic`, port 0x505): bit 0, "panicked"
-/// (windows-facts.md 6.3). Harmless where the device is missing: nobody listens on the port.
-///
-/// Needs the right to use ports (root, and no kernel lockdown).
-#[expect(unsafe_code, reason = "port access; Debian's cloud kernel has no /dev/port")]
-pub fn signal_panic_device() -> io::Result<()> {
-    const PORT: u16 = 0x505;
-    const PANICKED: u8 = 1;
-    // SAFETY: asks for the right to one port, for this thread.
-    if unsafe { libc::ioperm(libc::c_ulong::from(PORT), 1, 1) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the right was just given; the port belongs to the panic device or to nobody, and writing
-    // to it touches no memory of this program.
-    unsafe {
-        std::arch::asm!("out dx, al", in("dx") PORT, in("al") PANICKED, options(nomem, nostack));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
