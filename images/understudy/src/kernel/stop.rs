@@ -4,7 +4,6 @@
 //! is written while the screen stands (windows-facts.md 6.3). The screen stays for about two seconds
 //! in all (windows-facts.md 2, "Unexpected restart screen"), so that it can be seen.
 
-use std::io;
 use std::time::{Duration, Instant};
 
 use winfmt::FileTime;
