@@ -74,7 +74,7 @@ impl RunError {
     /// True where what was asked for cannot be done as asked, whatever the host: exit code 2, not 3.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Refused { .. } | Self::Profile(_) => true,
+            Self::Refused { .. } | Self::Profile(_) | Self::Stage(_) => true,
             Self::Store(error) => error.is_usage(),
             _ => false,
         }

@@ -303,10 +303,14 @@ mod tests {
     fn only_a_process_that_carries_the_mark_is_ended() {
         let mark = format!("loopbreak-ledger-test-{}", std::process::id());
         let mut child = std::process::Command::new("sh")
-            .args(["-c", "read line", &mark])
+            .args(["-c", "echo up; read line", &mark])
             .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
             .spawn()
             .unwrap();
+        // A process that has only just been started has no command line yet.
+        let mut up = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut up).unwrap();
         let state = tempfile::tempdir().unwrap();
         let ledger = Ledger::begin(state.path(), "run").unwrap();
         ledger.note(Entry::Process { pid: child.id(), mark: "another mark".to_owned() }).unwrap();

@@ -15,6 +15,11 @@ use crate::offline::WindowsDisk;
 use crate::plan::{Ground, Plan};
 use crate::state::StateDir;
 
+/// What was put on a disk, each with what was read back of it.
+pub(crate) type Landed = Vec<(Origin, Vec<String>)>;
+/// The Windows volume as it was staged, and what landed on it.
+pub(crate) type Staged = (Tree, Landed);
+
 /// What a run is made of, before there is a machine.
 pub(crate) struct Prepared {
     pub(crate) image: Image,
@@ -50,7 +55,7 @@ impl Prepared {
         disk: &Path,
         vars: Option<&Path>,
         scratch: &Path,
-    ) -> Result<(Tree, Vec<(Origin, Vec<String>)>), RunError> {
+    ) -> Result<Staged, RunError> {
         create_overlay(disk, &self.image.disk()).map_err(disk::DiskError::from)?;
         if let (Some(from), Some(to)) = (self.image.firmware_vars(), vars) {
             copy_writable(&from, to)?;

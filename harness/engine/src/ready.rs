@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use disk::{Tree, create_overlay};
-use faults::Origin;
 use hypervisor::MachineSpec;
 use scenario::Start;
 
 use crate::error::RunError;
 use crate::ledger::Entry;
-use crate::prepare::copy_writable;
+use crate::prepare::{Landed, Staged, copy_writable};
 use crate::recorder::Recorder;
 use crate::run::{AGENT, SILENCE, Work, blocking};
 use crate::watch::{Watch, WatchEnd};
@@ -24,13 +23,13 @@ pub(crate) struct Ready {
     /// The Windows volume before anything went wrong.
     pub(crate) before: Tree,
     /// Faults that are on the disk already, with their proof.
-    pub(crate) landed: Vec<(Origin, Vec<String>)>,
+    pub(crate) landed: Landed,
 }
 
 impl Work<'_> {
     pub(crate) async fn make_ready(&self) -> Result<Ready, RunError> {
         match (&self.prepared.plan.start, &self.prepared.plan.checkpoint) {
-            (Start::Checkpoint, Some(key)) => self.from_checkpoint(key).await,
+            (Start::Checkpoint, Some(key)) => self.fork_checkpoint(key).await,
             _ => {
                 let spec = self.spec("m")?;
                 let (before, landed) = self.stage(&spec).await?;
@@ -89,10 +88,7 @@ impl Work<'_> {
     }
 
     /// Puts what the scenario gives onto a fresh overlay of the image.
-    async fn stage(
-        &self,
-        spec: &MachineSpec,
-    ) -> Result<(Tree, Vec<(Origin, Vec<String>)>), RunError> {
+    async fn stage(&self, spec: &MachineSpec) -> Result<Staged, RunError> {
         self.reporter.doing("staging");
         if let Some(tpm) = &spec.tpm_state {
             fs_err::create_dir_all(tpm)?;
@@ -102,7 +98,7 @@ impl Work<'_> {
         blocking(move || prepared.stage_onto(&disk, vars.as_deref(), &scratch)).await
     }
 
-    async fn from_checkpoint(&self, key: &str) -> Result<Ready, RunError> {
+    async fn fork_checkpoint(&self, key: &str) -> Result<Ready, RunError> {
         let store = &self.session.store;
         let checkpoint = match store.checkpoint(key) {
             Some(checkpoint) => checkpoint,

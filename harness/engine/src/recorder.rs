@@ -157,9 +157,11 @@ impl Writer {
             .write_all(line.as_bytes())
             .map_err(|source| RecordError { path: self.path.clone(), source })?;
         self.watcher.feed(&event);
-        let current = self.watcher.current();
-        self.progress.boot = current.map_or(0, |boot| boot.number);
-        self.progress.phase = current.map(timeline::Boot::reached);
+        // Not `Watcher::current`: for the timeline a boot is over with the conclusion, but the machine is
+        // still in it, and a healthy one is shut down.
+        self.progress.phase = self.watcher.phase();
+        let boot = self.watcher.boots().last().filter(|_| self.progress.phase.is_some());
+        self.progress.boot = boot.map_or(0, |boot| boot.number);
         self.progress.settling = self.watcher.settling();
         self.progress.conclusion = self.watcher.conclusion();
         self.progress.events = event.seq + 1;

@@ -72,3 +72,56 @@ pub(crate) fn observed(scenario: &Scenario, derived: &Derived) -> Observed {
         update_service,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::ledger::{Entry, Leak};
+
+    const RECORDED: &str =
+        include_str!("../../timeline/tests/fixtures/recorded-channel-file-291.jsonl");
+
+    fn recovered() -> Derived {
+        timeline::derive(&timeline::read_events(RECORDED).unwrap().events)
+    }
+
+    fn same() -> Comparison {
+        Comparison::Same { reference: PathBuf::from("x.snap") }
+    }
+
+    #[test]
+    fn the_worst_thing_that_happened_decides_the_exit_code() {
+        let (clean, same) = (Cleaned::default(), same());
+        let unmet = [Unmet { key: "verdict", expected: String::new(), found: String::new() }];
+        let leaked = Cleaned {
+            removed: Vec::new(),
+            leaked: vec![Leak {
+                entry: Entry::File { path: PathBuf::from("overlay") },
+                reason: "busy".to_owned(),
+            }],
+        };
+        let broken = timeline::derive(&[]);
+        let of = ExitStatus::of;
+        assert_eq!(of(&recovered(), &same, &[], &clean) as u8, 0);
+        assert_eq!(of(&recovered(), &same, &unmet, &clean) as u8, 1);
+        let missing = Comparison::NotCompared { reference: PathBuf::from("x.snap") };
+        assert_eq!(of(&recovered(), &missing, &[], &clean) as u8, 1);
+        assert_eq!(of(&broken, &same, &unmet, &clean) as u8, 3);
+        assert_eq!(of(&broken, &same, &unmet, &leaked) as u8, 4);
+        assert_eq!(of(&recovered(), &same, &[], &leaked) as u8, 4);
+    }
+
+    #[test]
+    fn what_the_service_saw_is_told_apart() {
+        let home = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios/channel-file-291");
+        let scenario = Scenario::load(std::path::Path::new(home)).unwrap();
+        let observed = observed(&scenario, &recovered());
+        assert_eq!(observed.verdict, "recovered");
+        assert_eq!(observed.layers, ["quick-machine-recovery"]);
+        assert_eq!(observed.update_service, Some(ServiceAnswer::Applied));
+        assert!(observed.stops.iter().all(|stop| *stop == (0x50, Some("csagent.sys".to_owned()))));
+        assert!(scenario.expect.unmet(&observed).is_empty());
+    }
+}

@@ -12,7 +12,7 @@ use recovery::RemediationService;
 use report::{Comparison, RunIdentity, Summary};
 use scenario::{Scenario, Start, Unmet};
 use timeline::steps::INJECT;
-use timeline::{Body, Derived, Sink, Source, StepState};
+use timeline::{Body, Derived, Sink, Source, StepState, Verdict};
 
 use crate::collect::Collector;
 use crate::error::RunError;
@@ -131,13 +131,23 @@ impl Session {
         let cleaned = tokio::task::spawn_blocking(move || settling.settle())
             .await
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-        record.status = if done.is_ok() { RunStatus::Complete } else { RunStatus::Aborted };
-        directory.write_json("run.json", &record)?;
-        let derived = done?;
+        let derived = match done {
+            Ok(derived) => derived,
+            Err(error) => {
+                record.status = RunStatus::Aborted;
+                directory.write_json("run.json", &record)?;
+                return Err(error);
+            }
+        };
 
         let outcome = derived.outcome.render();
         directory.write(&directory.outcome(), outcome.as_bytes())?;
         directory.write_json("measurements.json", &derived.measurements)?;
+        record.status = match derived.outcome.verdict {
+            Verdict::Infrastructure => RunStatus::Aborted,
+            _ => RunStatus::Complete,
+        };
+        directory.write_json("run.json", &record)?;
         let comparison = report::compare(&derived.outcome, &record.reference, run.as_str())?;
         let unmet = scenario.expect.unmet(&observed(scenario, &derived));
         let exit = ExitStatus::of(&derived, &comparison, &unmet, &cleaned);
@@ -277,7 +287,7 @@ impl Work<'_> {
         if let Err(error) = machine.screenshot("end").await {
             tracing::debug!(%error, "no last picture");
         }
-        if matches!(&ended, Ok(_)) && watch.is_healthy() {
+        if ended.is_ok() && watch.is_healthy() {
             self.shut_down(&*machine, &mut watch).await;
         }
         machine.destroy().await?;

@@ -87,9 +87,10 @@ pub struct RunRecord {
 pub enum RunStatus {
     /// Under way, or killed.
     Running,
-    /// Its outcome was derived.
+    /// Its outcome was derived, and says something about the machine.
     Complete,
-    /// Ended early by a failure of the harness or by Ctrl-C.
+    /// Ended by a failure of the harness or the host, or by Ctrl-C. Where it has an outcome, that is
+    /// `infrastructure`.
     Aborted,
 }
 

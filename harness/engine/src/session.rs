@@ -61,6 +61,9 @@ impl Session {
     /// Opens the store and the connection to libvirt.
     pub async fn open(options: SessionOptions) -> Result<Self, RunError> {
         let SessionOptions { state, connect, interrupt } = options;
+        // First what would leave nothing behind if it failed.
+        let authority = Authority::open_or_create(&state.authority())?;
+        let store = Store::open(state.root())?;
         let ledger = Ledger::begin(&state.ledgers(), &format!("session-{}", RunId::new()))?;
         let scratch = scratch_path();
         ledger.note(Entry::Directory { path: scratch.clone() })?;
@@ -80,8 +83,6 @@ impl Session {
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
             processors: std::thread::available_parallelism().map_or(1, usize::from),
         };
-        let authority = Authority::open_or_create(&state.authority())?;
-        let store = Store::open(state.root())?;
         Ok(Self { state, store, hypervisor, authority, host, scratch, interrupt, ledger })
     }
 
@@ -121,6 +122,8 @@ impl Session {
         hypervisor: Arc<dyn Hypervisor>,
         interrupt: Interrupt,
     ) -> Result<Self, RunError> {
+        let authority = Authority::open_or_create(&state.authority())?;
+        let store = Store::open(state.root())?;
         let ledger = Ledger::begin(&state.ledgers(), &format!("session-{}", RunId::new()))?;
         let scratch = scratch_path();
         ledger.note(Entry::Directory { path: scratch.clone() })?;
@@ -133,8 +136,6 @@ impl Session {
             kernel: String::new(),
             processors: 1,
         };
-        let authority = Authority::open_or_create(&state.authority())?;
-        let store = Store::open(state.root())?;
         Ok(Self { state, store, hypervisor, authority, host, scratch, interrupt, ledger })
     }
 

@@ -1,0 +1,165 @@
+//! Runs that say nothing about the machine: the harness or the host failed, somebody pressed Ctrl-C, or
+//! the scenario cannot be run as asked.
+
+use engine::{
+    ExitStatus, Interrupt, RunError, RunOptions, RunResult, RunStatus, Session, StateDir, replay,
+};
+use hypervisor::{FakeHypervisor, Trigger};
+use report::Comparison;
+use std::sync::Arc;
+use timeline::{Body, Verdict};
+
+use crate::bench::{AFTER_THE_FAULTS, BAD_FILE, Bench, Meanwhile, names};
+use crate::guest::{Guest, healthy_start, stop};
+use crate::image::PROFILE;
+use crate::outcomes::{because, events};
+
+/// Infrastructure, and no word on the product.
+fn assert_says_nothing(bench: &Bench, result: &RunResult) {
+    assert_eq!(result.derived.outcome.verdict, Verdict::Infrastructure, "{}", because(result));
+    assert_eq!(result.exit, ExitStatus::Infrastructure);
+    assert!(matches!(result.comparison, Comparison::NotCompared { .. }), "{:?}", result.comparison);
+    assert_eq!(names(&bench.folder()), ["scenario.toml"]);
+    assert_eq!(result.directory.record().unwrap().status, RunStatus::Aborted);
+    let replayed = replay(&result.directory).unwrap();
+    assert_eq!((replayed.same, replayed.incomplete), (Some(true), false));
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_the_watch_wherever_it_is() {
+    let Some(bench) = Bench::new() else { return };
+    let scenario = bench.scenario("healthy", "hung");
+    for at in ["a healthy machine", AFTER_THE_FAULTS] {
+        let mut fake = FakeHypervisor::new().on(Trigger::Exec("cmd.exe".to_owned()), stop());
+        if at == AFTER_THE_FAULTS {
+            fake = fake.on(Trigger::Start, healthy_start());
+        }
+        let guest = Guest::new(fake, Vec::new(), Vec::new());
+        let options = RunOptions::default();
+        let result =
+            bench.run(&scenario, &guest, &options, Meanwhile::Interrupt(at)).await.unwrap();
+        assert_says_nothing(&bench, &result);
+        let interrupted = events(&result).iter().any(
+            |event| matches!(&event.body, Body::WatchEnded { why, .. } if why == "interrupted"),
+        );
+        assert!(interrupted, "{at}");
+        assert!(guest.fake.calls().last().unwrap().starts_with("destroy "), "{at}");
+    }
+}
+
+#[tokio::test]
+async fn ctrl_c_before_the_machine_leaves_a_record_without_outcome() {
+    let Some(bench) = Bench::new() else { return };
+    let scenario = bench.scenario("healthy", "hung");
+    let (raiser, interrupt) = Interrupt::new();
+    let fake = FakeHypervisor::new();
+    let session =
+        Session::with_hypervisor(bench.state.clone(), Arc::new(fake.clone()), interrupt).unwrap();
+    assert!(raiser.raise() && !raiser.raise());
+    let options = RunOptions::default();
+    let result = session.run(&scenario, &bench.folder(), &options, Arc::new(|_| {})).await;
+    assert!(matches!(result, Err(RunError::Interrupted)), "{result:?}");
+    assert!(!RunError::Interrupted.is_usage());
+    session.close();
+    bench.assert_clean();
+    let runs = bench.runs();
+    assert_eq!(runs[0].record().unwrap().status, RunStatus::Aborted);
+    assert!(!runs[0].outcome().exists());
+    assert!(fake.calls().is_empty());
+}
+
+#[tokio::test]
+async fn a_machine_that_cannot_be_started_says_why() {
+    let Some(bench) = Bench::new() else { return };
+    let scenario = bench.scenario("healthy", "hung");
+    let fake = FakeHypervisor::new().fail(Trigger::Start, "no such processor");
+    let guest = Guest::new(fake, Vec::new(), Vec::new());
+    let options = RunOptions::default();
+    let result = bench.run(&scenario, &guest, &options, Meanwhile::Nothing).await.unwrap();
+    assert_says_nothing(&bench, &result);
+    assert!(because(&result).contains("no such processor"), "{}", because(&result));
+}
+
+#[tokio::test]
+async fn a_fault_that_the_agent_refuses_is_no_verdict_on_the_machine() {
+    let Some(bench) = Bench::new() else { return };
+    let scenario = bench.scenario("healthy", "hung");
+    let fake = FakeHypervisor::new()
+        .on(Trigger::Start, healthy_start())
+        .fail(Trigger::Write(format!("{BAD_FILE}.new")), "no space left");
+    let guest = Guest::new(fake, Vec::new(), Vec::new());
+    let options = RunOptions::default();
+    let result = bench.run(&scenario, &guest, &options, Meanwhile::Nothing).await.unwrap();
+    assert_says_nothing(&bench, &result);
+    assert!(because(&result).contains("no space left"), "{}", because(&result));
+    assert!(guest.fake.calls().last().unwrap().starts_with("destroy "));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_does_not_come_up_by_itself_says_nothing() {
+    let Some(bench) = Bench::new() else { return };
+    let scenario = bench.scenario("healthy", "hung");
+    let guest = Guest::new(FakeHypervisor::new(), Vec::new(), Vec::new());
+    let options = RunOptions::default();
+    let result = bench.run(&scenario, &guest, &options, Meanwhile::Nothing).await.unwrap();
+    assert_says_nothing(&bench, &result);
+    assert!(because(&result).contains("before any fault was armed"), "{}", because(&result));
+}
+
+/// Nothing is run, and nothing is recorded.
+async fn refused(bench: &Bench, change: impl FnOnce(&mut scenario::Scenario)) -> String {
+    let mut scenario = bench.scenario("healthy", "hung");
+    change(&mut scenario);
+    let guest = Guest::new(FakeHypervisor::new(), Vec::new(), Vec::new());
+    let options = RunOptions::default();
+    let error = bench.run(&scenario, &guest, &options, Meanwhile::Nothing).await.unwrap_err();
+    assert!(error.is_usage(), "{error}");
+    assert!(bench.runs().is_empty());
+    assert!(guest.fake.calls().is_empty());
+    error.to_string()
+}
+
+#[tokio::test]
+async fn what_cannot_be_run_as_asked_is_refused_before_anything_runs() {
+    let Some(bench) = Bench::new() else { return };
+    let error = refused(&bench, |scenario| scenario.machine.image = "windows-10".to_owned()).await;
+    assert!(error.contains("no image `windows-10`"), "{error}");
+    let error = refused(&bench, |scenario| {
+        scenario.machine.clock = Some("1969-07-20T20:17:00Z".parse().unwrap());
+    })
+    .await;
+    assert!(error.contains("before 1970"), "{error}");
+    // A scenario that was put together by hand, past the checks of `Scenario::load`.
+    let error = refused(&bench, |scenario| {
+        scenario.canary[0].path = r"D:\ledger.txt".parse().unwrap();
+    })
+    .await;
+    assert!(error.contains(r"D:\ledger.txt"), "{error}");
+
+    let profile = PROFILE
+        .replace("[time-scale]", "")
+        .replace("fw-cfg = \"opt/org.loopbreak/time-scale\"", "");
+    let bench = Bench::with_profile(&profile).unwrap();
+    let error = refused(&bench, |_| {}).await;
+    assert!(error.contains("leave `time-scale` out"), "{error}");
+
+    let bench = Bench::with_profile(&PROFILE.replace("\"healthy\"", "\"session\"")).unwrap();
+    let error = refused(&bench, |_| {}).await;
+    assert!(error.contains("how a healthy machine is recognised"), "{error}");
+
+    let bench = Bench::with_profile("format = 1\nis-model = true\nmemory = \"none\"\n").unwrap();
+    let error = refused(&bench, |_| {}).await;
+    assert!(error.contains("profile.toml"), "{error}");
+}
+
+#[tokio::test]
+async fn a_session_that_cannot_be_opened_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = StateDir::open(Some(directory.path())).unwrap();
+    // Neither is the store: a file lies where its images belong.
+    std::fs::write(directory.path().join("images"), "").unwrap();
+    let (_raiser, interrupt) = Interrupt::new();
+    let hypervisor = Arc::new(FakeHypervisor::new());
+    assert!(Session::with_hypervisor(state.clone(), hypervisor, interrupt).is_err());
+    assert_eq!(names(&state.ledgers()), [""; 0]);
+}

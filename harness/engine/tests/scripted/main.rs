@@ -1,0 +1,12 @@
+//! Whole runs on the scripted hypervisor: a real image, real staging, a real network and real evidence,
+//! and a machine that only says what its script says. What comes of the scripts tells nothing about
+//! Windows, nor about the understudy.
+
+#![expect(clippy::unwrap_used, reason = "tests; a panic is the report")]
+
+mod bench;
+mod checkpoints;
+mod failures;
+mod guest;
+mod image;
+mod outcomes;
