@@ -1,5 +1,7 @@
 //! The command without a machine: exit codes, errors that people read, and files that Windows wrote.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::{Path, PathBuf};
 
 use tests::{Loopbreak, workspace};

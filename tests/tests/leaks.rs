@@ -1,5 +1,7 @@
 //! Nothing outlives a run: not after success, not after Ctrl-C, and after `kill -9` `clean` finds it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 

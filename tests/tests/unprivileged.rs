@@ -1,5 +1,7 @@
 //! A whole run as a user without any rights.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::os::unix::fs::chown;
 use std::path::Path;
 use std::process::Command;
