@@ -68,7 +68,16 @@ pub fn build(inputs: &Inputs) -> Result<Built, BuildError> {
         None => build_program()?,
     };
     let stripped = work.path().join("init");
-    run("objcopy", &["--strip-all".as_ref(), program.as_os_str(), stripped.as_os_str()])?;
+    // The build id is a digest over the debug information too, which names the folder of the build.
+    run(
+        "objcopy",
+        &[
+            "--strip-all".as_ref(),
+            "--remove-section=.note.gnu.build-id".as_ref(),
+            program.as_os_str(),
+            stripped.as_os_str(),
+        ],
+    )?;
     let kernel =
         kernel_package::obtain(inputs.kernel_package.as_deref(), &inputs.cache, work.path())?;
     let initramfs = initramfs(&fs_err::read(&stripped)?, &kernel);
