@@ -95,8 +95,8 @@ fn all_scenarios_come_out_as_their_references_say_two_at_a_time_and_alone() {
     let together = loopbreak.json(0, &["run", "--all", "--jobs", "2", "--json"]).unwrap();
     let together = together.as_array().unwrap();
     assert!(together.len() >= 6);
-    // The references were taken one by one, so all of them equal is the same outcome already; two of them
-    // alone, in this very run, show it without the references.
+    // Exit code 0 holds each of them against its reference; two of them alone, in this very run, show without
+    // the references that company makes no difference.
     for name in ["channel-file-291", "channel-file-291-late"] {
         let summary = together.iter().find(|summary| summary["scenario"] == name).unwrap();
         let alone = loopbreak.json(0, &["run", name, "--json"]).unwrap();
