@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::bcd::BcdCommand;
+use crate::commands::hive::HiveCommand;
+use crate::commands::image::ImageCommand;
+
 /// Breaks Windows virtual machines on purpose and proves that they come back.
 ///
 /// Exit codes: 0 as expected; 1 the outcome differs from its reference or an expectation was not met;
@@ -174,61 +178,6 @@ pub(crate) enum ScenarioCommand {
         /// Directory to make: disk.qcow2, vars.fd and the command line for QEMU.
         #[arg(short, long, value_name = "DIR")]
         output: PathBuf,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ImageCommand {
-    /// Lists images.
-    List {
-        /// As JSON lines.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Takes a bundle (disk.qcow2, vars.fd, profile.toml) into the store.
-    Import {
-        /// The bundle's directory.
-        bundle: PathBuf,
-        /// Its name in the store.
-        #[arg(long)]
-        name: String,
-    },
-    /// Reads an image whole and compares it with its digests.
-    Verify {
-        /// Name or digest.
-        image: String,
-    },
-    /// Removes an image.
-    Rm {
-        /// Name or digest.
-        image: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum HiveCommand {
-    /// Shows a key: its values and the names of its subkeys.
-    Show {
-        /// The hive.
-        file: PathBuf,
-        /// The key, for example `ControlSet001\Control\CrashControl` [default: the root].
-        #[arg(default_value = "")]
-        key: String,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum BcdCommand {
-    /// Shows a store as `bcdedit /enum all` would.
-    Show {
-        /// The store.
-        file: PathBuf,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
     },
 }
 

@@ -1,14 +1,27 @@
 //! `loopbreak bcd`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Subcommand;
 use serde_json::json;
 use winfmt::bcd::BcdStore;
 
-use crate::args::BcdCommand;
 use crate::commands::hive::in_file;
 use crate::exit::{Exit, usage};
 use crate::output::print;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BcdCommand {
+    /// Shows a store as `bcdedit /enum all` would.
+    Show {
+        /// The store.
+        file: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
 
 pub(crate) fn run(command: &BcdCommand) -> anyhow::Result<Exit> {
     match command {

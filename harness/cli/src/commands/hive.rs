@@ -1,14 +1,30 @@
 //! `loopbreak hive`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use clap::Subcommand;
 use serde_json::{Value, json};
 use winfmt::hive::{Data, Hive, Key, ValueType};
 
-use crate::args::HiveCommand;
 use crate::exit::{Exit, usage};
 use crate::output::print;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum HiveCommand {
+    /// Shows a key: its values and the names of its subkeys.
+    Show {
+        /// The hive.
+        file: PathBuf,
+        /// The key, for example `ControlSet001\Control\CrashControl` [default: the root].
+        #[arg(default_value = "")]
+        key: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
 
 pub(crate) fn run(command: &HiveCommand) -> anyhow::Result<Exit> {
     match command {

@@ -1,11 +1,43 @@
 //! `loopbreak image`.
 
+use std::path::PathBuf;
+
+use clap::Subcommand;
 use disk::Store;
 use engine::StateDir;
 
-use crate::args::{Global, ImageCommand};
+use crate::args::Global;
 use crate::exit::{Exit, infrastructure, usage};
 use crate::output::print;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImageCommand {
+    /// Lists images.
+    List {
+        /// As JSON lines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Takes a bundle (disk.qcow2, vars.fd, profile.toml) into the store.
+    Import {
+        /// The bundle's directory.
+        bundle: PathBuf,
+        /// Its name in the store.
+        #[arg(long)]
+        name: String,
+    },
+    /// Reads an image whole and compares it with its digests.
+    Verify {
+        /// Name or digest.
+        image: String,
+    },
+    /// Removes an image.
+    Rm {
+        /// Name or digest.
+        image: String,
+    },
+}
 
 pub(crate) fn run(global: &Global, command: &ImageCommand) -> anyhow::Result<Exit> {
     let state = StateDir::open(global.state.as_deref()).map_err(usage)?;
