@@ -1,1 +1,36 @@
 //! What an image is, read offline: its inspection, and the qualification that is decided from it.
+//!
+//! Recovery that the image itself has switched off is the commonest mistake in the field, and it shows
+//! only hours into a campaign. So an image is read once, when it is brought: `inspect` takes its disk
+//! (and firmware variables and TPM state, where the bundle has them) and says what is there.
+//! `qualify` decides from that alone, without touching anything, what the image can do. `fix` makes
+//! the edits that a person would make with `reagentc` and `bcdedit`, on a disk of its own.
+//!
+//! What could not be read is [`Known::Unknown`] with the reason, and never guessed; one thing that
+//! cannot be read never hides the others. Everything on the disk is hostile input: the readers below are
+//! bounded, and all volumes are reached through the `disk` crate.
+//!
+//! The store keeps a [`Qualification`] beside each image; `run` refuses a scenario whose image lacks
+//! what it needs.
+
+pub mod agent;
+pub mod boot;
+pub mod crash;
+pub mod filters;
+pub mod firmware;
+pub mod history;
+pub mod layout;
+pub mod pending;
+pub mod recovery;
+pub mod services;
+pub mod system;
+
+mod check;
+mod ground;
+mod inspection;
+mod known;
+
+pub use check::{Answer, Check, CheckName, NoSuchCheck, QUALIFICATION_FORMAT, Qualification};
+pub use ground::HiveFacts;
+pub use inspection::{INSPECTION_FORMAT, Inspection};
+pub use known::Known;
