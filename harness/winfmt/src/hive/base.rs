@@ -24,7 +24,13 @@ const BINS_SIZE: usize = 40;
 const CLUSTER: usize = 44;
 const FILE_NAME: usize = 48;
 const FILE_NAME_UNITS: usize = 31;
+/// Since Windows 10 (Vista, in part): state of transactions and of layered keys.
+const FLAGS: usize = 144;
+/// Of [`FLAGS`], the one that log entries carry: transactions lock the hive.
+const FLAG_LOCKED: u32 = 1;
 const CHECKSUM: usize = 508;
+/// The part of the base block that a log begins with.
+pub(super) const SECTOR: usize = 512;
 
 /// Format version, 1.3 to 1.6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,7 +90,16 @@ pub(super) struct Base {
     pub bins_size: u32,
 }
 
-impl Base {
+/// What of the base block can be checked without the bins behind it.
+pub(super) struct Header {
+    pub primary: u32,
+    pub secondary: u32,
+    pub last_written: FileTime,
+}
+
+impl Header {
+    /// Checks the base block of a primary file, except for what it says of the bins: in a dirty hive
+    /// that may be ahead of the file.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, HiveError> {
         let not_a_hive = |what: String| HiveError::NotAHive { what };
         if bytes.get(..4) != Some(b"regf") {
@@ -100,8 +115,7 @@ impl Base {
             })
         };
         let damaged = |at: usize, what: String| HiveError::Damaged { offset: at as u64, what };
-        let (stored, computed) = (field(CHECKSUM)?, checksum(bytes));
-        if stored != computed {
+        if let Some((stored, computed)) = wrong_checksum(bytes) {
             let what = format!("base block checksum is {stored:#010x}, should be {computed:#010x}");
             return Err(damaged(CHECKSUM, what));
         }
@@ -115,8 +129,20 @@ impl Base {
         if field(FORMAT)? != 1 {
             return Err(not_a_hive(format!("file format {}, should be 1", field(FORMAT)?)));
         }
-        let bins_size = field(BINS_SIZE)?;
-        if bins_size == 0 || !bins_size.is_multiple_of(4096) || bins_size > MAX_BINS {
+        Ok(Self {
+            primary: field(SEQUENCE_PRIMARY)?,
+            secondary: field(SEQUENCE_SECONDARY)?,
+            last_written: last_written(bytes),
+        })
+    }
+}
+
+impl Base {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, HiveError> {
+        let header = Header::parse(bytes)?;
+        let damaged = |at: usize, what: String| HiveError::Damaged { offset: at as u64, what };
+        let bins_size = bins_size(bytes);
+        if !is_bins_size(bins_size) {
             return Err(damaged(BINS_SIZE, format!("size of all bins is {bins_size:#x}")));
         }
         let available = bytes.len() - SIZE;
@@ -125,16 +151,17 @@ impl Base {
                 format!("the file is cut off: {bins_size:#x} bytes of bins, {available:#x} there");
             return Err(damaged(bytes.len(), what));
         }
-        let root = field(ROOT)?;
+        let root = root(bytes);
         if root >= bins_size || !root.is_multiple_of(8) {
             return Err(damaged(ROOT, format!("the root key is at {root:#x}, outside the bins")));
         }
-        Ok(Self {
-            primary: field(SEQUENCE_PRIMARY)?,
-            secondary: field(SEQUENCE_SECONDARY)?,
-            bins_size,
-        })
+        Ok(Self { primary: header.primary, secondary: header.secondary, bins_size })
     }
+}
+
+/// Whether all bins together can have this size.
+pub(super) fn is_bins_size(size: u32) -> bool {
+    size != 0 && size.is_multiple_of(4096) && size <= MAX_BINS
 }
 
 /// XOR of the first 127 words; two results are reserved.
@@ -189,10 +216,58 @@ fn put(bytes: &mut [u8], at: usize, value: u32) {
     bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
 }
 
-/// The base block was checked when the hive was opened, so these cannot miss.
+/// Primary and secondary. Base blocks are checked before they are asked, so this cannot miss.
 pub(super) fn sequence_numbers(bytes: &[u8]) -> (u32, u32) {
     let at = |offset| u32_at(bytes, offset).unwrap_or_default();
     (at(SEQUENCE_PRIMARY), at(SEQUENCE_SECONDARY))
+}
+
+/// 0 for a primary file; a log has another.
+pub(super) fn kind(bytes: &[u8]) -> u32 {
+    u32_at(bytes, KIND).unwrap_or_default()
+}
+
+/// Bytes of all bins together.
+pub(super) fn bins_size(bytes: &[u8]) -> u32 {
+    u32_at(bytes, BINS_SIZE).unwrap_or_default()
+}
+
+/// Of the disk, in sectors of 512 bytes.
+pub(super) fn clustering_factor(bytes: &[u8]) -> u32 {
+    u32_at(bytes, CLUSTER).unwrap_or_default()
+}
+
+/// The checksum as stored, where the one computed is another.
+pub(super) fn wrong_checksum(bytes: &[u8]) -> Option<(u32, u32)> {
+    let (stored, computed) = (u32_at(bytes, CHECKSUM).unwrap_or_default(), checksum(bytes));
+    (stored != computed).then_some((stored, computed))
+}
+
+/// What a replay changes in the base block.
+pub(super) struct Replayed {
+    /// Both sequence numbers.
+    pub sequence: u32,
+    pub bins_size: u32,
+    pub root: u32,
+    /// Whether transactions lock the hive, where the log says it.
+    pub locked: Option<bool>,
+}
+
+impl Replayed {
+    /// Makes the base block that of the recovered hive.
+    pub(super) fn write(&self, bytes: &mut [u8]) {
+        put(bytes, SEQUENCE_PRIMARY, self.sequence);
+        put(bytes, SEQUENCE_SECONDARY, self.sequence);
+        put(bytes, KIND, 0);
+        put(bytes, ROOT, self.root);
+        put(bytes, BINS_SIZE, self.bins_size);
+        if let Some(locked) = self.locked {
+            let others = u32_at(bytes, FLAGS).unwrap_or_default() & !FLAG_LOCKED;
+            put(bytes, FLAGS, others | u32::from(locked) * FLAG_LOCKED);
+        }
+        let sum = checksum(bytes);
+        put(bytes, CHECKSUM, sum);
+    }
 }
 
 pub(super) fn root(bytes: &[u8]) -> u32 {

@@ -1,5 +1,7 @@
 //! What can go wrong with a hive.
 
+use serde::{Deserialize, Serialize};
+
 use super::ValueType;
 
 /// A hive could not be opened, read or edited. Offsets count from the start of the file.
@@ -13,13 +15,24 @@ pub enum HiveError {
     },
     /// The hive was not closed cleanly.
     #[error(
-        "the hive is dirty (sequence numbers {primary} and {secondary}); let Windows load it once, or take an image of a machine that was shut down"
+        "the hive is dirty (sequence numbers {primary} and {secondary}): a part of it is only in its transaction logs; put them beside it (the files of the same name ending in .LOG1 and .LOG2, or in .LOG alone), or let Windows load it once"
     )]
     Dirty {
         /// Written when a write begins.
         primary: u32,
         /// Written when a write has ended.
         secondary: u32,
+    },
+    /// The hive needs its transaction logs, and none of those given brings it up to date.
+    #[error(
+        "{state}, and none of its logs brings it up to date: {}; find the logs of the same time, or let Windows load the hive once",
+        listed(problems)
+    )]
+    NoUsableLog {
+        /// Why the hive needs a log.
+        state: String,
+        /// What is wrong with each of the logs.
+        problems: Vec<LogProblem>,
     },
     /// The structure is broken.
     #[error("the hive is damaged at offset {offset:#x}: {what}")]
@@ -74,6 +87,37 @@ pub enum HiveError {
     /// The root key cannot be deleted.
     #[error("the root key cannot be deleted; delete its subkeys")]
     RootKey,
+}
+
+/// Why a transaction log, or the rest of one, was not applied.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[error("log {}: {what}{}", log + 1, at(*offset))]
+pub struct LogProblem {
+    /// Which of the logs that were given, from 0.
+    pub log: usize,
+    /// Where, in bytes from the start of the log; nothing where the log as a whole does not fit.
+    pub offset: Option<u64>,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// Says of damage when it was found, or what else might help.
+pub(super) fn damaged_in(note: &str, error: HiveError) -> HiveError {
+    match error {
+        HiveError::Damaged { offset, what } => {
+            HiveError::Damaged { offset, what: format!("{what} ({note})") }
+        }
+        other => other,
+    }
+}
+
+fn at(offset: Option<u64>) -> String {
+    offset.map(|offset| format!(" (at offset {offset:#x})")).unwrap_or_default()
+}
+
+fn listed(problems: &[LogProblem]) -> String {
+    problems.iter().map(LogProblem::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// Damage at an offset from the first bin, as cells give it.

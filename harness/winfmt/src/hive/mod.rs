@@ -2,8 +2,8 @@
 //!
 //! [`Hive::open`] checks the whole structure first, as Windows does when it loads a hive, and refuses
 //! a damaged one with the offset. A hive that Windows left dirty (its two sequence numbers differ) is
-//! refused too: Windows would replay the transaction log over an edit. [`Hive::open_dirty`] reads such
-//! a hive as it lies, and never edits it.
+//! refused too: Windows would replay the transaction log over an edit. [`Hive::recover`] replays the
+//! logs first, as Windows would. [`Hive::open_dirty`] reads such a hive as it lies, and never edits it.
 //!
 //! Paths are relative to the root key: `ControlSet001\Services\csagent`. Edits allocate, free and
 //! re-use cells in memory; [`Hive::to_bytes`] gives the finished file. A hive that nothing was changed
@@ -30,7 +30,10 @@ mod edit;
 mod error;
 mod key;
 mod lists;
+mod log;
+mod marvin;
 mod name;
+mod recover;
 mod security;
 mod upcase;
 mod values;
@@ -42,9 +45,11 @@ mod model_tests;
 pub use base::Version;
 pub use create::CreateOptions;
 pub use data::{Data, ValueType};
-pub use error::HiveError;
+pub use error::{HiveError, LogProblem};
 pub use key::{Key, Value};
+pub use log::LogFormat;
 pub use name::{KeyPath, Name};
+pub use recover::{AppliedLog, EMPTY_LOG, Recovery};
 pub use upcase::upcase;
 pub use walk::{Walk, WalkedKey};
 
