@@ -8,15 +8,20 @@
 //!
 //! File systems are the `volume` crate's, hives and BCD `winfmt`'s. Nothing here knows scenarios.
 
+mod daemon;
+mod error;
 mod nbd;
 mod offline;
 mod overlay;
 mod readback;
 mod store;
+mod summary;
 mod tree;
 
-pub use offline::{Access, DiskError, OfflineDisk};
+pub use error::DiskError;
+pub use offline::{Access, OfflineDisk};
 pub use overlay::{OverlayError, check_qcow2, create_overlay};
 pub use readback::ReadBackError;
 pub use store::{FileRecord, IMAGE_FORMAT, Image, Manifest, Store, StoreError, StoredCheckpoint};
+pub use summary::{NotWritable, VolumeRole, VolumeSummary};
 pub use tree::{Difference, Mark, Noise, Tree, TreeChange};

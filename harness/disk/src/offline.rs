@@ -4,87 +4,24 @@
 //! a disk that a machine still uses is refused), and exports it over a Unix socket. So nothing needs
 //! root, a kernel module or an appliance.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
 use volume::{
-    BASIC_DATA, BlockDevice, EFI_SYSTEM, Fat, Ntfs, Partition, PartitionTable, SharedDevice,
-    TableError, Volume, VolumeError, WINDOWS_RECOVERY, read_partitions,
+    BASIC_DATA, BlockDevice, EFI_SYSTEM, Fat, MICROSOFT_RESERVED, Ntfs, Partition, PartitionTable,
+    SharedDevice, Volume, VolumeError, WINDOWS_RECOVERY, read_partitions,
 };
 
+use crate::daemon::{Daemon, start_daemon};
+use crate::error::DiskError;
 use crate::nbd::NbdDevice;
-use crate::overlay::{OverlayError, check_qcow2};
-use crate::readback::{self, ReadBackError};
+use crate::overlay::check_qcow2;
+use crate::readback;
+use crate::summary::{NotWritable, VolumeRole, VolumeSummary};
 
-/// The disk cannot be opened, read or edited.
-#[derive(Debug, thiserror::Error)]
-pub enum DiskError {
-    /// The storage daemon cannot be started.
-    #[error("qemu-storage-daemon cannot be started: {source}; install qemu-system-common")]
-    NoProgram {
-        /// Why.
-        source: std::io::Error,
-    },
-    /// It did not take the disk.
-    #[error("{path} cannot be opened: {message}")]
-    Refused {
-        /// The disk.
-        path: PathBuf,
-        /// What it said. "Failed to get … lock" means that a machine uses the disk.
-        message: String,
-    },
-    /// Talking to it failed.
-    #[error("{path} cannot be read or written: {source}")]
-    Device {
-        /// The disk.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// No partition table.
-    #[error("{path}: {source}")]
-    Table {
-        /// The disk.
-        path: PathBuf,
-        /// Why.
-        source: TableError,
-    },
-    /// A volume that was asked for is not there.
-    #[error("{path} has no {what}; its partitions are: {found}")]
-    NoVolume {
-        /// The disk.
-        path: PathBuf,
-        /// Which volume.
-        what: &'static str,
-        /// What there is.
-        found: String,
-    },
-    /// A volume cannot be used.
-    #[error("{path}: {source}")]
-    Volume {
-        /// The disk.
-        path: PathBuf,
-        /// Why.
-        source: VolumeError,
-    },
-    /// A file cannot be read back with the other implementation.
-    #[error("{path}: '{file}' cannot be read back: {source}")]
-    ReadBack {
-        /// The disk.
-        path: PathBuf,
-        /// The file on its Windows volume.
-        file: String,
-        /// Why.
-        source: ReadBackError,
-    },
-    /// The disk is damaged after an edit.
-    #[error(transparent)]
-    Overlay(#[from] OverlayError),
-}
-
-/// What makes a volume the one that Windows lies on.
-const SYSTEM_HIVE: &str = r"Windows\System32\config\SYSTEM";
+/// What a Windows folder is called: Windows since XP, Windows NT and 2000, ReactOS.
+const SYSTEM_ROOTS: [&str; 3] = ["Windows", "WINNT", "ReactOS"];
+/// What makes a folder a Windows folder.
+const SYSTEM_HIVE: &str = r"System32\config\SYSTEM";
 
 /// Whether a disk is to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,33 +38,28 @@ pub struct OfflineDisk {
     path: PathBuf,
     access: Access,
     table: PartitionTable,
+    summaries: Vec<VolumeSummary>,
     device: SharedDevice,
     _directory: tempfile::TempDir,
     // Dropped after the device: its end closes the connection first.
     _daemon: Daemon,
 }
 
-/// The storage daemon under its supervisor, which ends it when its own input ends: with the harness,
-/// even if that is killed, or with this value.
-#[derive(Debug)]
-struct Daemon(Child);
-
-/// `$@` is the daemon's command line. The supervisor gives its own output away, so that the end of the
-/// daemon is the end of that. SIGKILL: on SIGTERM the daemon would flush; by then everything was flushed
-/// by the volume, and an edit that was not is not to be kept.
-const SUPERVISOR: &str = "exec 3<&0; \"$@\" </dev/null & daemon=$!; exec >/dev/null 2>&1; \
-    cat <&3; kill -KILL $daemon; wait $daemon";
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        let _ = self.0.wait();
-    }
-}
-
 impl OfflineDisk {
-    /// Opens the qcow2 file `path`. `scratch` is a directory for the socket, with a short path.
+    /// Opens the disk `path`, of whatever format. One that refers to other files is refused: a disk from
+    /// outside could name any file of this host. `scratch` is a directory for the socket, with a short
+    /// path.
     pub fn open(path: &Path, access: Access, scratch: &Path) -> Result<Self, DiskError> {
+        Self::open_daemon(path, access, scratch)
+    }
+
+    /// Opens an overlay that the harness itself made: a qcow2 file whose backing file is an image of the
+    /// store or a checkpoint.
+    pub fn open_overlay(path: &Path, access: Access, scratch: &Path) -> Result<Self, DiskError> {
+        Self::open_daemon(path, access, scratch)
+    }
+
+    fn open_daemon(path: &Path, access: Access, scratch: &Path) -> Result<Self, DiskError> {
         let device_error = |source| DiskError::Device { path: path.to_path_buf(), source };
         let directory =
             tempfile::Builder::new().prefix("nbd").tempdir_in(scratch).map_err(device_error)?;
@@ -137,14 +69,23 @@ impl OfflineDisk {
         let mut device = SharedDevice::new(nbd);
         let table = read_partitions(&mut device)
             .map_err(|source| DiskError::Table { path: path.to_path_buf(), source })?;
-        Ok(Self {
+        let mut disk = Self {
             path: path.to_path_buf(),
             access,
             table,
+            summaries: Vec::new(),
             device,
             _directory: directory,
             _daemon: daemon,
-        })
+        };
+        disk.summaries =
+            (1..).zip(&disk.table.partitions).map(|(n, one)| disk.summarise(n, one)).collect();
+        Ok(disk)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The partition table.
@@ -152,55 +93,61 @@ impl OfflineDisk {
         &self.table
     }
 
-    /// The NTFS volume that Windows lies on: the one with a SYSTEM hive.
-    pub fn windows_volume(&self) -> Result<Ntfs, DiskError> {
-        for partition in self.partitions(BASIC_DATA) {
-            if self.is_windows(partition) {
-                return self.ntfs(partition);
-            }
-        }
-        Err(self.no_volume("NTFS volume with a Windows folder"))
+    /// Every partition with its volume, in the order of the table, as it was when the disk was opened.
+    pub fn volumes(&self) -> &[VolumeSummary] {
+        &self.summaries
     }
 
-    /// The NTFS volume of the recovery environment.
-    pub fn recovery_volume(&self) -> Result<Ntfs, DiskError> {
-        match self.partitions(WINDOWS_RECOVERY).next() {
-            Some(partition) => self.ntfs(partition),
-            None => Err(self.no_volume("recovery partition")),
-        }
+    /// The volume of the partition `number`.
+    pub fn volume(&self, number: u32) -> Result<Box<dyn Volume>, DiskError> {
+        let summary = self
+            .summaries
+            .iter()
+            .find(|summary| summary.number == number)
+            .ok_or_else(|| self.no_volume("partition of that number"))?;
+        self.open_volume(summary)
+    }
+
+    /// The volume that Windows lies on: the first with a Windows folder that has a SYSTEM hive.
+    pub fn windows_volume(&self) -> Result<Box<dyn Volume>, DiskError> {
+        self.role(VolumeRole::Windows, "volume with a Windows folder")
+    }
+
+    /// The Windows folder on that volume: `Windows`, `WINNT` or `ReactOS`, as it is spelt there.
+    pub fn system_root(&self) -> Result<String, DiskError> {
+        self.summaries
+            .iter()
+            .find_map(|summary| summary.system_root.clone())
+            .ok_or_else(|| self.no_volume("volume with a Windows folder"))
+    }
+
+    /// The volume of the recovery environment's own partition.
+    pub fn recovery_volume(&self) -> Result<Box<dyn Volume>, DiskError> {
+        self.role(VolumeRole::Recovery, "recovery partition")
     }
 
     /// The EFI system partition.
-    pub fn efi_volume(&self) -> Result<Fat, DiskError> {
-        let partition = self
-            .partitions(EFI_SYSTEM)
-            .next()
-            .ok_or_else(|| self.no_volume("EFI system partition"))?;
-        let device = self.part(partition)?;
-        Fat::open(device).map_err(|source| self.volume_error(source))
+    pub fn efi_volume(&self) -> Result<Box<dyn Volume>, DiskError> {
+        self.role(VolumeRole::Efi, "EFI system partition")
     }
 
-    /// Reads a file of the Windows volume with another implementation of NTFS than the one that writes:
-    /// the proof that an edit landed. `None` if there is no such file.
+    /// The volume that the firmware starts from: of a BIOS disk the active partition, which may be the
+    /// Windows volume itself; else the EFI system partition.
+    pub fn boot_volume(&self) -> Result<Box<dyn Volume>, DiskError> {
+        self.efi_volume()
+    }
+
+    /// Reads a file of the Windows volume with another implementation of its file system than the one
+    /// that writes: the proof that an edit landed. `None` if there is no such file.
     ///
     /// # Errors
     /// As [`OfflineDisk::windows_volume`], and [`DiskError::ReadBack`].
     pub fn read_back(&self, path: &str) -> Result<Option<Vec<u8>>, DiskError> {
-        for partition in self.partitions(BASIC_DATA) {
-            let device = self.part(partition)?;
-            if self.is_windows(partition) {
-                return readback::read(device, path).map_err(|source| DiskError::ReadBack {
-                    path: self.path.clone(),
-                    file: path.to_owned(),
-                    source,
-                });
-            }
-        }
-        Err(self.no_volume("NTFS volume with a Windows folder"))
-    }
-
-    fn is_windows(&self, partition: &Partition) -> bool {
-        self.ntfs(partition).is_ok_and(|mut volume| volume.exists(SYSTEM_HIVE).unwrap_or(false))
+        let windows = self.summaries.iter().find(|one| one.role == VolumeRole::Windows);
+        let summary = windows.ok_or_else(|| self.no_volume("volume with a Windows folder"))?;
+        readback::read(self.part(summary.start, summary.len)?, path).map_err(|source| {
+            DiskError::ReadBack { path: self.path.clone(), file: path.to_owned(), source }
+        })
     }
 
     /// Brings all edits to the file and checks it.
@@ -214,17 +161,82 @@ impl OfflineDisk {
         Ok(check_qcow2(&path)?)
     }
 
-    fn partitions(&self, kind: volume::Guid) -> impl Iterator<Item = &Partition> {
-        self.table.partitions.iter().filter(move |partition| partition.kind == kind)
+    fn role(&self, role: VolumeRole, what: &'static str) -> Result<Box<dyn Volume>, DiskError> {
+        match self.summaries.iter().find(|summary| summary.role == role) {
+            Some(summary) => self.open_volume(summary),
+            None => Err(self.no_volume(what)),
+        }
     }
 
-    fn part(&self, partition: &Partition) -> Result<impl BlockDevice + use<>, DiskError> {
-        volume::SubDevice::new(self.device.clone(), partition.start, partition.len)
+    fn summarise(&self, number: u32, partition: &Partition) -> VolumeSummary {
+        let mut summary = VolumeSummary {
+            number,
+            start: partition.start,
+            len: partition.len,
+            file_system: "unknown".to_owned(),
+            label: None,
+            role: match partition.kind {
+                EFI_SYSTEM => VolumeRole::Efi,
+                WINDOWS_RECOVERY => VolumeRole::Recovery,
+                MICROSOFT_RESERVED => VolumeRole::Reserved,
+                _ => VolumeRole::Data,
+            },
+            system_root: None,
+            unreadable: None,
+            not_writable: None,
+        };
+        let part = || self.part(partition.start, partition.len);
+        let opened = match part().map(Ntfs::open) {
+            Ok(Ok(mut ntfs)) => {
+                summary.file_system = "NTFS".to_owned();
+                summary.label = ntfs.label().ok().filter(|label| !label.is_empty());
+                if ntfs.is_dirty().unwrap_or(true) {
+                    summary.not_writable = Some(NotWritable {
+                        reason: "it was not let go of cleanly".to_owned(),
+                        way_out: "start Windows once and shut it down".to_owned(),
+                    });
+                }
+                Some(Box::new(ntfs) as Box<dyn Volume>)
+            }
+            _ => match part().map(Fat::open) {
+                Ok(Ok(mut fat)) => {
+                    summary.file_system = "FAT".to_owned();
+                    summary.label = fat.label().ok().filter(|label| !label.is_empty());
+                    Some(Box::new(fat) as Box<dyn Volume>)
+                }
+                Ok(Err(error)) => {
+                    summary.unreadable = Some(error.to_string());
+                    None
+                }
+                Err(error) => {
+                    summary.unreadable = Some(error.to_string());
+                    None
+                }
+            },
+        };
+        if partition.kind == BASIC_DATA
+            && let Some(mut volume) = opened
+            && let Some(root) = system_root(&mut *volume)
+        {
+            summary.role = VolumeRole::Windows;
+            summary.system_root = Some(root);
+        }
+        summary
+    }
+
+    fn part(&self, start: u64, len: u64) -> Result<impl BlockDevice + use<>, DiskError> {
+        volume::SubDevice::new(self.device.clone(), start, len)
             .map_err(|source| DiskError::Device { path: self.path.clone(), source })
     }
 
-    fn ntfs(&self, partition: &Partition) -> Result<Ntfs, DiskError> {
-        Ntfs::open(self.part(partition)?).map_err(|source| self.volume_error(source))
+    fn open_volume(&self, summary: &VolumeSummary) -> Result<Box<dyn Volume>, DiskError> {
+        let device = self.part(summary.start, summary.len)?;
+        if summary.file_system == "FAT" {
+            let fat = Fat::open(device).map_err(|source| self.volume_error(source))?;
+            return Ok(Box::new(fat));
+        }
+        let ntfs = Ntfs::open(device).map_err(|source| self.volume_error(source))?;
+        Ok(Box::new(ntfs))
     }
 
     fn volume_error(&self, source: VolumeError) -> DiskError {
@@ -242,47 +254,11 @@ impl OfflineDisk {
     }
 }
 
-fn start_daemon(path: &Path, access: Access, socket: &Path) -> Result<Daemon, DiskError> {
-    let (read_only, writable) = match access {
-        Access::ReadOnly => ("on", "off"),
-        Access::ReadWrite => ("off", "on"),
-    };
-    let escaped = |path: &Path| path.to_string_lossy().replace(',', ",,");
-    let mut child = Command::new("sh")
-        .args(["-c", SUPERVISOR, "sh", "qemu-storage-daemon", "--blockdev"])
-        .arg(format!("driver=file,node-name=file,filename={},read-only={read_only}", escaped(path)))
-        .arg("--blockdev")
-        .arg(format!("driver=qcow2,node-name=disk,file=file,read-only={read_only}"))
-        .arg("--nbd-server")
-        .arg(format!("addr.type=unix,addr.path={}", escaped(socket)))
-        .arg("--export")
-        .arg(format!("type=nbd,id=export,node-name=disk,name=disk,writable={writable}"))
-        // The greeting of the monitor comes when everything before it is ready.
-        .args(["--chardev", "file,id=monitor,path=/dev/stdout", "--monitor", "chardev=monitor"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|source| DiskError::NoProgram { source })?;
-    let output = child.stdout.take();
-    let errors = child.stderr.take();
-    let daemon = Daemon(child);
-    let mut greeting = String::new();
-    if let Some(output) = output {
-        // A daemon that refuses closes its output: an empty greeting.
-        let _ = BufReader::new(output).read_line(&mut greeting);
-    }
-    if greeting.contains("QMP") {
-        return Ok(daemon);
-    }
-    let mut message = String::new();
-    if let Some(errors) = errors {
-        let _ = std::io::Read::read_to_string(&mut BufReader::new(errors), &mut message);
-    }
-    if message.trim_end().ends_with("not found") {
-        let source = std::io::Error::from(std::io::ErrorKind::NotFound);
-        return Err(DiskError::NoProgram { source });
-    }
-    let message = message.trim().trim_start_matches("qemu-storage-daemon: ").to_owned();
-    Err(DiskError::Refused { path: path.to_path_buf(), message })
+/// The Windows folder of a volume, as it is spelt there.
+fn system_root(volume: &mut dyn Volume) -> Option<String> {
+    let root = volume.list("").ok()?;
+    root.into_iter().map(|entry| entry.name).find(|name| {
+        SYSTEM_ROOTS.iter().any(|known| known.eq_ignore_ascii_case(name))
+            && volume.exists(&format!("{name}\\{SYSTEM_HIVE}")).unwrap_or(false)
+    })
 }

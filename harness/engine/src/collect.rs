@@ -6,7 +6,7 @@ use disk::{Noise, Tree};
 use hypervisor::MachineProfile;
 use scenario::Scenario;
 use timeline::{Body, BugCheck, Sink, Source};
-use volume::{Kind, Ntfs, Volume};
+use volume::{Kind, Volume};
 use winfmt::paths::{WindowsPath, glob_matches};
 
 use crate::offline::WindowsDisk;
@@ -45,7 +45,7 @@ impl Collector<'_> {
         self.sink.emit(Source::Disk, body);
     }
 
-    fn dumps(&self, windows: &mut Ntfs) -> Result<(), CollectError> {
+    fn dumps(&self, windows: &mut dyn Volume) -> Result<(), CollectError> {
         for path in find(windows, &self.profile.evidence.dumps)? {
             if windows.metadata(&path)?.size > COPY_LIMIT {
                 tracing::warn!(path, "the dump is larger than 1 GiB and stays on the disk");
@@ -71,7 +71,7 @@ impl Collector<'_> {
         Ok(())
     }
 
-    fn recovery_logs(&self, windows: &mut Ntfs) -> Result<(), CollectError> {
+    fn recovery_logs(&self, windows: &mut dyn Volume) -> Result<(), CollectError> {
         for path in find(windows, &self.profile.evidence.recovery_logs)? {
             if windows.metadata(&path)?.size > COPY_LIMIT {
                 continue;
@@ -83,7 +83,7 @@ impl Collector<'_> {
         Ok(())
     }
 
-    fn changes(&self, windows: &mut Ntfs, before: &Tree) -> Result<(), CollectError> {
+    fn changes(&self, windows: &mut dyn Volume, before: &Tree) -> Result<(), CollectError> {
         let after = Tree::read(windows, &noise(self.profile))?;
         for change in before.changes(&after) {
             self.emit(Body::DiskChange {
@@ -94,7 +94,7 @@ impl Collector<'_> {
         Ok(())
     }
 
-    fn canaries(&self, windows: &mut Ntfs) {
+    fn canaries(&self, windows: &mut dyn Volume) {
         for canary in &self.scenario.canary {
             let path = canary.path.as_str();
             let inner = relative(path);
@@ -141,7 +141,7 @@ pub(crate) fn noise(profile: &MachineProfile) -> Noise {
 
 /// The files that match globs such as `C:\Windows\Minidump\*.dmp`; only the last name may hold
 /// wildcards.
-fn find(windows: &mut Ntfs, globs: &[String]) -> Result<Vec<String>, CollectError> {
+fn find(windows: &mut dyn Volume, globs: &[String]) -> Result<Vec<String>, CollectError> {
     let mut found = Vec::new();
     for glob in globs {
         let inner = relative(glob);

@@ -3,14 +3,14 @@
 use disk::OfflineDisk;
 use faults::{Edit, HiveName, Offline, OfflineError, RegistryValue, VolumeRole};
 use jiff::Timestamp;
-use volume::{FileTime, Ntfs, Volume};
+use volume::{FileTime, Volume};
 use winfmt::hive::{Data, Hive, ValueType};
 
 /// The volumes and hives of one disk. Hives are read when first needed and written back by `commit`.
 pub(crate) struct WindowsDisk {
-    windows: Ntfs,
+    windows: Box<dyn Volume>,
     /// Opened when first needed: not every image has one.
-    recovery: Option<Ntfs>,
+    recovery: Option<Box<dyn Volume>>,
     disk: OfflineDisk,
     system: OpenHive,
     software: OpenHive,
@@ -27,7 +27,7 @@ impl OpenHive {
         Self { path, hive: None, changed: false }
     }
 
-    fn get(&mut self, volume: &mut Ntfs) -> Result<&mut Hive, OfflineError> {
+    fn get(&mut self, volume: &mut dyn Volume) -> Result<&mut Hive, OfflineError> {
         if self.hive.is_none() {
             let bytes = volume.read(self.path)?;
             let hive = Hive::open(bytes).map_err(|error| format!("C:\\{}: {error}", self.path))?;
@@ -36,7 +36,7 @@ impl OpenHive {
         self.hive.as_mut().ok_or_else(|| "the hive was not read".into())
     }
 
-    fn write_back(&mut self, volume: &mut Ntfs) -> Result<(), OfflineError> {
+    fn write_back(&mut self, volume: &mut dyn Volume) -> Result<(), OfflineError> {
         if let Some(hive) = self.hive.take()
             && self.changed
         {
@@ -63,8 +63,8 @@ impl WindowsDisk {
         })
     }
 
-    pub(crate) fn windows(&mut self) -> &mut Ntfs {
-        &mut self.windows
+    pub(crate) fn windows(&mut self) -> &mut dyn Volume {
+        &mut *self.windows
     }
 
     /// Gives the disk back, with nothing of it open.
@@ -72,22 +72,25 @@ impl WindowsDisk {
         self.disk
     }
 
-    fn volume(&mut self, role: VolumeRole) -> Result<&mut Ntfs, OfflineError> {
+    fn volume(&mut self, role: VolumeRole) -> Result<&mut dyn Volume, OfflineError> {
         match role {
-            VolumeRole::Windows => Ok(&mut self.windows),
+            VolumeRole::Windows => Ok(&mut *self.windows),
             VolumeRole::Recovery => {
                 if self.recovery.is_none() {
                     self.recovery = Some(self.disk.recovery_volume()?);
                 }
-                self.recovery.as_mut().ok_or_else(|| "no recovery volume".into())
+                match &mut self.recovery {
+                    Some(recovery) => Ok(&mut **recovery),
+                    None => Err("no recovery volume".into()),
+                }
             }
         }
     }
 
-    fn hive(&mut self, name: HiveName) -> (&mut OpenHive, &mut Ntfs) {
+    fn hive(&mut self, name: HiveName) -> (&mut OpenHive, &mut dyn Volume) {
         match name {
-            HiveName::System => (&mut self.system, &mut self.windows),
-            HiveName::Software => (&mut self.software, &mut self.windows),
+            HiveName::System => (&mut self.system, &mut *self.windows),
+            HiveName::Software => (&mut self.software, &mut *self.windows),
         }
     }
 }
@@ -177,8 +180,8 @@ impl Offline for WindowsDisk {
     }
 
     fn commit(&mut self) -> Result<(), OfflineError> {
-        self.system.write_back(&mut self.windows)?;
-        self.software.write_back(&mut self.windows)?;
+        self.system.write_back(&mut *self.windows)?;
+        self.software.write_back(&mut *self.windows)?;
         self.windows.flush()?;
         if let Some(recovery) = &mut self.recovery {
             recovery.flush()?;

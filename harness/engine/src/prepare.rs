@@ -60,7 +60,7 @@ impl Prepared {
         if let (Some(from), Some(to)) = (self.image.firmware_vars(), vars) {
             copy_writable(&from, to)?;
         }
-        let opened = OfflineDisk::open(disk, Access::ReadWrite, scratch)?;
+        let opened = OfflineDisk::open_overlay(disk, Access::ReadWrite, scratch)?;
         let mut windows = WindowsDisk::new(opened, self.plan.clock)?;
         let applied = self.stage.apply(&mut windows)?;
         let noise = collect::noise(&self.profile);

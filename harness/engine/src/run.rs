@@ -388,7 +388,7 @@ impl Work<'_> {
     }
 
     fn open(&self, path: &Path, access: Access) -> Result<OfflineDisk, RunError> {
-        Ok(OfflineDisk::open(path, access, &self.session.scratch)?)
+        Ok(OfflineDisk::open_overlay(path, access, &self.session.scratch)?)
     }
 
     fn keep_disk(&self, ready: &Ready) -> Result<(), RunError> {

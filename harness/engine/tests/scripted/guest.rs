@@ -7,7 +7,6 @@ use async_trait::async_trait;
 use disk::{Access, OfflineDisk};
 use hypervisor::{FakeHypervisor, Hypervisor, HypervisorError, Machine, MachineSpec};
 use timeline::{Body, ResetBy, Sink, Source};
-use volume::Volume;
 
 /// One observation of a script.
 pub(crate) type Seen = (Source, Body);
@@ -99,7 +98,7 @@ impl Guest {
         if self.inner.writes.is_empty() {
             return;
         }
-        let disk = OfflineDisk::open(&spec.disk, Access::ReadWrite, &spec.sockets).unwrap();
+        let disk = OfflineDisk::open_overlay(&spec.disk, Access::ReadWrite, &spec.sockets).unwrap();
         let mut windows = disk.windows_volume().unwrap();
         for (path, bytes) in &self.inner.writes {
             windows.write(path, bytes).unwrap();

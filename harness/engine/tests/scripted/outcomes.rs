@@ -7,7 +7,6 @@ use engine::{ExitStatus, RunOptions, RunResult, RunStatus, replay};
 use hypervisor::{FakeHypervisor, Trigger};
 use report::{Comparison, Pending};
 use timeline::{Body, End, Event, Phase, Source, StepState, Verdict};
-use volume::Volume;
 use winfmt::hive::Hive;
 
 use crate::bench::{BAD_FILE, Bench, CANARY, Meanwhile, names};
@@ -168,7 +167,7 @@ async fn a_machine_that_stays_healthy_is_unaffected() {
     // Its disk was kept: what the scenario gives is on it.
     let disk = result.directory.path().join("disk.qcow2");
     let scratch = tempfile::tempdir().unwrap();
-    let disk = OfflineDisk::open(&disk, Access::ReadOnly, scratch.path()).unwrap();
+    let disk = OfflineDisk::open_overlay(&disk, Access::ReadOnly, scratch.path()).unwrap();
     let mut windows = disk.windows_volume().unwrap();
     assert!(windows.read(r"Windows\System32\drivers\csagent.sys").unwrap().starts_with(b"MZ"));
     assert!(windows.exists(&CANARY[3..]).unwrap());
