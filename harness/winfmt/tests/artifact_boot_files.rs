@@ -203,8 +203,8 @@ fn our_store_is_like_that_of_a_real_installation() {
             "toolsdisplayorder",
             "quietboot",
             "hypervisordebugtype",
-            "250000f4",
-            "250000f5",
+            "hypervisordebugport",
+            "hypervisorbaudrate",
         ];
         missing.retain(|name| !left_out.contains(&name.as_str()));
         assert_eq!(missing, Vec::<String>::new(), "{}", object.id);

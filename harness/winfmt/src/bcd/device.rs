@@ -148,6 +148,66 @@ impl Device {
     }
 }
 
+impl Device {
+    /// The device that a text describes, in the form in which devices are shown: `boot`,
+    /// `partition={GUID} disk={GUID}`, `partition=0xOFFSET disk=SIGNATURE`, `ramdisk=[PARTITION]\\PATH`
+    /// (`file=`, `vhd=`), each with `,{OPTIONS}` behind it where it has options.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let options = text.rsplit_once(',').and_then(|(rest, id)| Some((rest, id.parse().ok()?)));
+        let (text, options) = options.unwrap_or((text, Guid::ZERO));
+        Some(Self::encode(options, &DeviceKind::from_text(text, MAX_NESTING)?))
+    }
+}
+
+impl DeviceKind {
+    fn from_text(text: &str, nesting: usize) -> Option<Self> {
+        let nesting = nesting.checked_sub(1)?;
+        if text.eq_ignore_ascii_case("boot") {
+            return Some(DeviceKind::Boot);
+        }
+        let (what, rest) = text.split_once('=')?;
+        if what == "partition" {
+            let (partition, disk) = rest.split_once(" disk=")?;
+            return Some(match partition.strip_prefix("0x") {
+                Some(offset) => DeviceKind::Mbr {
+                    signature: u32::from_str_radix(disk, 16).ok()?,
+                    offset: u64::from_str_radix(offset, 16).ok()?,
+                },
+                None => {
+                    DeviceKind::Gpt { disk: disk.parse().ok()?, partition: partition.parse().ok()? }
+                }
+            });
+        }
+        let local = match what {
+            "ramdisk" => LocalDevice::Ramdisk,
+            "file" => LocalDevice::File,
+            "vhd" => LocalDevice::VirtualDisk,
+            _ => return None,
+        };
+        let rest = rest.strip_prefix('[')?;
+        let (parent, path) = (rest.get(..closing(rest)?)?, rest.get(closing(rest)? + 1..)?);
+        if !path.starts_with('\\') {
+            return None;
+        }
+        let parent = Box::new(Self::from_text(parent, nesting)?);
+        Some(DeviceKind::File { local, parent, path: path.to_owned() })
+    }
+}
+
+/// Where the bracket is that closes one opened before the text.
+fn closing(text: &str) -> Option<usize> {
+    let mut open = 1usize;
+    text.bytes().position(|byte| {
+        match byte {
+            b'[' => open += 1,
+            b']' => open -= 1,
+            _ => {}
+        }
+        open == 0
+    })
+}
+
 /// A device descriptor: type, flags, size, one word unknown, then the part that depends on the type.
 fn descriptor(kind: &DeviceKind) -> Option<Vec<u8>> {
     let (number, flags, body) = match kind {
@@ -232,7 +292,7 @@ impl fmt::Display for DeviceKind {
             DeviceKind::Boot => f.write_str("boot"),
             DeviceKind::Gpt { disk, partition } => write!(f, "partition={partition} disk={disk}"),
             DeviceKind::Mbr { signature, offset } => {
-                write!(f, "partition at {offset:#x} of disk {signature:08x}")
+                write!(f, "partition={offset:#x} disk={signature:08x}")
             }
             DeviceKind::File { local, parent, path } => {
                 let local = match local {
@@ -302,7 +362,35 @@ mod tests {
         assert_eq!(Device::encode(Guid::ZERO, &five).kind(), DeviceKind::Unknown);
     }
 
+    #[test]
+    fn a_device_is_read_as_it_is_shown() {
+        let (disk, partition) = (Guid::from_bytes([1; 16]), Guid::from_bytes([2; 16]));
+        let options = Guid::from_bytes([3; 16]);
+        for device in [
+            Device::boot(),
+            Device::from_bytes(REAL.to_vec()),
+            Device::mbr(0x00ab_cdef, 0x10_0000),
+            Device::ramdisk(options, disk, partition, r"\Recovery\WindowsRE\Winre.wim"),
+            Device::ramdisk(options, disk, partition, r"\odd]=[ name,x.wim"),
+        ] {
+            let shown = device.to_string();
+            assert_eq!(Device::from_text(&shown), Some(device), "{shown}");
+        }
+        for text in
+            ["", "C:", "partition=C:", "partition=1 disk=2", "ramdisk=[boot]x", "ramdisk=[x]\\y"]
+        {
+            assert_eq!(Device::from_text(text), None, "{text}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn no_text_is_too_odd(text in "(boot|partition=|ramdisk=|\\[|\\]|[ ,=0-9a-fx{}\\\\-]){0,40}") {
+            if let Some(device) = Device::from_text(&text) {
+                prop_assert!(!device.bytes().is_empty());
+            }
+        }
+
         #[test]
         fn any_bytes_are_a_device_and_stay_as_they_are(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let device = Device::from_bytes(bytes.clone());

@@ -1,6 +1,6 @@
 //! What can go wrong with a store.
 
-use super::ElementId;
+use super::{ElementId, ObjectType};
 use crate::Guid;
 use crate::hive::HiveError;
 
@@ -33,7 +33,7 @@ pub enum BcdError {
         what: String,
     },
     /// A value of the wrong kind was to be written.
-    #[error("element {element} holds {wanted:?}, not {given}")]
+    #[error("element {element} holds a value of format {wanted}, not {given}")]
     WrongKind {
         /// The element.
         element: ElementId,
@@ -49,5 +49,27 @@ pub enum BcdError {
     UnknownName {
         /// The text.
         text: String,
+    },
+    /// Neither a name nor a type.
+    #[error(
+        "`{text}` names no element of {object}; write a name as `bcdedit` does, such as recoveryenabled{hint}, or the eight digits of its type, such as 16000009"
+    )]
+    UnknownElement {
+        /// The text.
+        text: String,
+        /// The object's type.
+        object: ObjectType,
+        /// Names that are close, ready to follow the sentence; empty where there are none.
+        hint: String,
+    },
+    /// A text is no value of the element.
+    #[error("`{text}` is no value of {element}: write {wanted}")]
+    BadValue {
+        /// The text.
+        text: String,
+        /// The element's name and type.
+        element: String,
+        /// What can be written.
+        wanted: String,
     },
 }

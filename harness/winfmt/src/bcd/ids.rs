@@ -5,7 +5,6 @@
 
 use std::fmt;
 
-use super::ObjectType;
 use crate::Guid;
 
 /// Well-known objects.
@@ -96,6 +95,13 @@ pub mod known {
         0x466c,
         [0xb8, 0x36, 0x75, 0x85, 0x39, 0xa3, 0xee, 0x3a],
     );
+    /// Kernel debugger settings that Windows loaders inherit.
+    pub const KERNEL_DEBUGGER_SETTINGS: Guid = Guid::from_fields(
+        0x313e8eed,
+        0x7098,
+        0x4586,
+        [0xa9, 0xbf, 0x30, 0x9c, 0x61, 0xf8, 0xd4, 0x49],
+    );
     /// In place of "the entry that was started".
     pub const CURRENT: Guid = Guid::from_fields(
         0xfa926493,
@@ -112,7 +118,7 @@ pub mod known {
     );
 
     /// Each well-known object with the alias that `bcdedit` uses.
-    pub const ALIASES: [(&str, Guid); 14] = [
+    pub const ALIASES: [(&str, Guid); 17] = [
         ("bootmgr", BOOT_MANAGER),
         ("fwbootmgr", FIRMWARE_BOOT_MANAGER),
         ("memdiag", MEMORY_DIAGNOSTIC),
@@ -121,12 +127,16 @@ pub mod known {
         ("bootloadersettings", BOOT_LOADER_SETTINGS),
         ("resumeloadersettings", RESUME_LOADER_SETTINGS),
         ("dbgsettings", DEBUGGER_SETTINGS),
+        ("kerneldbgsettings", KERNEL_DEBUGGER_SETTINGS),
         ("emssettings", EMS_SETTINGS),
         ("badmemory", BAD_MEMORY),
         ("hypervisorsettings", HYPERVISOR_SETTINGS),
         ("ramdiskoptions", RAMDISK_OPTIONS),
         ("current", CURRENT),
         ("default", DEFAULT),
+        // Other names that `bcdedit` takes; the first of an object is the one that it shows.
+        ("legacy", LEGACY_LOADER),
+        ("eventsettings", DEBUGGER_SETTINGS),
     ];
 
     /// The alias of a well-known object, without braces.
@@ -164,6 +174,21 @@ pub enum ElementFormat {
     IntegerList,
     /// A format that this program does not know.
     Unknown,
+}
+
+impl fmt::Display for ElementFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ElementFormat::Device => "device",
+            ElementFormat::String => "string",
+            ElementFormat::Object => "object",
+            ElementFormat::ObjectList => "object-list",
+            ElementFormat::Integer => "integer",
+            ElementFormat::Boolean => "boolean",
+            ElementFormat::IntegerList => "integer-list",
+            ElementFormat::Unknown => "unknown",
+        })
+    }
 }
 
 impl ElementId {
@@ -257,90 +282,7 @@ impl ElementId {
             _ => ElementFormat::Unknown,
         }
     }
-
-    /// The name that `bcdedit` gives it on an object of a type. Numbers of the application class mean
-    /// different things on different applications.
-    pub fn name_on(self, object: ObjectType) -> Option<&'static str> {
-        let special = match (self.0, object) {
-            (0x2300_0003, ObjectType::BOOT_MANAGER) => Some("default"),
-            (0x2300_0006, ObjectType::BOOT_MANAGER) => Some("resumeobject"),
-            (0x2100_0001, ObjectType::RESUME_LOADER) => Some("filedevice"),
-            (0x2200_0002, ObjectType::RESUME_LOADER) => Some("filepath"),
-            (0x2500_0008, ObjectType::RESUME_LOADER) => Some("bootmenupolicy"),
-            (0x2600_0006, ObjectType::RESUME_LOADER) => Some("debugoptionenabled"),
-            (0x2400_0001, ObjectType::FIRMWARE_BOOT_MANAGER) => Some("displayorder"),
-            (0x2500_0004, ObjectType::FIRMWARE_BOOT_MANAGER) => Some("timeout"),
-            _ => None,
-        };
-        special.or_else(|| NAMES.iter().find(|(id, _)| *id == self.0).map(|(_, name)| *name))
-    }
-
-    /// The element that `bcdedit` calls so, on an object of a type; also `custom:` and eight digits.
-    pub fn by_name(name: &str, object: ObjectType) -> Option<Self> {
-        if let Some(hex) = name.strip_prefix("custom:") {
-            return (hex.len() == 8).then(|| u32::from_str_radix(hex, 16).ok()).flatten().map(Self);
-        }
-        let boot_manager_only = [(0x2300_0003, "default"), (0x2300_0006, "resumeobject")];
-        NAMES
-            .iter()
-            .chain(boot_manager_only.iter().filter(|_| object == ObjectType::BOOT_MANAGER))
-            .map(|(id, _)| Self(*id))
-            .find(|id| id.name_on(object).is_some_and(|known| known.eq_ignore_ascii_case(name)))
-    }
 }
-
-const NAMES: [(u32, &str); 50] = [
-    (0x1100_0001, "device"),
-    (0x1200_0002, "path"),
-    (0x1200_0004, "description"),
-    (0x1200_0005, "locale"),
-    (0x1400_0006, "inherit"),
-    (0x1400_0008, "recoverysequence"),
-    (0x1600_0009, "recoveryenabled"),
-    (0x1600_000b, "badmemoryaccess"),
-    (0x1500_0011, "debugtype"),
-    (0x1600_0020, "bootems"),
-    (0x1200_0030, "loadoptions"),
-    (0x1600_0040, "advancedoptions"),
-    (0x1100_0043, "bsdlogdevice"),
-    (0x1200_0044, "bsdlogpath"),
-    (0x1600_0045, "bsdpreservelog"),
-    (0x1600_0046, "graphicsmodedisabled"),
-    (0x1600_0048, "nointegritychecks"),
-    (0x1600_0049, "testsigning"),
-    (0x1600_0053, "restartonfailure"),
-    (0x1600_0060, "isolatedcontext"),
-    (0x1500_0065, "displaymessage"),
-    (0x1500_0066, "displaymessageoverride"),
-    (0x1700_0077, "allowedinmemorysettings"),
-    (0x1600_007e, "flightsigning"),
-    (0x2100_0001, "osdevice"),
-    (0x2200_0002, "systemroot"),
-    (0x2300_0003, "resumeobject"),
-    (0x2400_0001, "displayorder"),
-    (0x2400_0002, "bootsequence"),
-    (0x2400_0010, "toolsdisplayorder"),
-    (0x2500_0004, "timeout"),
-    (0x2500_0020, "nx"),
-    (0x2600_0020, "displaybootmenu"),
-    (0x2600_0022, "winpe"),
-    (0x2600_0024, "disablecrashautoreboot"),
-    (0x2600_0025, "lastknowngood"),
-    (0x2600_0031, "persistbootsequence"),
-    (0x2600_0041, "quietboot"),
-    (0x2500_0080, "safeboot"),
-    (0x2600_0081, "safebootalternateshell"),
-    (0x2600_0090, "bootlog"),
-    (0x2500_00c1, "driverloadfailurepolicy"),
-    (0x2500_00c2, "bootmenupolicy"),
-    (0x2600_00c3, "onetimeadvancedoptions"),
-    (0x2500_00e0, "bootstatuspolicy"),
-    (0x2600_00e1, "disableelamdrivers"),
-    (0x2500_00f0, "hypervisorlaunchtype"),
-    (0x2500_00f3, "hypervisordebugtype"),
-    (0x3100_0003, "ramdisksdidevice"),
-    (0x3200_0004, "ramdisksdipath"),
-];
 
 impl fmt::Display for ElementId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -378,7 +320,7 @@ pub enum BootStatusPolicy {
 }
 
 impl BootStatusPolicy {
-    const ALL: [(BootStatusPolicy, &'static str); 8] = [
+    pub(super) const ALL: [(BootStatusPolicy, &'static str); 8] = [
         (BootStatusPolicy::DisplayAllFailures, "DisplayAllFailures"),
         (BootStatusPolicy::IgnoreAllFailures, "IgnoreAllFailures"),
         (BootStatusPolicy::IgnoreShutdownFailures, "IgnoreShutdownFailures"),

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::ids::{display_guid, known};
-use super::{BcdError, BcdStore, BootStatusPolicy, ElementId, ElementValue, Object, ObjectType};
+use super::text::show_id;
+use super::{BcdError, BcdStore, ElementId, Object, ObjectType};
 use crate::Guid;
 
 impl BcdStore {
@@ -13,18 +13,32 @@ impl BcdStore {
     /// # Errors
     /// [`BcdError::Hive`].
     pub fn render(&self) -> Result<String, BcdError> {
-        let default = match self.get(known::BOOT_MANAGER, ElementId::DEFAULT_OBJECT)? {
-            Some(ElementValue::Object(id)) => Some(id),
-            _ => None,
-        };
-        let mut objects = self.objects()?;
-        objects.sort_by_key(|object| (rank(object, default), object.id.to_string()));
+        let default = self.shown_default()?;
         let mut text = String::new();
-        for object in &objects {
+        for object in &self.objects_in_order()? {
             // Writing to a string cannot fail.
             let _ = render_object(&mut text, object, default);
         }
         Ok(text)
+    }
+
+    /// One object for people.
+    ///
+    /// # Errors
+    /// [`BcdError::NoObject`], [`BcdError::Hive`].
+    pub fn render_object(&self, id: Guid) -> Result<String, BcdError> {
+        let object = self.object(id)?.ok_or(BcdError::NoObject { id })?;
+        let mut text = String::new();
+        let _ = render_object(&mut text, &object, self.shown_default()?);
+        Ok(text)
+    }
+
+    /// All objects: boot manager, default entry, other entries, tools, settings.
+    pub(super) fn objects_in_order(&self) -> Result<Vec<Object>, BcdError> {
+        let default = self.shown_default()?;
+        let mut objects = self.objects()?;
+        objects.sort_by_key(|object| (rank(object, default), object.id.to_string()));
+        Ok(objects)
     }
 }
 
@@ -55,45 +69,15 @@ fn render_object(text: &mut String, object: &Object, default: Option<Guid>) -> s
         writeln!(text, "{:<24}{}", "type", object.kind)?;
     }
     for (element, value) in &object.elements {
-        let name =
-            element.name_on(object.kind).map_or_else(|| format!("custom:{element}"), str::to_owned);
-        for (index, line) in show_value(*element, value, default).iter().enumerate() {
+        let name = shown_name(*element, object.kind);
+        for (index, line) in value.lines(*element, default).iter().enumerate() {
             writeln!(text, "{:<24}{line}", if index == 0 { name.as_str() } else { "" })?;
         }
     }
     Ok(())
 }
 
-fn show_id(id: Guid, default: Option<Guid>) -> String {
-    if default == Some(id) { "{default}".to_owned() } else { display_guid(id) }
-}
-
-fn show_value(element: ElementId, value: &ElementValue, default: Option<Guid>) -> Vec<String> {
-    let one = |text: String| vec![text];
-    match value {
-        ElementValue::Device(device) => one(device.to_string()),
-        ElementValue::String(text) => one(text.clone()),
-        ElementValue::Object(id) => one(show_id(*id, default)),
-        ElementValue::ObjectList(ids) => ids.iter().map(|id| show_id(*id, default)).collect(),
-        ElementValue::Integer(number) => one(show_integer(element, *number)),
-        ElementValue::Boolean(yes) => one(if *yes { "Yes" } else { "No" }.to_owned()),
-        ElementValue::IntegerList(numbers) => numbers.iter().map(|n| format!("{n:#x}")).collect(),
-        ElementValue::Unknown(data) => one(format!("{} {data}", data.kind)),
-    }
-}
-
-fn show_integer(element: ElementId, number: u64) -> String {
-    let names: &[&str] = match element {
-        ElementId::NX => &["OptIn", "OptOut", "AlwaysOff", "AlwaysOn"],
-        ElementId::SAFE_BOOT => &["Minimal", "Network", "DsRepair"],
-        ElementId::BOOT_MENU_POLICY => &["Legacy", "Standard"],
-        ElementId::HYPERVISOR_LAUNCH_TYPE => &["Off", "Auto"],
-        ElementId::BOOT_STATUS_POLICY => return BootStatusPolicy::from(number).to_string(),
-        ElementId::DISPLAY_MESSAGE | ElementId::DISPLAY_MESSAGE_OVERRIDE if number == 3 => {
-            return "Recovery".to_owned();
-        }
-        _ => &[],
-    };
-    let name = usize::try_from(number).ok().and_then(|index| names.get(index));
-    name.map_or_else(|| number.to_string(), |name| (*name).to_owned())
+/// The name of an element, or `custom:` and its type.
+pub(super) fn shown_name(element: ElementId, object: ObjectType) -> String {
+    element.name_on(object).map_or_else(|| format!("custom:{element}"), str::to_owned)
 }

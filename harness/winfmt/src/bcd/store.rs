@@ -126,6 +126,18 @@ impl BcdStore {
         object: Guid,
         element: ElementId,
     ) -> Result<Option<ElementValue>, BcdError> {
+        Ok(self.effective_from(object, element)?.map(|(_, value)| value))
+    }
+
+    /// One element as [`BcdStore::effective`] gives it, with the object that it comes from.
+    ///
+    /// # Errors
+    /// [`BcdError::Hive`].
+    pub fn effective_from(
+        &self,
+        object: Guid,
+        element: ElementId,
+    ) -> Result<Option<(Guid, ElementValue)>, BcdError> {
         let mut pending = vec![object];
         let mut seen = Vec::new();
         while let Some(id) = pending.pop() {
@@ -134,7 +146,7 @@ impl BcdStore {
             }
             seen.push(id);
             if let Some(value) = self.get(id, element)? {
-                return Ok(Some(value));
+                return Ok(Some((id, value)));
             }
             if let Some(ElementValue::ObjectList(parents)) = self.get(id, ElementId::INHERIT)? {
                 pending.extend(parents.into_iter().rev());
@@ -161,7 +173,8 @@ impl BcdStore {
         Ok(self.hive.delete_key(object_path(id))?)
     }
 
-    /// Sets an element of an object that is there.
+    /// Sets an element of an object that is there. One that holds the value already keeps its bytes,
+    /// which Windows may have written a little differently.
     ///
     /// # Errors
     /// [`BcdError::NoObject`], [`BcdError::WrongKind`] where the id says another format,
@@ -178,6 +191,9 @@ impl BcdStore {
         let wanted = element.format();
         if !value.fits(wanted) {
             return Err(BcdError::WrongKind { element, wanted, given: value.kind_name() });
+        }
+        if self.get(object, element)?.as_ref() == Some(value) {
+            return Ok(());
         }
         Ok(self.hive.set_value(element_path(object, element), "Element", &value.encode())?)
     }
