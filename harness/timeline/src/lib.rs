@@ -33,6 +33,7 @@ mod loops;
 mod measure;
 mod moment;
 mod outcome;
+mod screen;
 pub mod steps;
 mod stop;
 mod verdict;
@@ -52,6 +53,7 @@ pub use outcome::{
     BootOutcome, CanaryOutcome, DiskChangeOutcome, DumpOutcome, Expectation, ImageOutcome,
     LoopOutcome, OUTCOME_FORMAT, Outcome, OutcomeError, StopOutcome,
 };
+pub use screen::{Certainty, Screen, ScreenKind, ScreenStop};
 pub use steps::{INJECT, LAYER, SETTLED, SILENT, STOP_SCREEN};
 pub use stop::{
     Access, DumpSeen, NotAStopCode, PanicSeen, Signature, Stop, StopCode, StopLineSeen,

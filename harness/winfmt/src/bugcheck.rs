@@ -19,6 +19,11 @@ pub fn name(code: u32) -> Option<&'static str> {
     NAMES.binary_search_by_key(&code, |(known, _)| *known).ok().map(|at| NAMES[at].1)
 }
 
+/// All stop codes that are known, with their names, by code.
+pub fn names() -> impl Iterator<Item = (u32, &'static str)> {
+    NAMES.iter().copied()
+}
+
 /// What the four parameters of a stop code mean. None where this crate does not know.
 pub fn parameters(code: u32) -> Option<[&'static str; 4]> {
     let code = plain_code(code);

@@ -1,0 +1,258 @@
+//! What a frame is.
+
+use timeline::{Certainty, Screen, ScreenKind, ScreenStop, StopCode};
+
+use crate::frame::Frame;
+use crate::ground::{Ground, thousandths};
+use crate::layout::{Layout, Row};
+use crate::{qr, text};
+
+/// Evidence for a stop screen of Windows 8 and later.
+pub(crate) const FACE: &str = "a sad face above text";
+
+/// Smaller frames show nothing that could be told apart.
+const LEAST: (u32, u32) = (320, 200);
+
+/// Says what a frame shows, and how sure that is.
+pub fn classify(frame: &Frame) -> Screen {
+    if frame.width() < LEAST.0 || frame.height() < LEAST.1 {
+        return screen(ScreenKind::Unknown, Certainty::Sure, ["too small to tell"]);
+    }
+    let ground = Ground::of(frame);
+    if !ground.ink.contains(&true) {
+        return match ground.is_black() {
+            true => screen(ScreenKind::Black, Certainty::Sure, ["nothing but black"]),
+            false => screen(ScreenKind::Picture, Certainty::Sure, ["nothing but one colour"]),
+        };
+    }
+    // No stop screen, boot screen or recovery environment has a background that it hides.
+    if ground.share < 550 {
+        return screen(ScreenKind::Picture, Certainty::Likely, ["no colour is behind the rest"]);
+    }
+    let may_have_code = ground.is_bright_blue() || ground.is_green() || ground.is_black();
+    let code = if may_have_code { qr::find(frame) } else { None };
+    let layout = Layout::of(frame, &ground, code.as_ref().map(|code| code.place));
+    let seen = Seen { ground: &ground, layout: &layout };
+    let mut found = seen.decide(code.is_some());
+    if let Some(code) = code.filter(|_| found.kind.is_stop()) {
+        let read = text::read(&code.text);
+        found.certainty = Certainty::Sure;
+        found.evidence.push("a QR code".to_owned());
+        found.stop = Some(ScreenStop {
+            code: read.code.map(|code| StopCode(u64::from(code))),
+            name: read.name.map(str::to_owned),
+            parameters: read.parameters,
+            module: read.module,
+            qr: Some(code.text),
+        });
+    }
+    found
+}
+
+fn screen<'e>(
+    kind: ScreenKind,
+    certainty: Certainty,
+    evidence: impl IntoIterator<Item = &'e str>,
+) -> Screen {
+    let evidence = evidence.into_iter().map(str::to_owned).collect();
+    Screen { kind, certainty, evidence, stop: None }
+}
+
+struct Seen<'a> {
+    ground: &'a Ground,
+    layout: &'a Layout,
+}
+
+impl Seen<'_> {
+    fn decide(&self, has_code: bool) -> Screen {
+        let ground = self.ground;
+        let face = self.face();
+        let colored = ground.is_bright_blue() || ground.is_green();
+        if let Some(face) = face
+            && (colored || ground.is_black())
+            && self.is_plain()
+            && self.layout.text().any(|row| row.top >= face.bottom)
+        {
+            let kind = if ground.is_black() { ScreenKind::BlackStop } else { ScreenKind::BlueStop };
+            return screen(kind, Certainty::Likely, [FACE]);
+        }
+        if ground.is_navy() {
+            return self.navy();
+        }
+        if ground.is_bright_blue() {
+            return self.blue();
+        }
+        if ground.is_black() {
+            return self.black(has_code);
+        }
+        self.other()
+    }
+
+    /// Letters in white or grey, and nothing else.
+    fn is_plain(&self) -> bool {
+        self.ground.monochrome >= 900 && self.layout.bars.is_empty() && self.layout.boxes.is_empty()
+    }
+
+    fn face(&self) -> Option<&Row> {
+        let face = self.layout.rows.iter().find(|row| row.is_face())?;
+        let largest = self.layout.text().map(Row::height).max()?;
+        (face.height() * 20 >= self.ground.height
+            && face.height() >= largest * 3 / 2
+            && face.top < self.ground.height / 2)
+            .then_some(face)
+    }
+
+    /// The classic stop screen is a page of white text on (0, 0, 128) from the left edge; the installer of
+    /// the text mode has bars, a desktop has colours.
+    fn navy(&self) -> Screen {
+        let rows: Vec<&Row> = self.layout.text().collect();
+        if !self.layout.bars.is_empty() || !self.layout.boxes.is_empty() {
+            return self.text_or_picture();
+        }
+        let left = rows.iter().map(|row| row.left).min().unwrap_or(0);
+        let near = self.ground.width / 40;
+        let aligned = rows.iter().filter(|row| row.left - left <= near).count();
+        let others = self.layout.rows.len() - rows.len();
+        if !self.is_plain() || rows.is_empty() || left > self.ground.width / 8 {
+            return self.text_or_picture();
+        }
+        let of_one_size = {
+            let mut heights: Vec<usize> = rows.iter().map(|row| row.height()).collect();
+            heights.sort_unstable();
+            let median = heights[heights.len() / 2];
+            heights.iter().all(|height| *height <= median * 2)
+        };
+        let fits = aligned * 3 >= rows.len() * 2 && of_one_size && others <= 1 + rows.len() / 4;
+        match rows.len() {
+            _ if !fits => self.text_or_picture(),
+            0..=3 => screen(ScreenKind::BlueStop, Certainty::Weak, ["some white lines on navy blue"]),
+            _ => screen(
+                ScreenKind::BlueStop,
+                Certainty::Likely,
+                ["a page of white text on navy blue, from the left edge, without bars or boxes"],
+            ),
+        }
+    }
+
+    /// Boot manager and recovery environment since Windows 8: a headline at the left, and below it tiles,
+    /// buttons or smaller text. A desktop has colours and a task bar; the page of an update is centred.
+    fn blue(&self) -> Screen {
+        let rows: Vec<&Row> = self.layout.text().collect();
+        let wide_bars = self.layout.bars.iter().filter(|bar| bar.width >= 900).count();
+        let Some((headline, rest)) = rows.split_first() else { return self.text_or_picture() };
+        let body = rest.iter().map(|row| row.height()).max().unwrap_or(0);
+        let near = self.ground.width / 40;
+        let below: Vec<&&Row> =
+            rest.iter().filter(|row| row.left.abs_diff(headline.left) <= near).collect();
+        let is_headline = headline.left < self.ground.width * 2 / 5
+            && headline.top < self.ground.height / 2
+            && headline.height() * 4 >= body * 5
+            && headline.height() * 40 >= self.ground.height;
+        if wide_bars > 0 || !is_headline {
+            return self.text_or_picture();
+        }
+        let boxes = self.layout.boxes.len();
+        if boxes >= 1 {
+            let certainty = if boxes >= 2 { Certainty::Likely } else { Certainty::Weak };
+            return screen(ScreenKind::Recovery, certainty, ["a headline and tiles on blue"]);
+        }
+        if self.ground.monochrome < 900 || below.is_empty() {
+            return self.text_or_picture();
+        }
+        match below.len() {
+            1..=3 => screen(
+                ScreenKind::Recovery,
+                Certainty::Likely,
+                ["a headline and a few lines of text on blue"],
+            ),
+            _ => screen(
+                ScreenKind::BootError,
+                Certainty::Likely,
+                ["a headline and a page of text on blue"],
+            ),
+        }
+    }
+
+    fn black(&self, has_code: bool) -> Screen {
+        let ground = self.ground;
+        let bars = &self.layout.bars;
+        let wide = bars.iter().filter(|bar| bar.width >= 600);
+        let at_top = wide.clone().any(|bar| bar.top < ground.height / 8);
+        let at_bottom = wide.clone().any(|bar| bar.bottom > ground.height * 7 / 8);
+        let between = bars
+            .iter()
+            .filter(|bar| bar.top >= ground.height / 8 && bar.bottom <= ground.height * 7 / 8)
+            .count();
+        if at_top && at_bottom && self.layout.text().count() >= 2 {
+            return match between {
+                0 => screen(
+                    ScreenKind::BootError,
+                    Certainty::Likely,
+                    ["text between a bar at the top and one at the bottom"],
+                ),
+                _ => screen(
+                    ScreenKind::BootMenu,
+                    Certainty::Likely,
+                    ["a list with one line marked, between a bar at the top and one at the bottom"],
+                ),
+            };
+        }
+        if let Some(evidence) = self.unexpected_restart() {
+            let certainty = if has_code { Certainty::Sure } else { Certainty::Likely };
+            return screen(ScreenKind::BlackStop, certainty, [evidence]);
+        }
+        self.text_or_picture()
+    }
+
+    /// The stop screen of Windows 11 24H2: some large lines in the upper half, much room, and a few
+    /// smaller lines (code and module) in the last third, below each other or centred alike.
+    fn unexpected_restart(&self) -> Option<&'static str> {
+        let height = self.ground.height;
+        let rows: Vec<&Row> = self.layout.text().collect();
+        if !self.is_plain() || self.layout.rows.len() > rows.len() + 1 || rows.len() > 10 {
+            return None;
+        }
+        let (gap, split) = rows
+            .windows(2)
+            .enumerate()
+            .map(|(index, pair)| (pair[1].top - pair[0].bottom, index + 1))
+            .max()?;
+        let (upper, lower) = rows.split_at(split);
+        let (first, last) = (upper.first()?, lower.first()?);
+        let large = upper.iter().map(|row| row.height()).max()?;
+        let small = lower.iter().map(|row| row.height()).max()?;
+        // Code and module stand under the large lines, or all of it is centred.
+        let near = self.ground.width / 40;
+        let center = |row: &Row| (row.left + row.right) / 2;
+        let middle = self.ground.width / 2;
+        let aligned = |row: &&&Row| {
+            row.left.abs_diff(first.left) <= near
+                || (center(row).abs_diff(middle) <= near && center(first).abs_diff(middle) <= near)
+        };
+        let fits = first.top * 20 >= height
+            && upper.iter().all(|row| row.top < height * 2 / 3)
+            && gap * 7 >= height
+            && last.top * 3 >= height * 2
+            && large * 5 >= small * 7
+            && large * 40 >= height
+            && lower.iter().any(|row| aligned(&row))
+            && upper.iter().all(|row| aligned(&row));
+        fits.then_some("large lines above, small ones in the last third, white on black")
+    }
+
+    fn other(&self) -> Screen {
+        self.text_or_picture()
+    }
+
+    /// Several lines of text and little else, or not.
+    fn text_or_picture(&self) -> Screen {
+        let text = self.layout.text().count();
+        let all = self.layout.rows.len();
+        let few_colors = self.ground.monochrome >= 900;
+        let bars = self.layout.bars.len();
+        if text >= 1 && (few_colors || bars > 0) && thousandths(text, all) >= 600 {
+            return screen(ScreenKind::Text, Certainty::Likely, ["lines of text"]);
+        }
+        screen(ScreenKind::Picture, Certainty::Likely, ["neither text alone nor a known page"])
+    }
+}

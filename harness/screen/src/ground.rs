@@ -1,0 +1,109 @@
+//! What is behind, and what is on it.
+
+use crate::frame::Frame;
+
+/// A channel may differ by this much from the background and still belong to it.
+const SAME: u8 = 20;
+
+/// The background of a frame, and everything that is not it.
+pub(crate) struct Ground {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    /// Its colour.
+    pub(crate) color: [u8; 3],
+    /// How much of the frame it covers, in thousandths.
+    pub(crate) share: usize,
+    /// True for each pixel that is not background.
+    pub(crate) ink: Vec<bool>,
+    /// Of these, how many lie between the background and white, in thousandths: what letters in white
+    /// or grey, smoothed or not, are made of.
+    pub(crate) monochrome: usize,
+}
+
+impl Ground {
+    pub(crate) fn of(frame: &Frame) -> Self {
+        let color = commonest(frame);
+        let ink: Vec<bool> = frame.pixels().map(|pixel| distance(pixel, color) > SAME).collect();
+        let count = ink.iter().filter(|ink| **ink).count();
+        let plain = frame
+            .pixels()
+            .zip(&ink)
+            .filter(|(pixel, ink)| **ink && towards_white(*pixel, color))
+            .count();
+        Self {
+            width: frame.width() as usize,
+            height: frame.height() as usize,
+            color,
+            share: thousandths(ink.len() - count, ink.len()),
+            monochrome: if count == 0 { 1000 } else { thousandths(plain, count) },
+            ink,
+        }
+    }
+
+    /// Nearly black.
+    pub(crate) fn is_black(&self) -> bool {
+        self.color.iter().all(|channel| *channel < 24)
+    }
+
+    /// The blue of text modes (0, 0, 168) and of the classic stop screen (0, 0, 128).
+    pub(crate) fn is_navy(&self) -> bool {
+        let [red, green, blue] = self.color;
+        red < 24 && green < 24 && (104..=190).contains(&blue)
+    }
+
+    /// The blue of Windows 8 and later, for stops, boot manager and recovery environment: (16, 113, 170),
+    /// (0, 120, 215), (0, 103, 184).
+    pub(crate) fn is_bright_blue(&self) -> bool {
+        let [red, green, blue] = self.color;
+        red < 64 && (64..=150).contains(&green) && blue > 140 && blue - green > 40
+    }
+
+    /// The green that preview builds have in place of blue.
+    pub(crate) fn is_green(&self) -> bool {
+        let [red, green, blue] = self.color;
+        red < 64 && blue < 64 && (90..=170).contains(&green)
+    }
+}
+
+pub(crate) fn thousandths(part: usize, whole: usize) -> usize {
+    if whole == 0 { 0 } else { part.saturating_mul(1000) / whole }
+}
+
+pub(crate) fn distance(one: [u8; 3], two: [u8; 3]) -> u8 {
+    one.iter().zip(two).map(|(a, b)| a.abs_diff(b)).max().unwrap_or(0)
+}
+
+/// The mean colour of the fullest of 4096 bins, 16 levels a channel.
+fn commonest(frame: &Frame) -> [u8; 3] {
+    let mut bins = vec![[0_u64; 4]; 4096];
+    for pixel in frame.pixels() {
+        let bin = &mut bins[bin_of(pixel)];
+        bin[0] += 1;
+        for (sum, channel) in bin[1..].iter_mut().zip(pixel) {
+            *sum += u64::from(channel);
+        }
+    }
+    let [count, red, green, blue] =
+        bins.into_iter().max_by_key(|bin| bin[0]).unwrap_or([1, 0, 0, 0]);
+    let mean = |sum: u64| u8::try_from(sum / count.max(1)).unwrap_or(u8::MAX);
+    [mean(red), mean(green), mean(blue)]
+}
+
+pub(crate) fn bin_of([red, green, blue]: [u8; 3]) -> usize {
+    usize::from(red >> 4) << 8 | usize::from(green >> 4) << 4 | usize::from(blue >> 4)
+}
+
+/// True for a pixel that is the background mixed with white, or with a grey.
+fn towards_white(pixel: [u8; 3], ground: [u8; 3]) -> bool {
+    // The channel with the longest way to white tells how far along this pixel is.
+    let Some(widest) = (0..3).max_by_key(|channel| 255 - ground[*channel]) else { return false };
+    let way = i32::from(255 - ground[widest]);
+    if way == 0 {
+        return false;
+    }
+    let gone = i32::from(pixel[widest]) - i32::from(ground[widest]);
+    (0..3).all(|channel| {
+        let expected = i32::from(ground[channel]) + (255 - i32::from(ground[channel])) * gone / way;
+        (i32::from(pixel[channel]) - expected).abs() <= 48
+    })
+}

@@ -1,0 +1,224 @@
+//! Where things lie on a frame: bars, boxes, rows of glyphs.
+
+use crate::frame::Frame;
+use crate::ground::{Ground, bin_of, distance, thousandths};
+
+/// A horizontal stripe in one colour that is not the background's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bar {
+    pub(crate) top: usize,
+    /// First row below it.
+    pub(crate) bottom: usize,
+    /// How much of the width it fills, in thousandths, text on it not counted.
+    pub(crate) width: usize,
+}
+
+/// A rectangle in one colour: a tile, a button, the frame of a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Box {
+    left: usize,
+    right: usize,
+    top: usize,
+    bottom: usize,
+}
+
+/// A row of glyphs, or of whatever else has gaps between its columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) top: usize,
+    pub(crate) bottom: usize,
+    pub(crate) left: usize,
+    pub(crate) right: usize,
+    /// Pieces with an empty column between them.
+    pub(crate) glyphs: usize,
+    ink: usize,
+}
+
+impl Row {
+    pub(crate) fn height(&self) -> usize {
+        self.bottom - self.top
+    }
+
+    pub(crate) fn width(&self) -> usize {
+        self.right - self.left
+    }
+
+    /// True where it looks like a line of text: several glyphs, each about as wide as high, neither hairlines
+    /// nor blocks.
+    pub(crate) fn is_text(&self) -> bool {
+        let density = thousandths(self.ink, self.width() * self.height());
+        (5..=160).contains(&self.height())
+            && self.glyphs >= 4
+            && self.width() <= self.glyphs * self.height() * 3
+            && (40..=700).contains(&density)
+    }
+
+    /// True for the sad face: two glyphs (a colon and a parenthesis), each higher than wide.
+    pub(crate) fn is_face(&self) -> bool {
+        let density = thousandths(self.ink, self.width() * self.height());
+        self.glyphs == 2 && self.width() <= self.height() * 3 / 2 && (30..=600).contains(&density)
+    }
+}
+
+/// Everything that was found.
+pub(crate) struct Layout {
+    pub(crate) bars: Vec<Bar>,
+    pub(crate) boxes: Vec<Box>,
+    pub(crate) rows: Vec<Row>,
+}
+
+impl Layout {
+    /// `without` is a part of the frame that is known already (a QR code): left, top, right, bottom.
+    pub(crate) fn of(frame: &Frame, ground: &Ground, without: Option<[usize; 4]>) -> Self {
+        let mut ink = ground.ink.clone();
+        let bars = bars(frame, ground);
+        for bar in &bars {
+            ink[bar.top * ground.width..bar.bottom * ground.width].fill(false);
+        }
+        let boxes = boxes(frame, ground, &ink);
+        let known = boxes.iter().map(|found| [found.left, found.top, found.right, found.bottom]);
+        for [left, top, right, bottom] in known.chain(without) {
+            for y in top..bottom.min(ground.height) {
+                let start = y * ground.width;
+                ink[start + left.min(ground.width)..start + right.min(ground.width)].fill(false);
+            }
+        }
+        Self { bars, boxes, rows: rows(ground, &ink) }
+    }
+
+    pub(crate) fn text(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| row.is_text())
+    }
+}
+
+/// Stripes over at least two fifths of the width, at least eight pixels high.
+fn bars(frame: &Frame, ground: &Ground) -> Vec<Bar> {
+    const LEAST: usize = 400;
+    let mut found: Vec<(Bar, usize)> = Vec::new();
+    let mut open: Option<(Bar, usize)> = None;
+    let mut counts = vec![0_usize; 4096];
+    for y in 0..ground.height {
+        counts.fill(0);
+        for pixel in frame.row(y) {
+            counts[bin_of(pixel)] += 1;
+        }
+        counts[bin_of(ground.color)] = 0;
+        let (color, count) = counts
+            .iter()
+            .copied()
+            .enumerate()
+            .max_by_key(|(_, count)| *count)
+            .unwrap_or_default();
+        let width = thousandths(count, ground.width);
+        match &mut open {
+            Some((bar, of)) if width >= LEAST && *of == color => {
+                bar.bottom = y + 1;
+                bar.width = bar.width.max(width);
+            }
+            _ => {
+                found.extend(open.take());
+                if width >= LEAST {
+                    open = Some((Bar { top: y, bottom: y + 1, width }, color));
+                }
+            }
+        }
+    }
+    found.extend(open);
+    found.into_iter().map(|(bar, _)| bar).filter(|bar| bar.bottom - bar.top >= 8).collect()
+}
+
+/// Rectangles that are wider than any glyph's stroke and at least ten rows high without interruption.
+fn boxes(frame: &Frame, ground: &Ground, ink: &[bool]) -> Vec<Box> {
+    const MOST: usize = 256;
+    const HIGH: usize = 10;
+    let least = (ground.width / 25).max(24);
+    let mut open: Vec<(Box, [u8; 3])> = Vec::new();
+    let mut found = Vec::new();
+    for y in 0..ground.height {
+        let mut runs = Vec::new();
+        let mut run: Option<(usize, [u8; 3])> = None;
+        let row = &ink[y * ground.width..(y + 1) * ground.width];
+        for (x, pixel) in frame.row(y).enumerate().chain([(ground.width, [0; 3])]) {
+            let inked = row.get(x).copied().unwrap_or(false);
+            if let Some((from, color)) = run
+                && (!inked || distance(pixel, color) > 8)
+            {
+                if x - from >= least && runs.len() < MOST {
+                    runs.push((from, x, color));
+                }
+                run = None;
+            }
+            if inked && run.is_none() {
+                run = Some((x, pixel));
+            }
+        }
+        let (mut still, ended): (Vec<_>, Vec<_>) = open.drain(..).partition(|(shape, color)| {
+            runs.iter().any(|(left, right, of)| same(shape, *left, *right, *color, *of))
+        });
+        found.extend(ended.into_iter().map(|(shape, _)| shape));
+        for (shape, _) in &mut still {
+            shape.bottom = y + 1;
+        }
+        for (left, right, color) in runs {
+            let known = still.iter().any(|(shape, of)| same(shape, left, right, *of, color));
+            if !known && still.len() < MOST {
+                still.push((Box { left, right, top: y, bottom: y + 1 }, color));
+            }
+        }
+        open = still;
+        if found.len() > MOST {
+            found.retain(|shape| shape.bottom - shape.top >= HIGH);
+            found.truncate(MOST);
+        }
+    }
+    found.extend(open.into_iter().map(|(shape, _)| shape));
+    found.retain(|shape| shape.bottom - shape.top >= HIGH);
+    found
+}
+
+fn same(shape: &Box, left: usize, right: usize, color: [u8; 3], of: [u8; 3]) -> bool {
+    shape.left.abs_diff(left) <= 2 && shape.right.abs_diff(right) <= 2 && distance(color, of) <= 8
+}
+
+/// Bands of rows with something on them, cut where nothing is.
+fn rows(ground: &Ground, ink: &[bool]) -> Vec<Row> {
+    let line = |y: usize| &ink[y * ground.width..(y + 1) * ground.width];
+    let mut rows = Vec::new();
+    let mut top = None;
+    for y in 0..=ground.height {
+        let inked = y < ground.height && line(y).contains(&true);
+        match (top, inked) {
+            (None, true) => top = Some(y),
+            (Some(from), false) => {
+                rows.extend(row(ground, from, y, line));
+                top = None;
+            }
+            _ => {}
+        }
+    }
+    rows
+}
+
+fn row<'i>(
+    ground: &Ground,
+    top: usize,
+    bottom: usize,
+    line: impl Fn(usize) -> &'i [bool],
+) -> Option<Row> {
+    let mut columns = vec![false; ground.width];
+    let mut ink = 0;
+    for y in top..bottom {
+        for (column, inked) in columns.iter_mut().zip(line(y)) {
+            *column |= inked;
+            ink += usize::from(*inked);
+        }
+    }
+    let left = columns.iter().position(|column| *column)?;
+    let right = columns.iter().rposition(|column| *column)? + 1;
+    let glyphs = columns
+        .iter()
+        .zip([&false].into_iter().chain(&columns))
+        .filter(|(now, before)| **now && !**before)
+        .count();
+    Some(Row { top, bottom, left, right, glyphs, ink })
+}
