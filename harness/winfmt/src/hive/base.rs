@@ -29,6 +29,8 @@ const FLAGS: usize = 144;
 /// Of [`FLAGS`], the one that log entries carry: transactions lock the hive.
 const FLAG_LOCKED: u32 = 1;
 const CHECKSUM: usize = 508;
+/// In the header of the first bin.
+const FIRST_BIN_TIME: usize = SIZE + 20;
 /// The part of the base block that a log begins with.
 pub(super) const SECTOR: usize = 512;
 
@@ -186,28 +188,45 @@ pub(super) fn create(version: Version, root: u32, file_name: &str, now: FileTime
     put(&mut bytes, FORMAT, 1);
     put(&mut bytes, ROOT, root);
     put(&mut bytes, CLUSTER, 1);
-    // Windows keeps the end of a long path; a NUL follows.
-    let units: Vec<u16> = file_name.encode_utf16().collect();
+    set_file_name(&mut bytes, file_name);
+    finish(&mut bytes, now);
+    bytes
+}
+
+/// Windows keeps the end of a long path; a NUL follows.
+pub(super) fn set_file_name(bytes: &mut [u8], path: &str) {
+    bytes[FILE_NAME..FILE_NAME + 2 * FILE_NAME_UNITS + 2].fill(0);
+    let units: Vec<u16> = path.encode_utf16().collect();
     let tail = &units[units.len().saturating_sub(FILE_NAME_UNITS)..];
     for (index, unit) in tail.iter().enumerate() {
         let at = FILE_NAME + 2 * index;
         bytes[at..at + 2].copy_from_slice(&unit.to_le_bytes());
     }
-    finish(&mut bytes, now);
-    bytes
+}
+
+/// When the first bin says that it was written; `None` if there is no first bin.
+pub(super) fn first_bin_time(bytes: &[u8]) -> Option<FileTime> {
+    let is_first = bytes.get(SIZE..SIZE + 8) == Some(b"hbin\0\0\0\0");
+    let ticks = u64_at(bytes, FIRST_BIN_TIME)?;
+    is_first.then(|| FileTime::from_ticks(ticks))
 }
 
 pub(super) fn set_bins_size(bytes: &mut [u8], size: u32) {
     put(bytes, BINS_SIZE, size);
 }
 
-/// Makes the base block say "written, and clean".
+/// Makes the base block say "written, and clean". The first bin keeps a copy of the time, by which
+/// Windows finds the log of a hive whose base block is damaged.
 pub(super) fn finish(bytes: &mut [u8], now: FileTime) {
     let (primary, secondary) = sequence_numbers(bytes);
     let next = primary.max(secondary).wrapping_add(1);
     put(bytes, SEQUENCE_PRIMARY, next);
     put(bytes, SEQUENCE_SECONDARY, next);
-    bytes[LAST_WRITTEN..LAST_WRITTEN + 8].copy_from_slice(&now.ticks().to_le_bytes());
+    let ticks = now.ticks().to_le_bytes();
+    bytes[LAST_WRITTEN..LAST_WRITTEN + 8].copy_from_slice(&ticks);
+    if let Some(copy) = bytes.get_mut(FIRST_BIN_TIME..FIRST_BIN_TIME + 8) {
+        copy.copy_from_slice(&ticks);
+    }
     let sum = checksum(bytes);
     put(bytes, CHECKSUM, sum);
 }

@@ -136,7 +136,7 @@ impl<'l> Log<'l> {
         for (part, stored, computed) in hashes {
             if stored != computed {
                 let what = format!(
-                    "entry {sequence} has a damaged {part}: hash {stored:#018x}, should be {computed:#018x}"
+                    "entry {sequence} is damaged in its {part}: hash {stored:#018x}, should be {computed:#018x}"
                 );
                 return Err(self.problem(at, what));
             }

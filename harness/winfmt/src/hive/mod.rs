@@ -41,6 +41,8 @@ mod walk;
 
 #[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod recover_tests;
 
 pub use base::Version;
 pub use create::CreateOptions;

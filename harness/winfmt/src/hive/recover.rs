@@ -119,7 +119,7 @@ impl Hive {
                 return Ok((Self::open(bytes)?, recovery));
             }
             Ok(header) => State::Dirty(header),
-            Err(error) => match first_bin_time(&bytes) {
+            Err(error) => match base::first_bin_time(&bytes) {
                 Some(last_written) => State::NoBaseBlock { last_written, error },
                 None => return Err(error),
             },
@@ -169,14 +169,6 @@ impl State {
         };
         HiveError::NoUsableLog { state, problems }
     }
-}
-
-/// The time in the first bin's header, a copy of that in the base block; `None` if there is no bin.
-fn first_bin_time(bytes: &[u8]) -> Option<FileTime> {
-    let bin = bytes.get(base::SIZE..)?;
-    let is_first = bin.get(..8) == Some(b"hbin\0\0\0\0");
-    let ticks = crate::bytes::u64_at(bin, 20)?;
-    is_first.then(|| FileTime::from_ticks(ticks))
 }
 
 fn replay(bytes: Vec<u8>, state: &State, logs: &[&[u8]]) -> Result<(Vec<u8>, Recovery), HiveError> {
