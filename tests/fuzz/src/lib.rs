@@ -14,6 +14,7 @@
 //! Large formats are fuzzed as [patches](patch) on a sound file, small ones as they are.
 
 mod hives;
+mod logs;
 pub mod patch;
 mod records;
 mod volumes;
@@ -33,6 +34,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "hive", run: hives::file, seeds: hives::file_seeds },
     Target { name: "hive-patched", run: hives::patched, seeds: patch::seeds },
+    Target { name: "hive-log", run: logs::file, seeds: logs::seeds },
     Target { name: "bcd", run: hives::bcd, seeds: patch::seeds },
     Target { name: "partitions", run: volumes::partitions, seeds: patch::seeds },
     Target { name: "ntfs", run: volumes::ntfs, seeds: patch::seeds },
