@@ -176,9 +176,9 @@ impl OfflineDisk {
             file_system: "unknown".to_owned(),
             label: None,
             role: match partition.kind {
-                EFI_SYSTEM => VolumeRole::Efi,
-                WINDOWS_RECOVERY => VolumeRole::Recovery,
-                MICROSOFT_RESERVED => VolumeRole::Reserved,
+                kind if kind == EFI_SYSTEM => VolumeRole::Efi,
+                kind if kind == WINDOWS_RECOVERY => VolumeRole::Recovery,
+                kind if kind == MICROSOFT_RESERVED => VolumeRole::Reserved,
                 _ => VolumeRole::Data,
             },
             system_root: None,

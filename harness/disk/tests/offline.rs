@@ -61,23 +61,16 @@ fn make_raw(path: &Path) {
     let file = std::fs::File::options().read(true).write(true).create_new(true).open(path).unwrap();
     file.set_len(128 * MIB).unwrap();
     let mut disk = SharedDevice::new(FileDevice::new(file).unwrap());
-    let partition = |kind, id, start: u64, len: u64, name: &str| Partition {
-        kind,
-        id: Guid::from_bytes([id; 16]),
-        start: start * MIB,
-        len: len * MIB,
-        attributes: 0,
-        name: name.to_owned(),
+    let partition = |kind, id, start: u64, len: u64, name: &str| {
+        Partition::gpt(kind, Guid([id; 16]), start * MIB, len * MIB, name)
     };
-    let table = PartitionTable {
-        disk: Guid::from_bytes([7; 16]),
-        partitions: vec![
-            partition(EFI_SYSTEM, 1, 1, 16, "EFI"),
-            partition(BASIC_DATA, 2, 17, 20, "data"),
-            partition(BASIC_DATA, 3, 37, 64, "Windows"),
-            partition(WINDOWS_RECOVERY, 4, 101, 20, "recovery"),
-        ],
-    };
+    let partitions = vec![
+        partition(EFI_SYSTEM, 1, 1, 16, "EFI"),
+        partition(BASIC_DATA, 2, 17, 20, "data"),
+        partition(BASIC_DATA, 3, 37, 64, "Windows"),
+        partition(WINDOWS_RECOVERY, 4, 101, 20, "recovery"),
+    ];
+    let table = PartitionTable::gpt(Guid([7; 16]), partitions);
     create_partitions(&mut disk, &table).unwrap();
     let part = |index: usize| {
         let partition = &table.partitions[index];

@@ -1,5 +1,7 @@
 //! GUIDs as GPT has them.
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::str::FromStr;
 use thiserror::Error;
 
@@ -76,6 +78,18 @@ impl FromStr for Guid {
             return Err(refuse());
         }
         Ok(Self::from_u128(u128::from_str_radix(&digits, 16).map_err(|_| refuse())?))
+    }
+}
+
+impl Serialize for Guid {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Guid {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        String::deserialize(input)?.parse().map_err(D::Error::custom)
     }
 }
 

@@ -8,33 +8,45 @@
 //! - [`BlockDevice`]: bytes at offsets. [`FileDevice`], [`MemoryDevice`], [`SubDevice`] (a
 //!   partition), [`SharedDevice`] (one disk with several partitions open), and [`Stream`] to make
 //!   `Read + Write + Seek` of one.
-//! - [`read_partitions`] and [`create_partitions`]: GUID partition tables.
-//! - [`Volume`]: files by path. [`Ntfs`] and [`Fat`] implement it.
+//! - [`read_partitions`] and [`create_partitions`]: GUID partition tables, master boot records, and
+//!   disks that are one volume.
+//! - [`probe`]: which file system lies on a partition, by its first sectors.
+//! - [`Volume`]: files by path. [`Ntfs`] and [`Fat`] implement it; [`open`] chooses.
+//! - [`Guard`]: why a volume must not be written to (hibernated, not let go of cleanly, encrypted),
+//!   and the way out. Such volumes are read where they can be, and refuse every change.
 //!
 //! What is on a device may come from a machine that a fault has hit or that was broken on purpose,
 //! so everything read from it is checked and bounded.
 
 mod cache;
+mod check;
 mod device;
 mod error;
 mod fat;
-mod fat_time;
+mod guard;
 mod guid;
 mod ntfs;
+mod open;
 mod path;
+mod probe;
 mod table;
 mod time;
 mod volume;
 
+pub use check::Check;
 pub use device::{BlockDevice, FileDevice, MemoryDevice, SharedDevice, Stream, SubDevice};
 pub use error::{Operation, Reason, VolumeError};
 pub use fat::{Fat, FatFormat, FatKind};
+pub use guard::{Guard, GuardKind};
 pub use guid::{Guid, NotAGuid};
-pub use ntfs::{Check, Ntfs, NtfsFormat};
+pub use ntfs::{Ntfs, NtfsFormat};
+pub use open::open;
+pub use probe::{FileSystem, FileSystemKind, probe, probe_boot_sector};
 pub use table::{
-    ATTRIBUTE_NO_DRIVE_LETTER, ATTRIBUTE_REQUIRED, BASIC_DATA, EFI_SYSTEM, MICROSOFT_RESERVED,
-    Partition, PartitionTable, SECTOR, TableError, WINDOWS_RECOVERY, create_partitions,
-    read_partitions,
+    ATTRIBUTE_NO_DRIVE_LETTER, ATTRIBUTE_REQUIRED, BASIC_DATA, DiskId, EFI_SYSTEM, LDM_DATA,
+    LDM_METADATA, MBR_EXTENDED, MBR_FAT16, MBR_FAT32, MBR_LDM, MBR_NTFS, MBR_PROTECTIVE,
+    MBR_RECOVERY, MICROSOFT_RESERVED, Partition, PartitionKind, PartitionTable, SECTOR,
+    STORAGE_SPACES, TableError, TableStyle, WINDOWS_RECOVERY, create_partitions, read_partitions,
 };
 pub use time::FileTime;
 pub use volume::{Entry, Kind, MAX_READ, Metadata, Volume};

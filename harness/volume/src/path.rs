@@ -8,15 +8,15 @@ const MAX_PATH: usize = 32767;
 /// Splits a path at `\` and `/`. Empty parts at the start and the end are dropped.
 pub(crate) fn split(path: &str) -> Result<Vec<&str>, Reason> {
     if path.len() > MAX_PATH {
-        return Err(Reason::BadPath("it is longer than 32767 characters"));
+        return Err(Reason::bad_path("it is longer than 32767 characters"));
     }
     let mut parts = Vec::new();
     for part in path.split(['\\', '/']) {
         match part {
             "" => {}
-            "." | ".." => return Err(Reason::BadPath("`.` and `..` are not understood here")),
+            "." | ".." => return Err(Reason::bad_path("`.` and `..` are not understood here")),
             _ if part.encode_utf16().count() > 255 => {
-                return Err(Reason::BadPath("a name has more than 255 characters"));
+                return Err(Reason::bad_path("a name has more than 255 characters"));
             }
             _ => parts.push(part),
         }
@@ -27,12 +27,12 @@ pub(crate) fn split(path: &str) -> Result<Vec<&str>, Reason> {
 /// Refuses names that Windows could not use (\[MS-FSCC\] 2.1.5).
 pub(crate) fn check_new_name(name: &str) -> Result<(), Reason> {
     if name.chars().any(|char| char < ' ' || "\"*:<>?|".contains(char)) {
-        return Err(Reason::BadPath(
+        return Err(Reason::bad_path(
             "a new name holds one of \" * : < > ? | or a control character",
         ));
     }
     if name.ends_with([' ', '.']) {
-        return Err(Reason::BadPath("a new name ends in a space or a full stop"));
+        return Err(Reason::bad_path("a new name ends in a space or a full stop"));
     }
     Ok(())
 }

@@ -1,10 +1,13 @@
 //! Windows file times.
 
+use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A Windows `FILETIME`: 100-nanosecond intervals since 1601-01-01T00:00:00Z
 /// (\[MS-DTYP\] 2.3.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct FileTime(pub u64);
 
 /// Seconds from 1601-01-01 to 1970-01-01.

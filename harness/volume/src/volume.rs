@@ -1,10 +1,11 @@
 //! What every file system here can do, by path.
 
-use crate::{FileTime, VolumeError};
+use crate::{Check, FileTime, Guard, VolumeError};
+use serde::{Deserialize, Serialize};
 use std::io::Read;
 
 /// What stands behind a directory entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// A regular file.
     File,
@@ -15,7 +16,7 @@ pub enum Kind {
 }
 
 /// Size and times of a file or directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
     /// File, directory or reparse point.
     pub kind: Kind,
@@ -30,7 +31,7 @@ pub struct Metadata {
 }
 
 /// One entry of a directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// Name as stored (the long one where there is also an 8.3 one).
     pub name: String,
@@ -123,6 +124,16 @@ pub trait Volume: Send {
     /// The time that new and changed files get from now on. Until it is called, it is the
     /// machine's clock.
     fn set_clock(&mut self, now: FileTime);
+
+    /// The volume label; empty where it has none.
+    fn label(&mut self) -> Result<String, VolumeError>;
+
+    /// Why the volume must not be written to, and what to do about it; `None` if it may be.
+    /// Every operation that writes asks first, and fails with [`Reason::Guarded`](crate::Reason).
+    fn guard(&mut self) -> Result<Option<Guard>, VolumeError>;
+
+    /// Checks the whole volume against itself. Nothing is changed.
+    fn check(&mut self) -> Result<Check, VolumeError>;
 
     /// Free bytes.
     fn free_space(&mut self) -> Result<u64, VolumeError>;

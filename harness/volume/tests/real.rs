@@ -7,10 +7,7 @@ use ntfs::{NtfsFile, NtfsReadSeek};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use volume::{
-    BASIC_DATA, BlockDevice, FileDevice, Kind, Ntfs, SharedDevice, Stream, SubDevice, Volume,
-    read_partitions,
-};
+use volume::{FileDevice, Kind, Ntfs, SharedDevice, Stream, SubDevice, Volume, read_partitions};
 
 fn artifacts() -> Option<PathBuf> {
     let path = std::env::var_os("LOOPBREAK_ARTIFACTS").map_or_else(
@@ -30,23 +27,13 @@ fn unpack(command: &str, from: &Path, to: &Path) {
     assert!(done.success(), "{command} {}", from.display());
 }
 
-/// The NTFS volume of a disk image, by its partition table of either kind.
+/// The last volume of a disk image.
 fn volume_of(image: &Path) -> SubDevice<SharedDevice> {
     let file = std::fs::OpenOptions::new().read(true).write(true).open(image).unwrap();
     let mut disk = SharedDevice::new(FileDevice::new(file).unwrap());
-    let size = disk.len();
-    let mut first = [0; 512];
-    disk.read_at(0, &mut first).unwrap();
-    let range = if &first[3..7] == b"NTFS" {
-        (0, size)
-    } else if let Ok(table) = read_partitions(&mut disk) {
-        let data = table.partitions.iter().find(|one| one.kind == BASIC_DATA).unwrap();
-        (data.start, data.len)
-    } else {
-        let field = |at: usize| u32::from_le_bytes(first[at..at + 4].try_into().unwrap());
-        (u64::from(field(0x1be + 8)) * 512, u64::from(field(0x1be + 12)) * 512)
-    };
-    SubDevice::new(disk, range.0, range.1).unwrap()
+    let table = read_partitions(&mut disk).unwrap();
+    let last = table.partitions.last().unwrap();
+    SubDevice::new(disk, last.start, last.len).unwrap()
 }
 
 type Files = BTreeMap<String, Result<Vec<u8>, String>>;

@@ -91,21 +91,13 @@ fn write_disk(path: &Path) {
     let file = std::fs::File::options().read(true).write(true).create_new(true).open(path).unwrap();
     file.set_len(2 * MIB + WINDOWS + RECOVERY).unwrap();
     let mut disk = SharedDevice::new(FileDevice::new(file).unwrap());
-    let partition = |kind, id, start, len, name: &str| Partition {
-        kind,
-        id: Guid::from_bytes([id; 16]),
-        start,
-        len,
-        attributes: 0,
-        name: name.to_owned(),
-    };
-    let table = PartitionTable {
-        disk: Guid::from_bytes([7; 16]),
-        partitions: vec![
-            partition(BASIC_DATA, 1, MIB, WINDOWS, "Windows"),
-            partition(WINDOWS_RECOVERY, 2, MIB + WINDOWS, RECOVERY, "Recovery"),
-        ],
-    };
+    let partition =
+        |kind, id, start, len, name: &str| Partition::gpt(kind, Guid([id; 16]), start, len, name);
+    let partitions = vec![
+        partition(BASIC_DATA, 1, MIB, WINDOWS, "Windows"),
+        partition(WINDOWS_RECOVERY, 2, MIB + WINDOWS, RECOVERY, "Recovery"),
+    ];
+    let table = PartitionTable::gpt(Guid([7; 16]), partitions);
     create_partitions(&mut disk, &table).unwrap();
     let format = |index: usize| {
         let Partition { start, len, .. } = table.partitions[index];

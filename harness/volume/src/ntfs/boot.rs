@@ -38,6 +38,21 @@ fn coded_size(code: u8, unit: u64) -> Option<u64> {
     }
 }
 
+/// Sectors of a cluster: a count up to 0x80, above it a negative power of two.
+fn sectors_per_cluster(code: u8) -> Option<u64> {
+    match code {
+        1..=0x80 if code.is_power_of_two() => Some(u64::from(code)),
+        0xf4..=0xff => Some(1 << (256 - u32::from(code))),
+        _ => None,
+    }
+}
+
+/// Bytes of a cluster by a boot sector of NTFS.
+pub(crate) fn cluster_size(boot: &[u8; 512]) -> Option<u64> {
+    let sector = u64::from(u16::from_le_bytes([boot[0x0b], boot[0x0c]]));
+    Some(sector * sectors_per_cluster(boot[0x0d])?).filter(|&size| size > 0)
+}
+
 impl Geometry {
     pub(crate) fn parse(boot: &[u8; 512], device: u64) -> Result<Self, Reason> {
         if &boot[3..11] != b"NTFS    " {
@@ -47,11 +62,8 @@ impl Geometry {
         if !matches!(sector, 512 | 1024 | 2048 | 4096) {
             return Err(damaged("impossible sector size"));
         }
-        let per_cluster = match boot[0x0d] {
-            code @ 1..=0x80 if code.is_power_of_two() => u64::from(code),
-            code @ 0xf4..=0xff => 1 << (256 - u32::from(code)),
-            _ => return Err(damaged("impossible cluster size")),
-        };
+        let per_cluster =
+            sectors_per_cluster(boot[0x0d]).ok_or_else(|| damaged("impossible cluster size"))?;
         let number = |at: usize| {
             u64::from_le_bytes(boot[at..at + 8].try_into().expect("eight bytes of a fixed array"))
         };

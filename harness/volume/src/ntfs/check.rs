@@ -3,35 +3,11 @@
 use super::engine::{BITMAP, Engine, FIRST_USER, MFT, ROOT};
 use super::name::FileName;
 use super::record::{NUMBER_MASK, Record, kind};
-use crate::Reason;
+use crate::{Check, Reason};
 use std::collections::HashMap;
 
-/// Most findings that are kept.
-const MAX_FINDINGS: usize = 1000;
 /// `$BadClus`, whose named stream maps the whole volume as holes.
 const BOOT_RECORDS_END: u64 = 12;
-
-/// What [`Ntfs::check`](super::Ntfs::check) found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Check {
-    /// What contradicts itself: damage.
-    pub errors: Vec<String>,
-    /// Clusters that are marked as taken and that nothing uses.
-    pub lost_clusters: u64,
-    /// Directory entries with another size than the file. Windows brings them up to date when a file
-    /// is closed, and leaves those of its own files as they are.
-    pub stale_sizes: u64,
-    /// File records that are marked as taken and are not in use, or that no directory names.
-    pub lost_records: u64,
-}
-
-impl Check {
-    fn error(&mut self, text: String) {
-        if self.errors.len() < MAX_FINDINGS {
-            self.errors.push(text);
-        }
-    }
-}
 
 impl Engine {
     pub(super) fn check(&mut self) -> Result<Check, Reason> {

@@ -1,9 +1,9 @@
 //! Files by path: what [`Volume`](crate::Volume) offers, in terms of records and names.
 
 use super::edit::{Standard, is_entry_of};
-use super::engine::{Engine, FIRST_USER, Inode, LOG_FILE, ROOT};
+use super::engine::{Engine, FIRST_USER, Inode, ROOT};
 use super::name::{DIRECTORY_FLAG, FileName, REPARSE_FLAG};
-use super::record::{self, Attribute, NUMBER_MASK, kind, u16_at, u32_at};
+use super::record::{self, Attribute, NUMBER_MASK, kind, u32_at};
 use crate::path::{check_new_name, split};
 use crate::{Entry, Kind, Metadata, Reason};
 use std::io::Read;
@@ -141,69 +141,6 @@ impl Engine {
             modified: standard.modified,
             attributes: standard.attributes | added,
         })
-    }
-
-    /// Before the first change: refuses volumes that Windows has not let go of. Its log would
-    /// undo or garble what is written here.
-    pub(super) fn begin_write(&mut self) -> Result<(), Reason> {
-        if self.writable {
-            return Ok(());
-        }
-        if !self.log_is_clean()? {
-            return Err(Reason::Unsupported(
-                "writing to a volume that was not shut down cleanly; \
-                 discard its log first, or let its own system start once"
-                    .to_owned(),
-            ));
-        }
-        if self.is_hibernated()? {
-            return Err(Reason::Unsupported(
-                "writing to a volume whose system is hibernated (or used fast start-up)".to_owned(),
-            ));
-        }
-        self.writable = true;
-        Ok(())
-    }
-
-    /// What the restart pages of `$LogFile` say.
-    pub(super) fn log_is_clean(&mut self) -> Result<bool, Reason> {
-        let inode = self.inode(LOG_FILE)?;
-        let Some(layout) = self.layout(&inode, kind::DATA, &[])? else { return Ok(true) };
-        let mut newest: Option<(u64, bool)> = None;
-        let mut second = 4096;
-        let mut blank = true;
-        for number in 0..2 {
-            let offset = number * second;
-            let mut page = vec![0; 4096];
-            if self.read_layout_at(&layout, offset, &mut page)? < page.len() {
-                break;
-            }
-            blank &= page.iter().all(|&byte| byte == 0xff);
-            if !page.starts_with(b"RSTR") {
-                continue;
-            }
-            second = u64::from(u32_at(&page, 16)).clamp(512, 65536);
-            // The restart area lies in the first sector, before the first fix-up.
-            let area = usize::from(u16_at(&page, 24));
-            let lsn = record::u64_at(&page, area);
-            let clean = u16_at(&page, area + 12) == 0xffff || u16_at(&page, area + 14) & 2 != 0;
-            if newest.is_none_or(|(other, _)| lsn >= other) {
-                newest = Some((lsn, clean));
-            }
-        }
-        Ok(newest.map_or(blank, |(_, clean)| clean))
-    }
-
-    fn is_hibernated(&mut self) -> Result<bool, Reason> {
-        let inode = match self.resolve(&["hiberfil.sys"]) {
-            Ok(inode) => inode,
-            Err(Reason::NotFound) => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        let Some(layout) = self.layout(&inode, kind::DATA, &[])? else { return Ok(false) };
-        let mut magic = [0; 4];
-        self.read_layout_at(&layout, 0, &mut magic)?;
-        Ok([*b"hibr", *b"HIBR", *b"HORM", *b"RSTR"].contains(&magic))
     }
 
     pub(super) fn write_file(
@@ -440,7 +377,7 @@ impl Engine {
     pub(super) fn remove_tree(&mut self, path: &str) -> Result<(), Reason> {
         let parts = split(path)?;
         let (name, above) =
-            parts.split_last().ok_or(Reason::BadPath("the root of a volume cannot be deleted"))?;
+            parts.split_last().ok_or(Reason::bad_path("the root of a volume cannot be deleted"))?;
         let dir = self.directory(above)?;
         let (reference, _) = self.find_name(&dir, &units(name))?.ok_or(Reason::NotFound)?;
         let inode = self.referred(reference)?;
@@ -482,7 +419,7 @@ impl Engine {
 
     pub(super) fn rename(&mut self, from: &str, to: &str) -> Result<(), Reason> {
         let (source, target) = (split(from)?, split(to)?);
-        let refuse_root = Reason::BadPath("the root of a volume cannot be moved");
+        let refuse_root = Reason::bad_path("the root of a volume cannot be moved");
         let Some((old_name, source_above)) = source.split_last() else { return Err(refuse_root) };
         let Some((new_name, target_above)) = target.split_last() else { return Err(refuse_root) };
         let source_dir = self.directory(source_above)?;
@@ -493,7 +430,7 @@ impl Engine {
         check_new_name(new_name)?;
         for depth in 0..=target_above.len() {
             if self.directory(&target_above[..depth])?.base.number == inode.base.number {
-                return Err(Reason::BadPath("a directory cannot move into itself"));
+                return Err(Reason::bad_path("a directory cannot move into itself"));
             }
         }
         let mut target_dir = self.directory(target_above)?;

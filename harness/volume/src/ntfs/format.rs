@@ -15,7 +15,7 @@ pub(super) fn format(device: &mut dyn BlockDevice, options: &NtfsFormat) -> Resu
         return Err(Reason::Unsupported("volumes of less than 8 MiB".to_owned()));
     }
     if options.label.encode_utf16().count() > 32 {
-        return Err(Reason::BadPath("a label has at most 32 characters"));
+        return Err(Reason::bad_path("a label has at most 32 characters"));
     }
     let mut settings = fstool::fs::ntfs::format::FormatOpts::default();
     settings.volume_label.clone_from(&options.label);

@@ -24,6 +24,7 @@ mod edit;
 mod engine;
 mod files;
 mod format;
+mod guard;
 mod index;
 mod lznt1;
 mod name;
@@ -34,9 +35,10 @@ mod stream;
 mod upcase;
 
 use crate::{
-    BlockDevice, Entry, FileTime, MAX_READ, Metadata, Operation, Reason, Volume, VolumeError,
+    BlockDevice, Check, Entry, FileTime, Guard, MAX_READ, Metadata, Operation, Reason, Volume,
+    VolumeError,
 };
-pub use check::Check;
+pub(crate) use boot::cluster_size;
 use engine::{Engine, VOLUME};
 use record::kind;
 use std::io::Read;
@@ -73,7 +75,7 @@ impl std::fmt::Debug for Ntfs {
 
 fn failure(operation: Operation, path: &str) -> impl FnOnce(Reason) -> VolumeError {
     let path = if path.is_empty() { "\\".to_owned() } else { path.to_owned() };
-    move |reason| VolumeError { file_system: "NTFS", operation, path, reason }
+    move |reason| VolumeError { file_system: "NTFS".into(), operation, path, reason }
 }
 
 impl Ntfs {
@@ -99,19 +101,6 @@ impl Ntfs {
         Ok(ntfs)
     }
 
-    /// The volume label.
-    pub fn label(&mut self) -> Result<String, VolumeError> {
-        let mut label = || {
-            let inode = self.engine.inode(VOLUME)?;
-            let name = inode.attributes().find(|one| one.kind() == kind::VOLUME_NAME);
-            let bytes = name.map(|name| name.value().to_vec()).unwrap_or_default();
-            let units: Vec<u16> =
-                bytes.chunks_exact(2).map(|two| u16::from_le_bytes([two[0], two[1]])).collect();
-            Ok(String::from_utf16_lossy(&units))
-        };
-        label().map_err(failure(Operation::Open, ""))
-    }
-
     /// The volume serial number.
     pub fn serial(&self) -> u64 {
         self.engine.geometry.serial
@@ -120,22 +109,8 @@ impl Ntfs {
     /// True if the volume was not let go of cleanly: its dirty flag is set, or its log is not
     /// empty. Such a volume is read, but not written to.
     pub fn is_dirty(&mut self) -> Result<bool, VolumeError> {
-        let mut dirty = || {
-            let inode = self.engine.inode(VOLUME)?;
-            let flags = inode
-                .attributes()
-                .find(|one| one.kind() == kind::VOLUME_INFORMATION)
-                .map_or(0, |information| record::u16_at(information.value(), 10));
-            Ok(flags & 1 != 0 || !self.engine.log_is_clean()?)
-        };
+        let mut dirty = || Ok(self.engine.dirty_flag()? || !self.engine.log_is_clean()?);
         dirty().map_err(failure(Operation::Open, ""))
-    }
-
-    /// Checks the whole volume against itself: clusters that two files use, names without files,
-    /// sizes that contradict. Nothing is changed. What a power cut leaves (clusters and records
-    /// that are marked as taken for nothing) is counted apart.
-    pub fn check(&mut self) -> Result<Check, VolumeError> {
-        self.engine.check().map_err(failure(Operation::Open, ""))
     }
 
     /// Empties the log of a volume that was not let go of cleanly, so that it can be written to,
@@ -143,6 +118,9 @@ impl Ntfs {
     /// written back yet is lost, as with `ntfs-3g -o recover`.
     pub fn discard_log(&mut self) -> Result<(), VolumeError> {
         let mut discard = || {
+            if let Some(header) = self.engine.hibernation()? {
+                return Err(Reason::Guarded(Guard::hibernated(header)));
+            }
             let inode = self.engine.inode(engine::LOG_FILE)?;
             let layout = self.engine.layout(&inode, kind::DATA, &[])?;
             if let Some(layout) = layout {
@@ -154,7 +132,9 @@ impl Ntfs {
                     offset += part;
                 }
             }
-            self.engine.set_dirty_flag()
+            self.engine.set_dirty_flag()?;
+            self.engine.writable = true;
+            Ok(())
         };
         discard().map_err(failure(Operation::Write, "\\$LogFile"))
     }
@@ -266,6 +246,28 @@ impl Volume for Ntfs {
 
     fn set_clock(&mut self, now: FileTime) {
         self.engine.clock = Some(now);
+    }
+
+    fn label(&mut self) -> Result<String, VolumeError> {
+        let mut label = || {
+            let inode = self.engine.inode(VOLUME)?;
+            let name = inode.attributes().find(|one| one.kind() == kind::VOLUME_NAME);
+            let bytes = name.map(|name| name.value().to_vec()).unwrap_or_default();
+            let units: Vec<u16> =
+                bytes.chunks_exact(2).map(|two| u16::from_le_bytes([two[0], two[1]])).collect();
+            Ok(String::from_utf16_lossy(&units))
+        };
+        label().map_err(failure(Operation::Label, ""))
+    }
+
+    fn guard(&mut self) -> Result<Option<Guard>, VolumeError> {
+        self.engine.guard().map_err(failure(Operation::Open, ""))
+    }
+
+    /// Clusters that two files use, names without files, sizes that contradict. What a power cut
+    /// leaves (clusters and records that are marked as taken for nothing) is counted apart.
+    fn check(&mut self) -> Result<Check, VolumeError> {
+        self.engine.check().map_err(failure(Operation::Check, ""))
     }
 
     fn free_space(&mut self) -> Result<u64, VolumeError> {

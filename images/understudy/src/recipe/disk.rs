@@ -95,12 +95,8 @@ fn table() -> PartitionTable {
     let mut start = MIB;
     let mut partition = |kind, id: winfmt::Guid, len, attributes, name: &str| {
         let partition = Partition {
-            kind,
-            id: volume::Guid(id.to_bytes()),
-            start,
-            len,
             attributes,
-            name: name.to_owned(),
+            ..Partition::gpt(kind, volume::Guid(id.to_bytes()), start, len, name)
         };
         start += len;
         partition
@@ -118,7 +114,7 @@ fn table() -> PartitionTable {
         partition(BASIC_DATA, identity::WINDOWS, WINDOWS_SIZE, 0, "Basic data partition"),
         partition(WINDOWS_RECOVERY, identity::RECOVERY, RECOVERY_SIZE, hidden, "Recovery"),
     ];
-    PartitionTable { disk: volume::Guid(identity::DISK.to_bytes()), partitions }
+    PartitionTable::gpt(volume::Guid(identity::DISK.to_bytes()), partitions)
 }
 
 fn fill_esp(esp: &mut Fat, boot_manager: &[u8]) -> Result<(), DiskError> {

@@ -100,7 +100,7 @@ impl Disk {
     fn of_id(&self, id: Guid) -> Result<&Partition, DiskError> {
         self.partitions
             .iter()
-            .find(|partition| partition.id == id)
+            .find(|partition| partition.id == Some(id))
             .ok_or_else(|| DiskError::Missing(format!("partition {id}")))
     }
 

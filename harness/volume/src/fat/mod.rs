@@ -4,16 +4,20 @@
 //! is on the device, and nothing of the crate's state outlives an error. `fatfs` writes single
 //! bytes, so a write-back cache stands between it and the device for the length of an operation.
 
-use crate::fat_time::{FatClock, from_dos, set_clock};
+mod cache;
+mod check;
+mod time;
+
 use crate::path::{check_new_name, split};
 use crate::{
-    BlockDevice, Entry, FileTime, Kind, MAX_READ, Metadata, Operation, Reason, Stream, Volume,
-    VolumeError,
+    BlockDevice, Check, Entry, FileTime, Guard, Kind, MAX_READ, Metadata, Operation, Reason,
+    Stream, Volume, VolumeError,
 };
+use cache::Cache;
 use fatfs::{Dir, DirEntry, FileSystem, FormatVolumeOptions, FsOptions};
-use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::time::SystemTime;
+use time::{FatClock, from_dos, set_clock};
 
 /// Which FAT to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +45,8 @@ const MAX_ENTRIES: usize = 65536;
 const MAX_DEPTH: usize = 64;
 /// Most entries that are deleted at once.
 const MAX_CLEARED: u32 = 1 << 20;
+/// Where a hibernated system keeps its memory.
+const HIBERNATION_FILE: &str = "hiberfil.sys";
 /// `FILE_ATTRIBUTE_DIRECTORY`.
 const ATTRIBUTE_DIRECTORY: u32 = 0x10;
 
@@ -51,6 +57,8 @@ type Files<'a> = FileSystem<Disk<'a>>;
 pub struct Fat {
     device: Box<dyn BlockDevice>,
     clock: Option<FileTime>,
+    /// True once it is known that writing is safe.
+    writable: bool,
 }
 
 impl std::fmt::Debug for Fat {
@@ -62,7 +70,7 @@ impl std::fmt::Debug for Fat {
 impl Fat {
     /// Opens the FAT volume that fills `device`.
     pub fn open(device: impl BlockDevice + 'static) -> Result<Self, VolumeError> {
-        let mut fat = Self { device: Box::new(device), clock: None };
+        let mut fat = Self { device: Box::new(device), clock: None, writable: false };
         fat.run(Operation::Open, "", |files| files.stats().map(|_| ()).map_err(Reason::from_io))?;
         Ok(fat)
     }
@@ -75,7 +83,7 @@ impl Fat {
     ) -> Result<Self, VolumeError> {
         let wrong = |reason| failure(Operation::Format, "", reason);
         if options.label.len() > 11 || !options.label.is_ascii() {
-            return Err(wrong(Reason::BadPath("a label has at most 11 ASCII characters")));
+            return Err(wrong(Reason::bad_path("a label has at most 11 ASCII characters")));
         }
         let mut label = [b' '; 11];
         label[..options.label.len()].copy_from_slice(options.label.as_bytes());
@@ -95,14 +103,50 @@ impl Fat {
         Self::open(device)
     }
 
-    /// The volume label of the boot sector, without trailing spaces.
-    pub fn label(&mut self) -> Result<String, VolumeError> {
-        self.run(Operation::Open, "", |files| Ok(files.volume_label()))
-    }
-
     /// The volume id.
     pub fn id(&mut self) -> Result<u32, VolumeError> {
         self.run(Operation::Open, "", |files| Ok(files.volume_id()))
+    }
+
+    /// Why the volume must not be written to. It is found once: nobody else writes meanwhile.
+    fn find_guard(&mut self) -> Result<Option<Guard>, VolumeError> {
+        if self.writable {
+            return Ok(None);
+        }
+        let open = |reason| failure(Operation::Open, "", reason);
+        let mut magic = [0; 4];
+        match self.read_at(HIBERNATION_FILE, 0, &mut magic) {
+            Ok(_) => {}
+            Err(error) if error.is_not_found() => {}
+            Err(error) if error.is_device() => return Err(error),
+            // A file that cannot be read is damage, which the check below finds.
+            Err(_) => {}
+        }
+        if let Some(header) = Guard::live_header(magic) {
+            return Ok(Some(Guard::hibernated(header)));
+        }
+        if check::is_dirty(&mut *self.device).map_err(open)? {
+            return Ok(Some(Guard::dirty()));
+        }
+        let check = check::check(&mut *self.device).map_err(open)?;
+        if let Some(error) = check.errors.first() {
+            return Ok(Some(Guard::damaged(error)));
+        }
+        self.writable = true;
+        Ok(None)
+    }
+
+    /// Like [`Fat::run`], for what changes the volume.
+    fn change<T>(
+        &mut self,
+        operation: Operation,
+        path: &str,
+        work: impl FnOnce(&Files<'_>) -> Result<T, Reason>,
+    ) -> Result<T, VolumeError> {
+        match self.find_guard()? {
+            Some(guard) => Err(failure(operation, path, Reason::Guarded(guard))),
+            None => self.run(operation, path, work),
+        }
     }
 
     /// Opens the file system, works with it, closes it, and writes the cache back.
@@ -131,7 +175,7 @@ impl Fat {
 
 fn failure(operation: Operation, path: &str, reason: Reason) -> VolumeError {
     let path = if path.is_empty() { "\\".to_owned() } else { path.to_owned() };
-    VolumeError { file_system: "FAT", operation, path, reason }
+    VolumeError { file_system: "FAT".into(), operation, path, reason }
 }
 
 /// The entries of a directory without the volume label, `.` and `..`.
@@ -303,7 +347,7 @@ impl Volume for Fat {
         source: &mut dyn Read,
         size: u64,
     ) -> Result<(), VolumeError> {
-        self.run(Operation::Write, path, |files| {
+        self.change(Operation::Write, path, |files| {
             check_size(size)?;
             let (dir, name) = parent(files, path)?;
             let existing = entries(&dir)?.into_iter().find(|entry| same_name(entry, name));
@@ -322,7 +366,7 @@ impl Volume for Fat {
     }
 
     fn write_at(&mut self, path: &str, offset: u64, data: &[u8]) -> Result<(), VolumeError> {
-        self.run(Operation::Write, path, |files| {
+        self.change(Operation::Write, path, |files| {
             let entry = find_file(files, path)?;
             check_size(offset.saturating_add(data.len() as u64))?;
             let mut file = entry.to_file();
@@ -336,7 +380,7 @@ impl Volume for Fat {
     }
 
     fn set_size(&mut self, path: &str, size: u64) -> Result<(), VolumeError> {
-        self.run(Operation::Resize, path, |files| {
+        self.change(Operation::Resize, path, |files| {
             let entry = find_file(files, path)?;
             let mut file = entry.to_file();
             resize(&mut file, entry.len(), size)?;
@@ -345,7 +389,7 @@ impl Volume for Fat {
     }
 
     fn create_dir_all(&mut self, path: &str) -> Result<(), VolumeError> {
-        self.run(Operation::CreateDirectory, path, |files| {
+        self.change(Operation::CreateDirectory, path, |files| {
             let mut dir = files.root_dir();
             for part in split(path)? {
                 let existing = entries(&dir)?.into_iter().find(|entry| same_name(entry, part));
@@ -363,11 +407,11 @@ impl Volume for Fat {
     }
 
     fn rename(&mut self, from: &str, to: &str) -> Result<(), VolumeError> {
-        self.run(Operation::Rename, from, |files| {
+        self.change(Operation::Rename, from, |files| {
             let (source, target) = (split(from)?, split(to)?);
             let upper = |parts: &[&str]| parts.join("/").to_uppercase();
             if target.len() > source.len() && upper(&target[..source.len()]) == upper(&source) {
-                return Err(Reason::BadPath("a directory cannot move into itself"));
+                return Err(Reason::bad_path("a directory cannot move into itself"));
             }
             find(files, from)?;
             let (source_dir, source_name) = parent(files, from)?;
@@ -387,7 +431,7 @@ impl Volume for Fat {
     }
 
     fn remove_file(&mut self, path: &str) -> Result<(), VolumeError> {
-        self.run(Operation::Remove, path, |files| {
+        self.change(Operation::Remove, path, |files| {
             find_file(files, path)?;
             let (dir, name) = parent(files, path)?;
             dir.remove(name).map_err(Reason::from_io)
@@ -395,7 +439,7 @@ impl Volume for Fat {
     }
 
     fn remove_dir_all(&mut self, path: &str) -> Result<(), VolumeError> {
-        self.run(Operation::Remove, path, |files| {
+        self.change(Operation::Remove, path, |files| {
             let dir = into_dir(find(files, path)?)?;
             let (above, name) = parent(files, path)?;
             let mut left = MAX_CLEARED;
@@ -410,7 +454,7 @@ impl Volume for Fat {
         created: FileTime,
         modified: FileTime,
     ) -> Result<(), VolumeError> {
-        self.run(Operation::SetTimes, path, |files| {
+        self.change(Operation::SetTimes, path, |files| {
             let entry = match find(files, path)? {
                 Found::Entry(entry) if !entry.is_dir() => entry,
                 _ => {
@@ -419,13 +463,30 @@ impl Volume for Fat {
                     ));
                 }
             };
-            crate::fat_time::set_file_times(&mut entry.to_file(), created, modified)
-                .map_err(Reason::from_io)
+            time::set_file_times(&mut entry.to_file(), created, modified).map_err(Reason::from_io)
         })
     }
 
     fn set_clock(&mut self, now: FileTime) {
         self.clock = Some(now);
+    }
+
+    fn label(&mut self) -> Result<String, VolumeError> {
+        self.run(Operation::Label, "", |files| {
+            // Windows goes by the root directory; the boot sector has what it was formatted with.
+            let root = files.read_volume_label_from_root_dir().map_err(Reason::from_io)?;
+            let label = root.unwrap_or_else(|| files.volume_label());
+            Ok(if label == "NO NAME" { String::new() } else { label })
+        })
+    }
+
+    fn guard(&mut self) -> Result<Option<Guard>, VolumeError> {
+        self.find_guard()
+    }
+
+    fn check(&mut self) -> Result<Check, VolumeError> {
+        let check = check::check(&mut *self.device);
+        check.map_err(|reason| failure(Operation::Check, "", reason))
     }
 
     fn free_space(&mut self) -> Result<u64, VolumeError> {
@@ -463,120 +524,9 @@ impl Reason {
         match error.kind() {
             io::ErrorKind::NotFound => Reason::NotFound,
             io::ErrorKind::AlreadyExists => Reason::AlreadyExists,
-            io::ErrorKind::InvalidInput => Reason::BadPath("FAT cannot hold such a name"),
+            io::ErrorKind::InvalidInput => Reason::bad_path("FAT cannot hold such a name"),
             _ if error.to_string() == "No space left on device" => Reason::Full,
             _ => Reason::Device(error),
         }
-    }
-}
-
-/// Bytes of a page of the cache.
-const PAGE: u64 = 4096;
-
-/// A write-back cache over a device, for the length of one operation.
-struct Cache<'a> {
-    device: &'a mut dyn BlockDevice,
-    pages: Pages<'a>,
-}
-
-/// Owned at the outside, lent to the file system.
-enum Pages<'a> {
-    Own(BTreeMap<u64, Page>),
-    Lent(&'a mut BTreeMap<u64, Page>),
-}
-
-struct Page {
-    bytes: Vec<u8>,
-    dirty: bool,
-}
-
-impl<'a> Cache<'a> {
-    fn new(device: &'a mut dyn BlockDevice) -> Self {
-        Self { device, pages: Pages::Own(BTreeMap::new()) }
-    }
-
-    fn lend(&mut self) -> Cache<'_> {
-        let pages = match &mut self.pages {
-            Pages::Own(pages) => pages,
-            Pages::Lent(pages) => pages,
-        };
-        Cache { device: &mut *self.device, pages: Pages::Lent(pages) }
-    }
-
-    fn page(&mut self, number: u64) -> io::Result<&mut Page> {
-        let pages = match &mut self.pages {
-            Pages::Own(pages) => pages,
-            Pages::Lent(pages) => pages,
-        };
-        match pages.entry(number) {
-            std::collections::btree_map::Entry::Occupied(slot) => Ok(slot.into_mut()),
-            std::collections::btree_map::Entry::Vacant(slot) => {
-                let start = number * PAGE;
-                let len = PAGE.min(self.device.len().saturating_sub(start));
-                let mut bytes = vec![0; len as usize];
-                self.device.read_at(start, &mut bytes)?;
-                Ok(slot.insert(Page { bytes, dirty: false }))
-            }
-        }
-    }
-
-    /// Calls `work` with each piece of a page that `[offset, offset + len)` covers, and with where
-    /// in the range it lies.
-    fn pieces(
-        &mut self,
-        offset: u64,
-        len: usize,
-        mut work: impl FnMut(&mut Page, std::ops::Range<usize>, usize),
-    ) -> io::Result<()> {
-        let mut done = 0;
-        while done < len {
-            let position = offset + done as u64;
-            let within = (position % PAGE) as usize;
-            let page = self.page(position / PAGE)?;
-            let count = (len - done).min(page.bytes.len().saturating_sub(within));
-            if count == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            work(page, within..within + count, done);
-            done += count;
-        }
-        Ok(())
-    }
-
-    fn write_back(&mut self) -> io::Result<()> {
-        let pages = match &mut self.pages {
-            Pages::Own(pages) => pages,
-            Pages::Lent(pages) => pages,
-        };
-        for (number, page) in pages.iter_mut().filter(|(_, page)| page.dirty) {
-            self.device.write_at(number * PAGE, &page.bytes)?;
-            page.dirty = false;
-        }
-        Ok(())
-    }
-}
-
-impl BlockDevice for Cache<'_> {
-    fn len(&self) -> u64 {
-        self.device.len()
-    }
-
-    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.pieces(offset, buffer.len(), |page, range, done| {
-            let count = range.len();
-            buffer[done..done + count].copy_from_slice(&page.bytes[range]);
-        })
-    }
-
-    fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.pieces(offset, data.len(), |page, range, done| {
-            let count = range.len();
-            page.bytes[range].copy_from_slice(&data[done..done + count]);
-            page.dirty = true;
-        })
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
