@@ -1,8 +1,16 @@
 //! How the system is started: the BCD store, or the `freeldr.ini` of ReactOS.
 
+use disk::VolumeRole;
 use serde::{Deserialize, Serialize};
+use volume::DiskId;
+use winfmt::Guid;
+use winfmt::bcd::{
+    BcdError, BcdStore, Device, DeviceKind, ElementId, ElementValue, LocalDevice, Object,
+    ObjectType, known,
+};
 
 use crate::Known;
+use crate::ground::{Ground, file_size, read_file, read_hive};
 
 /// How the system is started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,4 +136,225 @@ pub struct FreeldrFacts {
     pub options: Known<String>,
     /// Names of all entries.
     pub entries: Vec<String>,
+}
+
+const EFI_STORE: &str = r"EFI\Microsoft\Boot\BCD";
+const BIOS_STORE: &str = r"Boot\BCD";
+const FREELDR: &str = "freeldr.ini";
+const MAX_FREELDR: u64 = 1 << 20;
+/// A store holds a few dozen objects; more entries than this are not followed.
+const MAX_ENTRIES: usize = 64;
+
+/// Where a boot configuration is looked for: the volumes that firmware can start from.
+fn candidates(ground: &Ground<'_>) -> Vec<(u32, &'static str)> {
+    let mut places = Vec::new();
+    for volume in ground.readable() {
+        let files: &[&str] = match volume.role {
+            VolumeRole::Efi => &[EFI_STORE],
+            VolumeRole::Boot | VolumeRole::Windows => &[BIOS_STORE, EFI_STORE, FREELDR],
+            VolumeRole::Recovery | VolumeRole::Reserved | VolumeRole::Data => continue,
+        };
+        let rank = usize::from(volume.role == VolumeRole::Windows);
+        places.extend(files.iter().map(|file| (rank, volume.number, *file)));
+    }
+    places.sort_by_key(|(rank, ..)| *rank);
+    places.into_iter().map(|(_, number, file)| (number, file)).collect()
+}
+
+/// The BCD store that the disk starts by, opened, with its partition and path. `facts` gets how it was
+/// read.
+pub(crate) fn find_store(ground: &mut Ground<'_>) -> Known<(BcdStore, u32, String)> {
+    let mut unreadable = None;
+    for (number, file) in candidates(ground) {
+        if file == FREELDR {
+            continue;
+        }
+        let found = ground.volume(number).and_then(|mut volume| {
+            let (hive, facts) = read_hive(&mut *volume, file);
+            ground.hives.extend(facts);
+            hive
+        });
+        match found.and_then(|hive| Known::read(BcdStore::from_hive(hive).map(Some))) {
+            Known::Known(store) => return Known::Known((store, number, file.to_owned())),
+            Known::Absent => {}
+            Known::Unknown(reason) => {
+                unreadable.get_or_insert(format!("'{file}' of partition {number}: {reason}"));
+            }
+        }
+    }
+    match unreadable {
+        Some(reason) => Known::Unknown(reason),
+        None => Known::Absent,
+    }
+}
+
+/// Reads how the system is started.
+pub(crate) fn read(ground: &mut Ground<'_>) -> Known<BootConfiguration> {
+    match find_store(ground) {
+        Known::Known((store, partition, path)) => {
+            let facts = bcd(ground, &store, partition, path);
+            match facts {
+                Ok(facts) => Known::Known(BootConfiguration::Bcd(facts)),
+                Err(error) => Known::Unknown(error.to_string()),
+            }
+        }
+        Known::Absent => freeldr(ground).map(BootConfiguration::Freeldr),
+        Known::Unknown(reason) => Known::Unknown(reason),
+    }
+}
+
+fn bcd(
+    ground: &Ground<'_>,
+    store: &BcdStore,
+    partition: u32,
+    path: String,
+) -> Result<BcdFacts, BcdError> {
+    let objects = store.objects()?;
+    let named = |element| {
+        let list = store.objects_of(known::BOOT_MANAGER, element).unwrap_or_default();
+        list.iter().take(MAX_ENTRIES).map(|id| id.to_string()).collect()
+    };
+    let recovery_loaders = objects
+        .iter()
+        .filter(|object| object.kind == ObjectType::OS_LOADER && object.is_win_pe())
+        .take(MAX_ENTRIES)
+        .map(|object| recovery_loader(ground, store, object.id))
+        .collect();
+    Ok(BcdFacts {
+        partition,
+        path,
+        objects: objects.len(),
+        default: Known::read(store.default_loader()).map(|object| loader(ground, store, &object)),
+        display_order: named(ElementId::DISPLAY_ORDER),
+        boot_sequence: named(ElementId::BOOT_SEQUENCE),
+        timeout: Known::read(store.integer(known::BOOT_MANAGER, ElementId::TIMEOUT)),
+        recovery_loaders,
+    })
+}
+
+fn loader(ground: &Ground<'_>, store: &BcdStore, object: &Object) -> Loader {
+    let id = object.id;
+    let boolean = |element| Known::read(store.boolean(id, element));
+    let policy = Known::read(store.boot_status_policy(id));
+    let sequence = Known::read(store.recovery_sequence(id).map(Some)).and_then(|ids| {
+        if ids.is_empty() {
+            return Known::Absent;
+        }
+        let ids = ids.into_iter().take(MAX_ENTRIES);
+        Known::Known(ids.map(|id| recovery_loader(ground, store, id)).collect())
+    });
+    Loader {
+        id: id.to_string(),
+        description: Known::read(store.string(id, ElementId::DESCRIPTION)),
+        path: Known::read(store.string(id, ElementId::PATH)),
+        device: device(store, id, ElementId::OS_DEVICE).map(|device| Place {
+            partition: partition_of(ground, &device.kind()),
+            device: device.kind().to_string(),
+        }),
+        recovery_enabled: boolean(ElementId::RECOVERY_ENABLED),
+        recovery_sequence: sequence,
+        counts_failed_starts: policy.clone().map(|policy| policy.counts_failed_starts()),
+        boot_status_policy: policy.map(|policy| policy.to_string()),
+        safe_boot: Known::read(store.integer(id, ElementId::SAFE_BOOT)),
+        test_signing: boolean(ElementId::TEST_SIGNING),
+        no_integrity_checks: boolean(ElementId::NO_INTEGRITY_CHECKS),
+        no_crash_restart: boolean(ElementId::DISABLE_CRASH_AUTO_REBOOT),
+    }
+}
+
+fn device(store: &BcdStore, object: Guid, element: ElementId) -> Known<Device> {
+    Known::read(store.effective(object, element)).and_then(|value| match value {
+        ElementValue::Device(device) => Known::Known(device),
+        _ => Known::Unknown("it is no device".to_owned()),
+    })
+}
+
+fn recovery_loader(ground: &Ground<'_>, store: &BcdStore, id: Guid) -> RecoveryLoader {
+    let object = match store.object(id) {
+        Ok(object) => object,
+        Err(error) => {
+            let reason = error.to_string();
+            return RecoveryLoader {
+                id: id.to_string(),
+                description: Known::Unknown(reason.clone()),
+                win_pe: false,
+                image: Known::Unknown(reason),
+            };
+        }
+    };
+    let image = device(store, id, ElementId::OS_DEVICE).and_then(|device| match device.kind() {
+        DeviceKind::File { local: LocalDevice::Ramdisk, parent, path } => {
+            Known::Known(image_place(ground, &parent, path))
+        }
+        other => Known::Unknown(format!("it does not start from an image, but from {other}")),
+    });
+    RecoveryLoader {
+        id: id.to_string(),
+        description: match &object {
+            Some(object) => {
+                Known::Known(object.description().unwrap_or("(no description)").to_owned())
+            }
+            None => Known::Absent,
+        },
+        win_pe: object.as_ref().is_some_and(Object::is_win_pe),
+        image,
+    }
+}
+
+/// A file on a volume as the store names it, looked up on this disk.
+fn image_place(ground: &Ground<'_>, device: &DeviceKind, path: String) -> ImagePlace {
+    let path = path.trim_start_matches('\\').to_owned();
+    let partition = partition_of(ground, device);
+    let size = partition
+        .clone()
+        .and_then(|number| ground.volume(number))
+        .and_then(|mut volume| file_size(&mut *volume, &path));
+    ImagePlace { device: device.to_string(), partition, path, size }
+}
+
+/// The partition of this disk that a device names.
+pub(crate) fn partition_of(ground: &Ground<'_>, device: &DeviceKind) -> Known<u32> {
+    let table = ground.disk.table();
+    let found = match device {
+        DeviceKind::Gpt { disk, partition } => {
+            if table.disk != DiskId::Guid(volume::Guid(disk.to_bytes())) {
+                return Known::Absent;
+            }
+            let wanted = volume::Guid(partition.to_bytes());
+            table.partitions.iter().find(|own| own.id == Some(wanted))
+        }
+        DeviceKind::Mbr { signature, offset } => {
+            if table.disk != DiskId::Signature(*signature) {
+                return Known::Absent;
+            }
+            table.partitions.iter().find(|own| own.start == *offset)
+        }
+        DeviceKind::Boot => return boot_partition(ground),
+        DeviceKind::File { .. } | DeviceKind::Locate | DeviceKind::Unknown => {
+            return Known::Unknown(format!("{device} names no partition"));
+        }
+    };
+    found.map_or(Known::Absent, |own| Known::Known(own.number))
+}
+
+/// The volume that the boot manager started from.
+fn boot_partition(ground: &Ground<'_>) -> Known<u32> {
+    match candidates(ground).first() {
+        Some((number, _)) => Known::Known(*number),
+        None => Known::Absent,
+    }
+}
+
+fn freeldr(ground: &Ground<'_>) -> Known<FreeldrFacts> {
+    for (number, file) in candidates(ground) {
+        if file == FREELDR {
+            let found = ground
+                .volume(number)
+                .and_then(|mut volume| read_file(&mut *volume, file, MAX_FREELDR));
+            if let Known::Known(_) = found {
+                return Known::Unknown("freeldr.ini is not read yet".to_owned());
+            }
+        }
+    }
+    Known::Absent
 }

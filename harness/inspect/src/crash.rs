@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Known;
+use crate::drives::Drives;
+use crate::ground::Ground;
+use crate::services::{Services, Start};
 
 /// What happens on a stop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,8 +33,8 @@ pub struct CrashSettings {
     pub page_files: Known<Vec<String>>,
     /// The partition that holds the dump file's volume.
     pub dump_partition: Known<u32>,
-    /// Services of the disk that the dump is written through: their files are loaded by the loader a
-    /// second time, as `dump_<file>`. A fault in one of these takes the dump with it.
+    /// Drivers of storage controllers that start with the loader. The dump is written by a copy of the
+    /// one that the system disk hangs on, so a fault in that one takes the dump with it.
     pub dump_drivers: Known<Vec<String>>,
 }
 
@@ -81,4 +84,66 @@ impl DumpKind {
             Self::Other(_) => "a kind of dump that is not known",
         }
     }
+}
+
+const CRASH_CONTROL: &str = r"Control\CrashControl";
+const MEMORY_MANAGEMENT: &str = r"Control\Session Manager\Memory Management";
+
+/// Reads `CrashControl` and the page files.
+pub(crate) fn read(ground: &Ground<'_>, services: &Known<Services>) -> Known<CrashSettings> {
+    let drives = Drives::read(ground);
+    ground.control().and_then(|control| {
+        match control.hive.find_key(control.path(CRASH_CONTROL)) {
+            Ok(Some(_)) => {}
+            Ok(None) => return Known::Absent,
+            Err(error) => return Known::Unknown(error.to_string()),
+        }
+        let flag = |name| control.flag(CRASH_CONTROL, name);
+        let text = |name| control.string(CRASH_CONTROL, name);
+        let filter_pages = flag("FilterPages").known().copied().unwrap_or_default();
+        let dump_file = text("DumpFile");
+        let dedicated_dump_file = text("DedicatedDumpFile");
+        let written = match &dedicated_dump_file {
+            Known::Known(path) => Some(path.as_str()),
+            _ => dump_file.known().map(String::as_str),
+        };
+        // Without a value Windows takes its default, `%SystemRoot%\MEMORY.DMP`.
+        let dump_partition = drives.partition_of(written.unwrap_or(r"%SystemRoot%\MEMORY.DMP"));
+        let page_files = control.strings(MEMORY_MANAGEMENT, "PagingFiles");
+        Known::Known(CrashSettings {
+            automatic_restart: flag("AutoReboot"),
+            dump: control
+                .dword(CRASH_CONTROL, "CrashDumpEnabled")
+                .map(|number| DumpKind::new(number, filter_pages)),
+            dump_file,
+            dedicated_dump_file,
+            minidump_folder: text("MinidumpDir"),
+            overwrite: flag("Overwrite"),
+            log_event: flag("LogEvent"),
+            always_keep: flag("AlwaysKeepMemoryDump"),
+            dump_filters: control.strings(CRASH_CONTROL, "DumpFilters"),
+            page_files: page_files
+                .map(|files| files.into_iter().filter(|file| !file.is_empty()).collect()),
+            dump_partition,
+            dump_drivers: dump_drivers(services),
+        })
+    })
+}
+
+/// Drivers of storage controllers that the loader brings: the dump is written by copies of the one that
+/// the system disk hangs on. Which of them that is depends on the machine.
+fn dump_drivers(services: &Known<Services>) -> Known<Vec<String>> {
+    services.as_ref().map(|services| {
+        services
+            .starting(Start::Boot)
+            .filter(|service| {
+                service.is_driver()
+                    && service
+                        .group
+                        .as_ref()
+                        .is_some_and(|group| group.eq_ignore_ascii_case("SCSI miniport"))
+            })
+            .map(|service| service.name.clone())
+            .collect()
+    })
 }

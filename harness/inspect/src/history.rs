@@ -1,8 +1,11 @@
 //! What earlier starts left behind: boot status, boot log, event log, Startup Repair's log.
 
 use serde::{Deserialize, Serialize};
+use winfmt::bootstat::{BootLog, BootStatus, LogEvent, Record};
 
 use crate::Known;
+use crate::boot::BootConfiguration;
+use crate::ground::{Ground, read_file};
 
 /// What earlier starts left behind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,4 +73,74 @@ pub struct StartupRepairFacts {
     pub tests: usize,
     /// Result codes other than 0, in order.
     pub failures: Vec<u64>,
+}
+
+/// How many of the latest records of the boot log are shown.
+const BOOT_RECORDS: usize = 12;
+const MAX_STATUS: u64 = 4 << 20;
+
+/// Reads what earlier starts left behind.
+pub(crate) fn read(ground: &mut Ground<'_>, boot: &Known<BootConfiguration>) -> History {
+    let boot_status = ground.windows().and_then(|(volume, root)| {
+        read_file(volume, &format!(r"{root}\bootstat.dat"), MAX_STATUS)
+            .and_then(|bytes| Known::read(BootStatus::parse(bytes).map(Some)))
+            .map(|status| BootStatusFacts {
+                last_boot_succeeded: status.last_boot_succeeded(),
+                last_boot_shut_down: status.last_boot_shutdown(),
+                attempts: status.boot_attempt_count(),
+                last_boot_id: status.last_boot_id(),
+            })
+    });
+    History {
+        boot_status,
+        boot_log: boot_log(ground, boot),
+        events: events(ground),
+        startup_repair: startup_repair(ground),
+    }
+}
+
+/// The log is beside the store.
+fn boot_log(ground: &Ground<'_>, boot: &Known<BootConfiguration>) -> Known<Vec<BootRecord>> {
+    boot.as_ref()
+        .and_then(|boot| boot.bcd().map_or(Known::Absent, Known::Known))
+        .and_then(|bcd| {
+            let folder = bcd.path.rsplit_once('\\').map_or("", |(folder, _)| folder);
+            ground.volume(bcd.partition).and_then(|mut volume| {
+                read_file(&mut *volume, &format!(r"{folder}\BOOTSTAT.DAT"), MAX_STATUS)
+            })
+        })
+        .and_then(|bytes| Known::read(BootLog::parse(&bytes).map(Some)))
+        .map(|log| {
+            let records = log.records();
+            let latest = records.len().saturating_sub(BOOT_RECORDS);
+            records[latest..].iter().map(record).collect()
+        })
+}
+
+fn record(record: &Record) -> BootRecord {
+    let event = match record.event {
+        LogEvent::End => "end".to_owned(),
+        LogEvent::Initialized => "an application began".to_owned(),
+        LogEvent::EntryLaunched => "an entry was started".to_owned(),
+        LogEvent::EntryReturned => match record.status() {
+            Some(status) => format!("an entry came back with {status:#010x}"),
+            None => "an entry came back".to_owned(),
+        },
+        LogEvent::LaunchOs => "Windows was started".to_owned(),
+        LogEvent::LogEntry => "a text".to_owned(),
+        LogEvent::Other(number) => format!("event {number}"),
+    };
+    BootRecord {
+        event,
+        time: record.time().and_then(|time| time.to_timestamp()),
+        path: record.path(),
+    }
+}
+
+fn events(_ground: &mut Ground<'_>) -> Known<Vec<EventFacts>> {
+    Known::Unknown("event logs are not read yet".to_owned())
+}
+
+fn startup_repair(_ground: &mut Ground<'_>) -> Known<StartupRepairFacts> {
+    Known::Unknown("Startup Repair's log is not read yet".to_owned())
 }

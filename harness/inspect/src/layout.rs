@@ -1,6 +1,8 @@
 //! Partitions and what is on them.
 
+use disk::{OfflineDisk, VolumeRole};
 use serde::{Deserialize, Serialize};
+use volume::{DiskId, PartitionKind, TableStyle};
 
 use crate::Known;
 
@@ -56,5 +58,67 @@ impl Layout {
     /// The partition with a number.
     pub fn partition(&self, number: u32) -> Option<&PartitionFacts> {
         self.partitions.iter().find(|partition| partition.number == number)
+    }
+}
+
+/// What the table and the volumes say.
+pub(crate) fn read(disk: &OfflineDisk) -> Layout {
+    let table = disk.table();
+    let id = match table.disk {
+        DiskId::None => Known::Absent,
+        DiskId::Signature(signature) => Known::Known(format!("{signature:08x}")),
+        DiskId::Guid(guid) => Known::Known(guid.to_string()),
+    };
+    let partitions = disk
+        .volumes()
+        .iter()
+        .map(|volume| {
+            let partition = table.partition(volume.number);
+            let kind = partition.map(|own| match own.kind {
+                PartitionKind::Gpt(guid) => guid.to_string(),
+                PartitionKind::Mbr(kind) => format!("{kind:02x}"),
+                PartitionKind::Whole => "whole".to_owned(),
+            });
+            let id = partition.and_then(|own| own.id).map(|id| id.to_string());
+            let encrypted = volume.file_system.starts_with("BitLocker");
+            PartitionFacts {
+                number: volume.number,
+                start: volume.start,
+                size: volume.len,
+                kind: kind.unwrap_or_default(),
+                id: id.map_or(Known::Absent, Known::Known),
+                name: partition.map(|own| own.name.clone()).unwrap_or_default(),
+                active: partition.is_some_and(|own| own.active),
+                role: role(volume.role).to_owned(),
+                file_system: volume.file_system.clone(),
+                label: volume.label.clone().map_or(Known::Absent, Known::Known),
+                encrypted,
+                unreadable: volume.unreadable.clone(),
+                not_writable: volume
+                    .not_writable
+                    .as_ref()
+                    .map(|why| format!("{}; {}", why.reason, why.way_out)),
+            }
+        })
+        .collect();
+    Layout { style: style(table.style).to_owned(), id, partitions, notes: table.notes.clone() }
+}
+
+fn style(style: TableStyle) -> &'static str {
+    match style {
+        TableStyle::Gpt => "gpt",
+        TableStyle::Mbr => "mbr",
+        TableStyle::None => "none",
+    }
+}
+
+fn role(role: VolumeRole) -> &'static str {
+    match role {
+        VolumeRole::Windows => "windows",
+        VolumeRole::Recovery => "recovery",
+        VolumeRole::Efi => "efi",
+        VolumeRole::Boot => "boot",
+        VolumeRole::Reserved => "reserved",
+        VolumeRole::Data => "data",
     }
 }

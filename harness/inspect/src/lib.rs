@@ -26,11 +26,20 @@ pub mod services;
 pub mod system;
 
 mod check;
+mod drives;
 mod ground;
+mod inspect;
 mod inspection;
 mod known;
+mod program;
+mod qualify;
+mod render;
+mod variables;
 
 pub use check::{Answer, Check, CheckName, NoSuchCheck, QUALIFICATION_FORMAT, Qualification};
-pub use ground::HiveFacts;
+pub use ground::{HiveFacts, Source};
+pub use inspect::inspect;
 pub use inspection::{INSPECTION_FORMAT, Inspection};
 pub use known::Known;
+pub use qualify::qualify;
+pub use render::{render, render_qualification};

@@ -1,10 +1,15 @@
 //! The recovery environment: `ReAgent.xml`, its partition, its image, and the settings of Quick Machine
 //! Recovery.
 
+use disk::VolumeRole;
 use serde::{Deserialize, Serialize};
+use volume::{DiskId, PartitionTable, Volume};
+use winfmt::reagent::ReAgent;
+use winfmt::recovery_settings::RecoverySettings;
 
 use crate::Known;
-use crate::boot::ImagePlace;
+use crate::boot::{BootConfiguration, ImagePlace};
+use crate::ground::{Ground, read_file};
 use crate::system::Build;
 
 /// The recovery environment.
@@ -68,4 +73,138 @@ pub struct QuickMachineRecovery {
     pub total_wait: Known<u64>,
     /// Minutes.
     pub wait_interval: Known<u64>,
+}
+
+const MAX_XML: u64 = 1 << 20;
+/// Where an image is, by Windows' own set-up: the recovery folder, and the folder that `reagentc
+/// /disable` puts it back to.
+const IMAGE: &str = r"Recovery\WindowsRE\Winre.wim";
+
+/// Reads everything about the recovery environment. `boot` says which image counts.
+pub(crate) fn read(ground: &mut Ground<'_>, boot: &Known<BootConfiguration>) -> Recovery {
+    let partitions = ground
+        .disk
+        .volumes()
+        .iter()
+        .filter(|volume| volume.role == VolumeRole::Recovery)
+        .map(|volume| volume.number)
+        .collect();
+    let image = image(ground, boot);
+    let quick_machine_recovery = image.as_ref().and_then(|image| {
+        let folder = image.place.path.rsplit_once('\\').map_or("", |(folder, _)| folder);
+        let file = format!(r"{folder}\SrSettings.ini");
+        image
+            .place
+            .partition
+            .clone()
+            .and_then(|number| ground.volume(number))
+            .and_then(|mut volume| settings(&mut *volume, file.trim_start_matches('\\')))
+    });
+    let copy = ground.windows().and_then(|(volume, root)| {
+        settings(volume, &format!(r"{root}\System32\Recovery\SrSettings.ini"))
+    });
+    Recovery {
+        reagent: reagent(ground),
+        partitions,
+        image,
+        images_found: images(ground),
+        quick_machine_recovery,
+        quick_machine_recovery_copy: copy,
+    }
+}
+
+/// The image of the first entry of the default loader's recovery sequence.
+fn image(ground: &Ground<'_>, boot: &Known<BootConfiguration>) -> Known<RecoveryImage> {
+    boot.as_ref()
+        .and_then(|boot| boot.bcd().map_or(Known::Absent, Known::Known))
+        .and_then(|bcd| bcd.default.as_ref())
+        .and_then(|loader| loader.recovery_sequence.as_ref())
+        .and_then(|sequence| sequence.first().map_or(Known::Absent, Known::Known))
+        .and_then(|entry| entry.image.clone())
+        .map(|place| {
+            let windows = ground.place.as_ref().map(|(number, _)| *number);
+            let on_windows_volume =
+                place.partition.clone().and_then(|number| windows.map(|windows| windows == number));
+            let (build, architecture) = contents(ground, &place);
+            RecoveryImage { place, on_windows_volume, build, architecture }
+        })
+}
+
+fn images(ground: &Ground<'_>) -> Vec<(u32, String)> {
+    let mut found = Vec::new();
+    for summary in ground.readable() {
+        let mut files = vec![IMAGE.to_owned()];
+        files.extend(
+            summary.system_root.as_ref().map(|root| format!(r"{root}\System32\Recovery\Winre.wim")),
+        );
+        if let Known::Known(mut volume) = ground.volume(summary.number) {
+            files.retain(|file| volume.exists(file).unwrap_or(false));
+            found.extend(files.into_iter().map(|file| (summary.number, file)));
+        }
+    }
+    found
+}
+
+fn reagent(ground: &mut Ground<'_>) -> Known<ReAgentFacts> {
+    let table = ground.disk.table().clone();
+    ground.windows().and_then(|(volume, root)| {
+        let file = format!(r"{root}\System32\Recovery\ReAgent.xml");
+        read_file(volume, &file, MAX_XML)
+            .and_then(|bytes| Known::read(ReAgent::parse(&bytes).map(Some)))
+            .map(|agent| facts(&table, agent))
+    })
+}
+
+fn facts(table: &PartitionTable, agent: ReAgent) -> ReAgentFacts {
+    let option = |value: Option<bool>| value.map_or(Known::Absent, Known::Known);
+    let location = agent.winre_location.filter(|location| !location.path.is_empty());
+    let build = agent.other.iter().find(|(name, _)| name == "OsBuildVersion");
+    let build = build.and_then(|(_, attributes)| {
+        attributes.iter().find(|(name, _)| name == "path").map(|(_, value)| value.clone())
+    });
+    let partition = location.as_ref().map_or(Known::Absent, |location| {
+        let same_disk = match table.disk {
+            DiskId::Guid(id) => id.0 == location.disk.to_bytes(),
+            DiskId::Signature(signature) => u64::from(signature) == location.disk_id,
+            DiskId::None => false,
+        };
+        table
+            .partitions
+            .iter()
+            .find(|own| same_disk && own.start == location.offset)
+            .map_or(Known::Absent, |own| Known::Known(own.number))
+    });
+    ReAgentFacts {
+        enabled: option(agent.installed),
+        loader: agent
+            .winre_bcd
+            .filter(|id| !id.is_zero())
+            .map_or(Known::Absent, |id| Known::Known(id.to_string())),
+        folder: location.map_or(Known::Absent, |location| Known::Known(location.path)),
+        partition,
+        build: build.map_or(Known::Absent, Known::Known),
+    }
+}
+
+fn settings(volume: &mut dyn Volume, file: &str) -> Known<QuickMachineRecovery> {
+    read_file(volume, file, MAX_XML)
+        .and_then(|bytes| Known::read(RecoverySettings::parse(&bytes).map(Some)))
+        .map(|settings| {
+            let option = |value: Option<bool>| value.map_or(Known::Absent, Known::Known);
+            let minutes = |wait: Option<std::time::Duration>| {
+                wait.map_or(Known::Absent, |wait| Known::Known(wait.as_secs() / 60))
+            };
+            let auto = settings.auto_remediation;
+            QuickMachineRecovery {
+                cloud: option(settings.cloud_remediation),
+                automatic: option(auto.map(|auto| auto.enabled)),
+                total_wait: minutes(auto.and_then(|auto| auto.total_wait)),
+                wait_interval: minutes(auto.and_then(|auto| auto.wait_interval)),
+            }
+        })
+}
+
+fn contents(_ground: &Ground<'_>, _place: &ImagePlace) -> (Known<Build>, Known<String>) {
+    let reason = "images are not read yet".to_owned();
+    (Known::Unknown(reason.clone()), Known::Unknown(reason))
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Known;
+use crate::ground::{Ground, Registry};
 
 /// The installed system.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,4 +76,131 @@ pub struct ControlSets {
     pub failed: Known<u32>,
     /// `Select\LastKnownGood`.
     pub last_known_good: Known<u32>,
+}
+
+/// Windows' version of NT, for what it does not say about itself.
+const VERSION: &str = r"Microsoft\Windows NT\CurrentVersion";
+
+/// Reads which system it is.
+pub(crate) fn read(ground: &mut Ground<'_>) -> System {
+    let place = ground.place.as_ref();
+    let partition = place.clone().map(|(number, _)| *number);
+    let folder = place.map(|(_, folder)| folder.clone());
+    let architecture = architecture(ground);
+    let computer = ground
+        .control()
+        .and_then(|control| control.string(r"Control\ComputerName\ComputerName", "ComputerName"));
+    let version = |take: &dyn Fn(Registry<'_>) -> Known<String>| {
+        ground.software.as_ref().and_then(|hive| take(Registry { hive, key: VERSION }))
+    };
+    let text = |name: &'static str| version(&|key| key.string("", name));
+    let edition = text("EditionID");
+    let product = text("ProductName");
+    let build = ground.software.as_ref().and_then(|hive| build(Registry { hive, key: VERSION }));
+    let installed = ground
+        .software
+        .as_ref()
+        .and_then(|hive| Registry { hive, key: VERSION }.dword("", "InstallDate"))
+        .and_then(|seconds| Known::read(jiff::Timestamp::from_second(seconds.into()).map(Some)));
+    let licence = licence(&edition, &product);
+    System {
+        partition,
+        folder,
+        product,
+        edition,
+        installation: text("InstallationType"),
+        build,
+        version: match text("DisplayVersion") {
+            Known::Absent => text("ReleaseId"),
+            version => version,
+        },
+        architecture,
+        installed,
+        computer,
+        licence,
+    }
+}
+
+/// `CurrentBuild` is right since Windows 2000; `CurrentBuildNumber` is what came before it.
+fn build(version: Registry<'_>) -> Known<Build> {
+    let number = match version.string("", "CurrentBuild") {
+        Known::Absent => version.string("", "CurrentBuildNumber"),
+        number => number,
+    };
+    number.and_then(|text| match text.trim().parse() {
+        Ok(number) => {
+            let revision = version.dword("", "UBR").known().copied();
+            Known::Known(Build { number, revision })
+        }
+        Err(_) => Known::Unknown(format!("`CurrentBuild` is '{text}', which is no number")),
+    })
+}
+
+/// Evaluation editions say so in their names (`ServerStandardEval`, `EnterpriseEval`; "Evaluation" in
+/// the product's name). When one ends is kept in the activation store, which is not documented and not
+/// read.
+fn licence(edition: &Known<String>, product: &Known<String>) -> Known<Licence> {
+    let is = |text: &Known<String>, sign: &str| {
+        text.known().is_some_and(|text| text.to_ascii_lowercase().contains(sign))
+    };
+    match (edition, product) {
+        (Known::Known(_), _) | (_, Known::Known(_)) => {
+            let evaluation = edition
+                .known()
+                .is_some_and(|edition| edition.to_ascii_lowercase().ends_with("eval"))
+                || is(product, "evaluation");
+            let expires = if evaluation {
+                Known::Unknown("the activation store is not read".to_owned())
+            } else {
+                Known::Absent
+            };
+            Known::Known(Licence { evaluation, expires })
+        }
+        (Known::Unknown(reason), _) | (_, Known::Unknown(reason)) => Known::Unknown(reason.clone()),
+        (Known::Absent, Known::Absent) => Known::Absent,
+    }
+}
+
+/// What the registry says that programs are told; else the kernel's own file.
+fn architecture(ground: &mut Ground<'_>) -> Known<String> {
+    const ENVIRONMENT: &str = r"Control\Session Manager\Environment";
+    let told =
+        ground.control().and_then(|control| control.string(ENVIRONMENT, "PROCESSOR_ARCHITECTURE"));
+    if let Known::Known(name) = told {
+        return Known::Known(match name.to_ascii_uppercase().as_str() {
+            "AMD64" => "x86-64".to_owned(),
+            "X86" => "x86".to_owned(),
+            "ARM64" => "arm64".to_owned(),
+            _ => name,
+        });
+    }
+    ground.windows().and_then(|(volume, root)| {
+        crate::program::read(volume, &format!(r"{root}\System32\ntoskrnl.exe"))
+            .map(|image| image.architecture)
+    })
+}
+
+/// Reads `Select` and which sets there are.
+pub(crate) fn control_sets(ground: &Ground<'_>) -> Known<ControlSets> {
+    ground.system.as_ref().and_then(|hive| {
+        let select = Registry { hive, key: "Select" };
+        let names = hive.root().and_then(|root| root.subkey_names());
+        let names = match names {
+            Ok(names) => names,
+            Err(error) => return Known::Unknown(error.to_string()),
+        };
+        let is_set = |name: &String| {
+            let digits = name.get(10..).unwrap_or_default();
+            name.get(..10).is_some_and(|head| head.eq_ignore_ascii_case("ControlSet"))
+                && digits.len() == 3
+                && digits.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        Known::Known(ControlSets {
+            sets: names.into_iter().filter(is_set).collect(),
+            current: select.dword("", "Current"),
+            default: select.dword("", "Default"),
+            failed: select.dword("", "Failed"),
+            last_known_good: select.dword("", "LastKnownGood"),
+        })
+    })
 }

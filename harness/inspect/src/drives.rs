@@ -1,0 +1,138 @@
+//! Drive letters: which partition of this disk a path of the running system lies on.
+
+use std::collections::BTreeMap;
+
+use volume::{DiskId, PartitionTable, TableStyle};
+
+use crate::Known;
+use crate::ground::{Ground, Registry};
+
+/// Letters that the system gave, each with its partition.
+pub(crate) struct Drives {
+    letters: BTreeMap<char, Known<u32>>,
+    /// The letter of the system's own volume.
+    system: char,
+    /// The system's own partition and folder.
+    place: Known<(u32, String)>,
+}
+
+impl Drives {
+    /// From `MountedDevices`, and the drive that `SystemRoot` names.
+    pub(crate) fn read(ground: &Ground<'_>) -> Self {
+        const VERSION: &str = r"Microsoft\Windows NT\CurrentVersion";
+        let root = ground
+            .software
+            .as_ref()
+            .and_then(|hive| Registry { hive, key: VERSION }.string("", "SystemRoot"));
+        let system = root.known().and_then(|root| letter(root)).unwrap_or('C');
+        let mut letters = BTreeMap::new();
+        if let Known::Known(hive) = &ground.system
+            && let Ok(Some(key)) = hive.find_key("MountedDevices")
+            && let Ok(values) = key.values()
+        {
+            for value in values {
+                let name = value.name.to_string();
+                let device = name.strip_prefix(r"\DosDevices\").and_then(letter);
+                if let Some(device) = device {
+                    letters.insert(device, partition(ground.disk.table(), &value.data.bytes));
+                }
+            }
+        }
+        if let Known::Known((number, _)) = ground.place {
+            letters.insert(system, Known::Known(number));
+        }
+        Self { letters, system, place: ground.place.clone() }
+    }
+
+    /// The partition that a path of the running system lies on. `%SystemRoot%` and `\SystemRoot` are
+    /// the system's own; a path without a drive is too.
+    pub(crate) fn partition_of(&self, path: &str) -> Known<u32> {
+        let path = without_prefix(path);
+        match letter(path) {
+            Some(drive) => match self.letters.get(&drive) {
+                Some(partition) => partition.clone(),
+                None => Known::Absent,
+            },
+            None => self.place.as_ref().map(|(number, _)| *number),
+        }
+    }
+
+    /// A path of the running system, from the root of the system's own volume. `None`: it lies on
+    /// another volume.
+    pub(crate) fn on_system_volume(&self, path: &str) -> Option<String> {
+        let folder = match &self.place {
+            Known::Known((_, folder)) => folder.as_str(),
+            _ => return None,
+        };
+        let path = without_prefix(path);
+        for variable in ["%systemroot%", r"\systemroot", "%windir%"] {
+            if let Some(rest) = strip(path, variable) {
+                return Some(format!(r"{folder}\{}", rest.trim_start_matches('\\')));
+            }
+        }
+        if let Some(rest) = strip(path, "%systemdrive%") {
+            return Some(rest.trim_start_matches('\\').to_owned());
+        }
+        for (variable, is) in
+            [("%programfiles%", "Program Files"), ("%programdata%", "ProgramData")]
+        {
+            if let Some(rest) = strip(path, variable) {
+                return Some(format!(r"{is}\{}", rest.trim_start_matches('\\')));
+            }
+        }
+        match letter(path) {
+            Some(drive) if drive == self.system => {
+                Some(path[2..].trim_start_matches(['\\', '/']).to_owned())
+            }
+            Some(_) => None,
+            // The kernel takes a path without a root from the system's folder.
+            None if path.starts_with('\\') => Some(path.trim_start_matches('\\').to_owned()),
+            None => Some(format!(r"{folder}\{path}")),
+        }
+    }
+}
+
+fn without_prefix(path: &str) -> &str {
+    path.strip_prefix(r"\??\").or_else(|| path.strip_prefix(r"\\?\")).unwrap_or(path)
+}
+
+/// What follows a prefix, whatever its case.
+fn strip<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
+    let head = path.get(..prefix.len())?;
+    head.eq_ignore_ascii_case(prefix).then(|| &path[prefix.len()..])
+}
+
+fn letter(path: &str) -> Option<char> {
+    let mut chars = path.chars();
+    match (chars.next(), chars.next()) {
+        (Some(letter), Some(':')) if letter.is_ascii_alphabetic() => {
+            Some(letter.to_ascii_uppercase())
+        }
+        _ => None,
+    }
+}
+
+/// The partition that a value of `MountedDevices` names (windows-facts.md 4): `DMIO:ID:` and a GUID, or
+/// an MBR signature and an offset in bytes.
+fn partition(table: &PartitionTable, data: &[u8]) -> Known<u32> {
+    let number = |found: Option<&volume::Partition>| match found {
+        Some(partition) => Known::Known(partition.number),
+        None => Known::Absent,
+    };
+    if let Some(guid) = data.strip_prefix(b"DMIO:ID:") {
+        return match <[u8; 16]>::try_from(guid) {
+            Ok(guid) => {
+                number(table.partitions.iter().find(|own| own.id.is_some_and(|id| id.0 == guid)))
+            }
+            Err(_) => Known::Unknown("its entry in MountedDevices is cut off".to_owned()),
+        };
+    }
+    if let (Ok(data), TableStyle::Mbr) = (<[u8; 12]>::try_from(data), table.style) {
+        let (signature, offset) = data.split_at(4);
+        let signature = signature.iter().rev().fold(0, |all, byte| all << 8 | u32::from(*byte));
+        let offset = offset.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte));
+        let this = table.disk == DiskId::Signature(signature);
+        return number(table.partitions.iter().find(|own| this && own.start == offset));
+    }
+    Known::Unknown("its entry in MountedDevices names no partition".to_owned())
+}
