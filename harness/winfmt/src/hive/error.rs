@@ -54,6 +54,11 @@ pub enum HiveError {
         /// From the root key.
         path: String,
     },
+    /// The hive does not say which control set is the current one.
+    #[error(
+        "the hive has no REG_DWORD `Current` in its key `Select`, so that `CurrentControlSet` means nothing in it; name a control set, such as `ControlSet001`"
+    )]
+    NoControlSet,
     /// A value has another type than the caller needs.
     #[error("value `{name}` of key `{path}` is {found}, not {wanted}")]
     WrongType {

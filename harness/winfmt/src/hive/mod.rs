@@ -24,6 +24,7 @@
 mod base;
 mod cells;
 mod check;
+mod control_set;
 mod create;
 mod data;
 mod edit;
@@ -34,7 +35,9 @@ mod log;
 mod marvin;
 mod name;
 mod recover;
+mod reg_file;
 mod security;
+mod text;
 mod upcase;
 mod values;
 mod walk;
@@ -52,6 +55,8 @@ pub use key::{Key, Value};
 pub use log::LogFormat;
 pub use name::{KeyPath, Name};
 pub use recover::{AppliedLog, EMPTY_LOG, Recovery};
+pub use reg_file::RegEncoding;
+pub use text::DataTextError;
 pub use upcase::upcase;
 pub use walk::{Walk, WalkedKey};
 
