@@ -5,6 +5,7 @@ use winfmt::bootstat::{BootLog, BootStatus, LogEvent, Record};
 
 use crate::Known;
 use crate::boot::BootConfiguration;
+use crate::event_log::{Event, EventLog};
 use crate::ground::{Ground, read_file};
 
 /// What earlier starts left behind.
@@ -15,8 +16,8 @@ pub struct History {
     pub boot_status: Known<BootStatusFacts>,
     /// `BOOTSTAT.DAT` beside the boot manager: its latest records, the oldest first.
     pub boot_log: Known<Vec<BootRecord>>,
-    /// The System event log's latest records about starts and stops, the oldest first.
-    pub events: Known<Vec<EventFacts>>,
+    /// The System event log.
+    pub events: Known<EventTail>,
     /// Startup Repair's log.
     pub startup_repair: Known<StartupRepairFacts>,
 }
@@ -47,18 +48,20 @@ pub struct BootRecord {
     pub path: Option<String>,
 }
 
-/// One event.
+/// What the System event log says about starts and stops.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct EventFacts {
-    /// When it was written.
-    pub time: jiff::Timestamp,
-    /// Who wrote it.
-    pub provider: String,
-    /// Its number: 41, 1001, 6008, 20.
-    pub id: u32,
-    /// Its data, by name.
-    pub data: Vec<(String, String)>,
+pub struct EventTail {
+    /// Records that were read, of every kind.
+    pub records: u64,
+    /// Records that are there but could not be read.
+    pub unreadable: u64,
+    /// It was not closed: the machine was switched off, or stopped.
+    pub open: bool,
+    /// What is damaged, in words.
+    pub damage: Vec<String>,
+    /// The latest events about starts and stops, the oldest first.
+    pub events: Vec<Event>,
 }
 
 /// `SrtTrail.txt`, in any language.
@@ -78,6 +81,10 @@ pub struct StartupRepairFacts {
 /// How many of the latest records of the boot log are shown.
 const BOOT_RECORDS: usize = 12;
 const MAX_STATUS: u64 = 4 << 20;
+/// How many of the latest events are shown.
+const EVENTS: usize = 20;
+/// A larger event log is not read. Windows' default is 20 MiB.
+const MAX_LOG: u64 = 256 << 20;
 
 /// Reads what earlier starts left behind.
 pub(crate) fn read(ground: &mut Ground<'_>, boot: &Known<BootConfiguration>) -> History {
@@ -137,8 +144,27 @@ fn record(record: &Record) -> BootRecord {
     }
 }
 
-fn events(_ground: &mut Ground<'_>) -> Known<Vec<EventFacts>> {
-    Known::Unknown("event logs are not read yet".to_owned())
+/// Windows since Vista keeps its log in the first place, before in the second.
+fn events(ground: &mut Ground<'_>) -> Known<EventTail> {
+    ground.windows().and_then(|(volume, root)| {
+        let mut log = Known::Absent;
+        for file in [r"System32\winevt\Logs\System.evtx", r"System32\config\SysEvent.Evt"] {
+            log = read_file(volume, &format!(r"{root}\{file}"), MAX_LOG);
+            if log != Known::Absent {
+                break;
+            }
+        }
+        log.and_then(|bytes| Known::read(EventLog::read(&bytes).map(Some))).map(|mut log| {
+            let older = log.events.len().saturating_sub(EVENTS);
+            EventTail {
+                records: log.records,
+                unreadable: log.unreadable,
+                open: log.open,
+                damage: log.damage,
+                events: log.events.split_off(older),
+            }
+        })
+    })
 }
 
 fn startup_repair(_ground: &mut Ground<'_>) -> Known<StartupRepairFacts> {

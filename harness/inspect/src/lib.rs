@@ -28,6 +28,7 @@ pub mod system;
 
 mod check;
 mod drives;
+mod fix;
 mod ground;
 mod inspect;
 mod inspection;
@@ -38,6 +39,7 @@ mod render;
 mod variables;
 
 pub use check::{Answer, Check, CheckName, NoSuchCheck, QUALIFICATION_FORMAT, Qualification};
+pub use fix::{Edit, FixError, Fixed, fix};
 pub use ground::{HiveFacts, Source};
 pub use inspect::inspect;
 pub use inspection::{INSPECTION_FORMAT, Inspection};

@@ -10,7 +10,9 @@ use crate::qualify::qualify;
 use crate::services::Start;
 
 /// Columns of the names at the left.
-const NAME: usize = 22;
+const NAME: usize = 24;
+/// Characters of an event.
+const EVENT: usize = 120;
 
 /// The page of an image: ten seconds' summary first, then section by section.
 pub fn render(inspection: &Inspection) -> String {
@@ -201,6 +203,10 @@ fn layout(page: &mut Page, inspection: &Inspection) {
             row += "  active";
         }
         rows.push(row.trim_end().to_owned());
+        // A reserved partition has no file system.
+        if partition.role == "reserved" {
+            continue;
+        }
         if let Some(reason) = &partition.unreadable {
             rows.push(format!("    cannot be read: {reason}"));
         }
@@ -449,26 +455,17 @@ fn history(page: &mut Page, inspection: &Inspection) {
         Some(last) => format!("{} records, the last: {}", records.len(), last.event),
         None => "empty".to_owned(),
     });
-    match &history.events {
-        Known::Known(events) => {
-            let rows: Vec<String> = events
-                .iter()
-                .map(|event| {
-                    let data: Vec<String> = event
-                        .data
-                        .iter()
-                        .filter(|(_, value)| !value.is_empty())
-                        .take(4)
-                        .map(|(name, value)| format!("{name}={value}"))
-                        .collect();
-                    let time = event.time.strftime("%Y-%m-%d %H:%M:%S");
-                    format!("{time} {:<5} {} {}", event.id, event.provider, data.join(" "))
-                })
-                .collect();
-            page.list("events", &rows);
+    page.fact("event log", &history.events, |log| {
+        let mut text = format!("{} records", log.records);
+        if log.unreadable > 0 {
+            let _ = write!(text, ", {} more cannot be read", log.unreadable);
         }
-        Known::Absent => {}
-        Known::Unknown(reason) => page.line("events", format!("unknown: {reason}")),
+        text
+    });
+    if let Known::Known(log) = &history.events {
+        page.list("log damaged", &log.damage);
+        let rows: Vec<String> = log.events.iter().map(event).collect();
+        page.list("starts and stops", &rows);
     }
     page.fact("startup repair", &history.startup_repair, |repair| {
         let failures: Vec<String> =
@@ -478,6 +475,29 @@ fn history(page: &mut Page, inspection: &Inspection) {
             false => format!("{} tests, failed with {}", repair.tests, failures.join(", ")),
         }
     });
+}
+
+fn event(event: &crate::event_log::Event) -> String {
+    let time = match event.time {
+        Some(time) => time.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        None => "at an unknown time".to_owned(),
+    };
+    let data: Vec<String> = event
+        .data
+        .iter()
+        .filter(|datum| !datum.value.is_empty())
+        .take(4)
+        .map(|datum| match &datum.name {
+            Some(name) => format!("{name}={}", datum.value),
+            None => datum.value.clone(),
+        })
+        .collect();
+    let provider = event.provider.trim_start_matches("Microsoft-Windows-");
+    let mut row = format!("{time} {provider} {} {}", event.id, data.join(" "));
+    if let Some((end, _)) = row.char_indices().nth(EVENT) {
+        row.truncate(end);
+    }
+    row.trim_end().to_owned()
 }
 
 fn size(bytes: u64) -> String {
