@@ -17,6 +17,7 @@ pub mod agent;
 pub mod boot;
 pub mod crash;
 pub mod event_log;
+pub mod executable;
 pub mod filters;
 pub mod firmware;
 pub mod history;

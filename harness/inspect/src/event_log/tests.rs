@@ -153,7 +153,7 @@ impl Writer {
         self.chunk.extend([0x0f, 1, 1, 0]);
         body(self);
         self.chunk.push(0);
-        while (self.chunk.len() - start + 4) % 8 != 0 {
+        while !(self.chunk.len() - start + 4).is_multiple_of(8) {
             self.chunk.push(0);
         }
         let size = (self.chunk.len() - start + 4) as u32;
@@ -298,7 +298,7 @@ fn old_record(number: u32, source: &str, id: u32, strings: &[&str]) -> Vec<u8> {
         tail.extend(utf16(text));
         tail.extend([0, 0]);
     }
-    while tail.len() % 4 != 0 {
+    while !tail.len().is_multiple_of(4) {
         tail.push(0);
     }
     let size = 56 + tail.len() as u32 + 4;
