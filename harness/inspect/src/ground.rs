@@ -110,17 +110,38 @@ impl<'a> Ground<'a> {
     }
 }
 
-/// No partition has a Windows folder; one that cannot be read might.
+/// No partition has a Windows folder with a SYSTEM hive. One may have a folder without, and one that
+/// cannot be read may have anything.
 fn no_windows<T>(disk: &OfflineDisk) -> Known<T> {
-    let hidden = disk.volumes().iter().find_map(|volume| {
-        let reason = volume.unreadable.as_ref()?;
-        let may = !matches!(volume.role, VolumeRole::Reserved | VolumeRole::Efi);
-        may.then(|| format!("partition {} cannot be read: {reason}", volume.number))
-    });
-    match hidden {
-        Some(reason) => Known::Unknown(reason),
-        None => Known::Absent,
+    for summary in disk.volumes() {
+        let is_system = matches!(summary.role, VolumeRole::Reserved | VolumeRole::Efi);
+        if is_system {
+            continue;
+        }
+        let number = summary.number;
+        if let Some(reason) = &summary.unreadable {
+            return Known::Unknown(format!("partition {number} cannot be read: {reason}"));
+        }
+        if let Ok(mut volume) = disk.volume(number)
+            && let Ok(Some(folder)) = windows_folder(&mut *volume)
+        {
+            return Known::Unknown(format!(
+                r"'\{folder}' on partition {number} has no hive System32\config\SYSTEM"
+            ));
+        }
     }
+    Known::Absent
+}
+
+fn windows_folder(volume: &mut dyn Volume) -> Result<Option<String>, volume::VolumeError> {
+    let entries = volume.list("")?;
+    let named = |name: &str| {
+        ["Windows", "WINNT", "ReactOS"].iter().any(|known| known.eq_ignore_ascii_case(name))
+    };
+    Ok(entries
+        .into_iter()
+        .find(|entry| entry.kind == volume::Kind::Directory && named(&entry.name))
+        .map(|entry| entry.name))
 }
 
 fn open(disk: &OfflineDisk, number: u32) -> Known<Box<dyn Volume>> {
