@@ -1,6 +1,6 @@
 //! Changing the attributes of a file: its data, its times, its attribute list.
 
-use super::engine::{Engine, Inode, list_entries};
+use super::engine::{Engine, Inode, MAX_LIST, list_entries};
 use super::index::I30;
 use super::name::FileName;
 use super::record::{Attribute, IN_USE, NUMBER_MASK, Record, Sizes, kind, u16_at, u32_at, u64_at};
@@ -91,7 +91,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Writes all records of a file, the base last.
+    /// Writes all records of a file, the base last, and gives back what they do not use any more.
     pub(super) fn write_inode(&mut self, inode: &mut Inode) -> Result<(), Reason> {
         if let Some(full) = inode.records().find(|record| !record.serialize_fits()) {
             return Err(Reason::Unsupported(format!("file record {} is full", full.number)));
@@ -99,7 +99,9 @@ impl Engine {
         for record in &mut inode.extensions {
             self.write_record(record)?;
         }
-        self.write_record(&mut inode.base)
+        self.write_record(&mut inode.base)?;
+        let stale = std::mem::take(&mut inode.stale);
+        self.free_clusters(&stale)
     }
 
     /// Adds clusters to the end of a plain attribute, in memory. `sizes` gets the bytes of its
@@ -256,6 +258,11 @@ impl Engine {
         if let Some((index, _)) = best.filter(|(_, room)| *room >= wanted) {
             return Ok(index + 1);
         }
+        self.new_extension(inode)
+    }
+
+    /// Gives a file with an attribute list one more record, in memory, and tells which it is.
+    pub(super) fn new_extension(&mut self, inode: &mut Inode) -> Result<usize, Reason> {
         let mut extension = self.allocate_record()?;
         extension.flags = IN_USE;
         extension.base = inode.base.reference();
@@ -263,35 +270,41 @@ impl Engine {
         Ok(inode.extensions.len())
     }
 
-    /// Changes the attribute list of a file, if it has one; it must not become longer.
+    /// Changes the attribute list of a file, if it has one. A list outside of the record is written
+    /// anew, in other clusters; the write of the base record switches over to them.
     pub(super) fn change_list(
         &mut self,
         inode: &mut Inode,
         change: impl FnOnce(&mut Vec<Vec<u8>>),
     ) -> Result<(), Reason> {
-        if inode.base.find(kind::ATTRIBUTE_LIST, &[]).is_none() {
-            return Ok(());
-        }
+        let Some(attribute) = inode.base.find(kind::ATTRIBUTE_LIST, &[]) else { return Ok(()) };
+        let (id, resident) = (attribute.id(), attribute.is_resident());
         let bytes = self.attribute_list_bytes(&inode.base)?;
         let mut list: Vec<Vec<u8>> = list_entries(&bytes).map(<[u8]>::to_vec).collect();
         change(&mut list);
-        let new = list.concat();
-        let layout = self.layout(inode, kind::ATTRIBUTE_LIST, &[])?;
+        let mut new = list.concat();
+        if new.len() as u64 > MAX_LIST {
+            return Err(Reason::Unsupported("an attribute list of more than 256 KiB".to_owned()));
+        }
         let attribute = inode.base.find_mut(kind::ATTRIBUTE_LIST, &[]).expect("found above");
-        if attribute.is_resident() {
+        if resident {
             attribute.set_value(&new);
-            return Ok(());
+            if inode.base.serialize_fits() {
+                return Ok(());
+            }
+        } else {
+            inode.stale.extend(attribute.runs(self.geometry.clusters)?);
         }
+        let cluster = self.geometry.cluster;
         let size = new.len() as u64;
-        let sizes = attribute.sizes();
-        if size > sizes.real {
-            return Err(Reason::Unsupported("making an attribute list longer".to_owned()));
-        }
-        attribute.set_sizes(Sizes { real: size, initialized: size, ..sizes });
-        match layout {
-            Some(layout) => self.write_layout(&layout, 0, &new),
-            None => Ok(()),
-        }
+        let all = self.allocate_clusters(size.div_ceil(cluster), None)?;
+        let sizes = Sizes { allocated: runs::total(&all) * cluster, real: size, initialized: size };
+        new.resize(sizes.allocated as usize, 0);
+        self.write_runs(&all, 0, &new)?;
+        let mut moved = Attribute::non_resident(kind::ATTRIBUTE_LIST, &[], 0, &all, sizes);
+        moved.set_id(id);
+        *inode.base.find_mut(kind::ATTRIBUTE_LIST, &[]).expect("found above") = moved;
+        Ok(())
     }
 
     /// Brings the sizes and times in the directories of a file up to date.
@@ -532,7 +545,7 @@ impl Engine {
 }
 
 /// An entry of an attribute list for an attribute without a name.
-fn list_entry(kind: u32, reference: u64, id: u16) -> Vec<u8> {
+pub(super) fn list_entry(kind: u32, reference: u64, id: u16) -> Vec<u8> {
     let mut entry = vec![0; 0x20];
     entry[0..4].copy_from_slice(&kind.to_le_bytes());
     entry[4..6].copy_from_slice(&0x20u16.to_le_bytes());

@@ -25,13 +25,15 @@ const FIRST_FREE: u64 = 24;
 /// Most extension records of one file: far more than Windows makes.
 const MAX_EXTENSIONS: usize = 4096;
 /// Longest attribute list, in bytes. Windows stops at 256 KiB.
-const MAX_LIST: u64 = 256 << 10;
+pub(super) const MAX_LIST: u64 = 256 << 10;
 
 /// A file or directory: its base record and the extension records that its attribute list names.
 #[derive(Debug, Clone)]
 pub(super) struct Inode {
     pub(super) base: Record,
     pub(super) extensions: Vec<Record>,
+    /// Clusters that nothing uses any more once the records are written.
+    pub(super) stale: Vec<Run>,
 }
 
 impl Inode {
@@ -66,6 +68,8 @@ pub(super) struct Engine {
     pub(super) records: Option<Bitmap>,
     /// True once it is known that writing is safe.
     pub(super) writable: bool,
+    /// True once those that follow changes were told that there are some.
+    pub(super) announced: bool,
 }
 
 impl Engine {
@@ -85,6 +89,7 @@ impl Engine {
             clusters: None,
             records: None,
             writable: false,
+            announced: false,
         };
         engine.find_mft()?;
         let upcase = engine.inode(UPCASE)?;
@@ -303,7 +308,7 @@ impl Engine {
             }
             extensions.push(extension);
         }
-        Ok(Inode { base, extensions })
+        Ok(Inode { base, extensions, stale: Vec::new() })
     }
 
     /// Takes a free record and returns it, marked in use in the bitmap but not yet written.

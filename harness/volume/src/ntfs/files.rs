@@ -1,6 +1,6 @@
 //! Files by path: what [`Volume`](crate::Volume) offers, in terms of records and names.
 
-use super::edit::{Standard, is_entry_of};
+use super::edit::{Standard, is_entry_of, list_entry};
 use super::engine::{Engine, FIRST_USER, Inode, ROOT};
 use super::name::{DIRECTORY_FLAG, FileName, REPARSE_FLAG};
 use super::record::{self, Attribute, NUMBER_MASK, kind, u32_at};
@@ -189,7 +189,7 @@ impl Engine {
         base.add(Attribute::resident(kind::STANDARD_INFORMATION, &[], &standard, false));
         let name = FileName::new(dir.base.reference(), name);
         base.add(Attribute::resident(kind::FILE_NAME, &[], &name.encode(), true));
-        Ok(Inode { base, extensions: Vec::new() })
+        Ok(Inode { base, extensions: Vec::new(), stale: Vec::new() })
     }
 
     /// Writes a new record and then its name into the directory.
@@ -326,6 +326,29 @@ impl Engine {
         Ok(())
     }
 
+    /// Puts a name into a file, in memory: into the base record; with an attribute list, into whichever
+    /// record has room, or into a new one.
+    fn add_name(&mut self, inode: &mut Inode, name: &FileName) -> Result<(), Reason> {
+        let attribute = Attribute::resident(kind::FILE_NAME, &[], &name.encode(), true);
+        if inode.base.find(kind::ATTRIBUTE_LIST, &[]).is_none() {
+            inode.base.add(attribute);
+            return Ok(());
+        }
+        let place = inode.records().position(|record| record.room() >= attribute.len());
+        let place = match place {
+            Some(place) => place,
+            None => self.new_extension(inode)?,
+        };
+        let record = inode.records_mut().nth(place).expect("chosen among them");
+        let id = record.add(attribute);
+        let reference = record.reference();
+        self.change_list(inode, |list| {
+            let after = list.iter().position(|entry| u32_at(entry, 0) > kind::FILE_NAME);
+            let entry = list_entry(kind::FILE_NAME, reference, id);
+            list.insert(after.unwrap_or(list.len()), entry);
+        })
+    }
+
     /// Removes one name of a file, and the file with its last name. The entries of the directory
     /// in `keep` stay (another file has taken them).
     fn unlink(
@@ -352,6 +375,7 @@ impl Engine {
             self.drop_names(&mut inode, &pair)?;
             return self.write_inode(&mut inode);
         }
+        self.leave_indexes(&inode)?;
         let clusters = self.all_clusters(&inode)?;
         self.free_record(inode.base)?;
         for extension in inode.extensions {
@@ -466,9 +490,6 @@ impl Engine {
         existing: Option<Inode>,
     ) -> Result<(), Reason> {
         let target = target_dir.base.number;
-        if inode.base.find(kind::ATTRIBUTE_LIST, &[]).is_some() {
-            return Err(Reason::Unsupported("moving a file with an attribute list".to_owned()));
-        }
         let pair = self.pair(&inode, source, old_name)?;
         let (_, _, main) = pair
             .iter()
@@ -485,8 +506,7 @@ impl Engine {
         // The new name in the record, and room for it, in memory.
         let now = self.now();
         self.drop_names(&mut inode, &pair)?;
-        let attribute = Attribute::resident(kind::FILE_NAME, &[], &renamed.encode(), true);
-        inode.base.add(attribute);
+        self.add_name(&mut inode, &renamed)?;
         inode.base.links = self.names(&inode)?.len() as u16;
         self.change_standard(&mut inode, |standard| standard.changed = now)?;
         self.make_room(&mut inode)?;

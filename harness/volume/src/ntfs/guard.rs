@@ -8,10 +8,14 @@ impl Engine {
     /// Before the first change: refuses volumes that Windows has not let go of. What it knows of them,
     /// in its log or in its hibernation file, would undo or garble what is written here.
     pub(super) fn begin_write(&mut self) -> Result<(), Reason> {
-        match self.guard()? {
-            Some(guard) => Err(Reason::Guarded(guard)),
-            None => Ok(()),
+        if let Some(guard) = self.guard()? {
+            return Err(Reason::Guarded(guard));
         }
+        if !self.announced {
+            self.announce_changes()?;
+            self.announced = true;
+        }
+        Ok(())
     }
 
     /// Why the volume must not be written to. It is found once: nobody else writes meanwhile.

@@ -1,17 +1,18 @@
-//! Directories: finding, adding and removing names.
+//! Indexes: finding, adding and removing entries. A directory is one, of names; others are object ids,
+//! reparse points and quotas.
 //!
-//! A directory is a B+ tree of names whose root lies in the file record. Changes write one block
+//! An index is a B+ tree whose root lies in the file record. Changes write one block
 //! where they can. What needs more goes into new blocks, and one write (of the node above, or of the
 //! record) switches over to them; only after that the old blocks are given back. So at each moment
-//! every name is there once.
+//! every entry is there once.
 
 use super::engine::{Engine, Inode};
 use super::name::FileName;
 use super::node::{IndexEntry, Node};
-use super::record::{Attribute, Sizes, kind, u16_at, u32_at};
-use super::runs::{self, Run};
+use super::record::{kind, u16_at, u32_at};
 use super::stream::Layout;
 use crate::Reason;
+use std::cmp::Ordering;
 use std::collections::HashSet;
 
 /// `$I30`, the name of the attributes of a directory.
@@ -20,27 +21,46 @@ pub(super) const I30: [u16; 4] = [0x24, 0x49, 0x33, 0x30];
 const MAX_DEPTH: usize = 16;
 /// Most entries of one directory that are listed.
 const MAX_ENTRIES: usize = 4 << 20;
-/// Longest entry: a name of 255 characters and a child.
-const MAX_ENTRY: usize = 608;
 
-fn damaged(what: &str) -> Reason {
+pub(super) fn damaged(what: &str) -> Reason {
     Reason::Damaged(format!("directory index: {what}"))
 }
 
-/// An open directory index.
-struct Tree {
+/// Which index of a record, by what its entries are sorted.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Sought<'a> {
+    /// Names of a directory, regardless of case: a name.
+    Name(&'a [u16]),
+    /// Another index, whose keys are rows of 32-bit numbers: its name, and a key.
+    Longs(&'a [u16], &'a [u8]),
+}
+
+impl<'a> Sought<'a> {
+    /// The name of the attributes that make up the index.
+    pub(super) fn index(self) -> &'a [u16] {
+        match self {
+            Sought::Name(_) => &I30,
+            Sought::Longs(index, _) => index,
+        }
+    }
+}
+
+/// An open index.
+pub(super) struct Tree {
+    /// The name of its attributes.
+    pub(super) name: Vec<u16>,
     /// Value of `$INDEX_ROOT`.
-    root: Vec<u8>,
+    pub(super) root: Vec<u8>,
     /// Bytes of a block.
-    block: usize,
+    pub(super) block: usize,
     /// Bytes that a step of the virtual cluster numbers stands for.
-    unit: u64,
-    allocation: Option<Layout>,
+    pub(super) unit: u64,
+    pub(super) allocation: Option<Layout>,
 }
 
 impl Tree {
     /// Steps of the virtual cluster numbers from one block to the next.
-    fn stride(&self) -> u64 {
+    pub(super) fn stride(&self) -> u64 {
         self.block as u64 / self.unit
     }
 }
@@ -59,10 +79,10 @@ struct Way {
 }
 
 impl Engine {
-    fn tree(&self, dir: &Inode) -> Result<Tree, Reason> {
+    pub(super) fn tree(&self, dir: &Inode, name: &[u16]) -> Result<Tree, Reason> {
         let root = dir
             .attributes()
-            .find(|one| one.is(kind::INDEX_ROOT, &I30))
+            .find(|one| one.is(kind::INDEX_ROOT, name))
             .ok_or(Reason::NotADirectory)?
             .value()
             .to_vec();
@@ -71,8 +91,8 @@ impl Engine {
             return Err(damaged("the root is malformed"));
         }
         let unit = self.geometry.index_unit(block);
-        let allocation = self.layout(dir, kind::INDEX_ALLOCATION, &I30)?;
-        Ok(Tree { root, block, unit, allocation })
+        let allocation = self.layout(dir, kind::INDEX_ALLOCATION, name)?;
+        Ok(Tree { name: name.to_vec(), root, block, unit, allocation })
     }
 
     fn read_block(&mut self, tree: &Tree, vcn: u64) -> Result<Vec<u8>, Reason> {
@@ -100,7 +120,20 @@ impl Engine {
         self.write_layout(&layout, vcn * tree.unit, &block)
     }
 
-    fn find_way(&mut self, tree: &Tree, name: &[u16]) -> Result<Way, Reason> {
+    /// How what is sought stands to an entry.
+    pub(super) fn order(&self, sought: Sought<'_>, entry: &IndexEntry) -> Result<Ordering, Reason> {
+        Ok(match sought {
+            Sought::Name(name) => self.upcase.compare(name, &FileName::parse(entry.key())?.name),
+            Sought::Longs(_, key) => {
+                let longs = |bytes: &[u8]| -> Vec<u32> {
+                    bytes.chunks_exact(4).map(|four| u32_at(four, 0)).collect()
+                };
+                longs(key).cmp(&longs(entry.key()))
+            }
+        })
+    }
+
+    fn find_way(&mut self, tree: &Tree, sought: Sought<'_>) -> Result<Way, Reason> {
         let mut steps = Vec::new();
         let mut vcn = None;
         let mut node = Node::from_root(&tree.root)?;
@@ -108,9 +141,8 @@ impl Engine {
             let mut found = false;
             let mut at = node.entries.len();
             for (index, entry) in node.entries.iter().enumerate() {
-                let other = FileName::parse(entry.key())?;
-                match self.upcase.compare(name, &other.name) {
-                    std::cmp::Ordering::Greater => continue,
+                match self.order(sought, entry)? {
+                    Ordering::Greater => continue,
                     order => {
                         found = order.is_eq();
                         at = index;
@@ -139,8 +171,8 @@ impl Engine {
         dir: &Inode,
         name: &[u16],
     ) -> Result<Option<(u64, FileName)>, Reason> {
-        let tree = self.tree(dir)?;
-        let way = self.find_way(&tree, name)?;
+        let tree = self.tree(dir, &I30)?;
+        let way = self.find_way(&tree, Sought::Name(name))?;
         if !way.found {
             return Ok(None);
         }
@@ -151,7 +183,7 @@ impl Engine {
 
     /// All entries of a directory, in its order.
     pub(super) fn all_names(&mut self, dir: &Inode) -> Result<Vec<(u64, FileName)>, Reason> {
-        let tree = self.tree(dir)?;
+        let tree = self.tree(dir, &I30)?;
         let mut names = Vec::new();
         for entry in self.all_entries(&tree)? {
             names.push((entry.reference(), FileName::parse(entry.key())?));
@@ -159,7 +191,7 @@ impl Engine {
         Ok(names)
     }
 
-    fn all_entries(&mut self, tree: &Tree) -> Result<Vec<IndexEntry>, Reason> {
+    pub(super) fn all_entries(&mut self, tree: &Tree) -> Result<Vec<IndexEntry>, Reason> {
         /// What is still to do: a node to go through, or an entry to take.
         enum Work {
             Node(u64, usize),
@@ -206,8 +238,9 @@ impl Engine {
         reference: u64,
         name: &FileName,
     ) -> Result<(), Reason> {
-        let mut tree = self.tree(dir)?;
-        let mut way = self.find_way(&tree, &name.name)?;
+        let sought = Sought::Name(&name.name);
+        let mut tree = self.tree(dir, &I30)?;
+        let mut way = self.find_way(&tree, sought)?;
         if way.found {
             return Err(Reason::AlreadyExists);
         }
@@ -219,7 +252,7 @@ impl Engine {
             // The record is full: the index is too fragmented. A fresh tree is in one piece.
             *dir = self.inode(number)?;
             let entry = IndexEntry::new(reference, &name.encode());
-            return self.rebuild(dir, |entries, place| entries.insert(place, entry), &name.name);
+            return self.rebuild(dir, |entries, place| entries.insert(place, entry), sought);
         }
         result
     }
@@ -280,10 +313,10 @@ impl Engine {
     fn put_root(&mut self, dir: &mut Inode, tree: &mut Tree, node: Node) -> Result<(), Reason> {
         let record = dir
             .records_mut()
-            .find(|record| record.find(kind::INDEX_ROOT, &I30).is_some())
+            .find(|record| record.find(kind::INDEX_ROOT, &tree.name).is_some())
             .ok_or_else(|| damaged("no root"))?;
         let before = record.clone();
-        let attribute = record.find_mut(kind::INDEX_ROOT, &I30).expect("just found");
+        let attribute = record.find_mut(kind::INDEX_ROOT, &tree.name).expect("just found");
         attribute.set_value(&node.to_root(&tree.root));
         if record.serialize_fits() {
             tree.root = node.to_root(&tree.root);
@@ -293,7 +326,7 @@ impl Engine {
         let number = record.number;
         // Make room first, in memory: the allocation may need it.
         let root = Node { entries: Vec::new(), last_child: Some(0) }.to_root(&tree.root);
-        record.find_mut(kind::INDEX_ROOT, &I30).expect("just found").set_value(&root);
+        record.find_mut(kind::INDEX_ROOT, &tree.name).expect("just found").set_value(&root);
         let new = if tree.allocation.is_some() {
             // The old root stays on the device until the block below it is there.
             self.allocate_block_unwritten(dir, tree)?
@@ -304,148 +337,26 @@ impl Engine {
         let root = Node { entries: Vec::new(), last_child: Some(new) }.to_root(&tree.root);
         for record in dir.records_mut() {
             if record.number == number {
-                record.find_mut(kind::INDEX_ROOT, &I30).expect("just found").set_value(&root);
+                record.find_mut(kind::INDEX_ROOT, &tree.name).expect("just found").set_value(&root);
             }
         }
         tree.root = root;
         self.write_inode(dir)
     }
 
-    /// Gives a directory its first block. The record is not written yet.
-    fn create_allocation(&mut self, dir: &mut Inode, tree: &mut Tree) -> Result<u64, Reason> {
-        let clusters = (tree.block as u64).div_ceil(self.geometry.cluster);
-        let allocated = self.allocate_clusters(clusters, None)?;
-        let (allocation, bitmap) = self.index_attributes(&allocated, 1, tree.block);
-        dir.base.add(allocation);
-        dir.base.add(bitmap);
-        if !dir.base.serialize_fits() {
-            self.free_clusters(&allocated)?;
-            return Err(Reason::Unsupported("the record of the directory is full".to_owned()));
-        }
-        tree.allocation = self.layout(dir, kind::INDEX_ALLOCATION, &I30)?;
-        Ok(0)
-    }
-
-    /// The attributes of an index of `used` blocks in these clusters.
-    fn index_attributes(&self, all: &[Run], used: u64, block: usize) -> (Attribute, Attribute) {
-        let bytes = runs::total(all) * self.geometry.cluster;
-        let real = bytes - bytes % block as u64;
-        let sizes = Sizes { allocated: bytes, real, initialized: real };
-        let mut bits = vec![0u8; (used.div_ceil(8) as usize).next_multiple_of(8)];
-        for index in 0..used {
-            bits[(index / 8) as usize] |= 1 << (index % 8);
-        }
-        (
-            Attribute::non_resident(kind::INDEX_ALLOCATION, &I30, 0, all, sizes),
-            Attribute::resident(kind::BITMAP, &I30, &bits, false),
-        )
-    }
-
-    /// Takes a block of the index; on return that is on the device.
-    fn allocate_block(&mut self, dir: &mut Inode, tree: &mut Tree) -> Result<u64, Reason> {
-        let vcn = self.allocate_block_unwritten(dir, tree)?;
-        self.write_inode(dir)?;
-        Ok(vcn)
-    }
-
-    /// Takes a block of the index, in the records in memory (a bitmap outside of them is written).
-    fn allocate_block_unwritten(
-        &mut self,
-        dir: &mut Inode,
-        tree: &mut Tree,
-    ) -> Result<u64, Reason> {
-        let layout = tree.allocation.clone().ok_or_else(|| damaged("no blocks"))?;
-        let bitmap =
-            self.layout(dir, kind::BITMAP, &I30)?.ok_or_else(|| damaged("it has no bitmap"))?;
-        let mut bits = self.read_layout(&bitmap, 1 << 20)?;
-        let blocks = layout.size() / tree.block as u64;
-        let free = (0..blocks).find(|&index| {
-            bits.get((index / 8) as usize).is_none_or(|byte| byte & 1 << (index % 8) == 0)
-        });
-        let index = match free {
-            Some(index) => index,
-            None => {
-                self.grow_allocation(dir, &layout, tree.block, blocks)?;
-                tree.allocation = self.layout(dir, kind::INDEX_ALLOCATION, &I30)?;
-                blocks
-            }
-        };
-        let byte = (index / 8) as usize;
-        if byte >= bits.len() {
-            bits.resize((byte + 1).next_multiple_of(8), 0);
-        }
-        bits[byte] |= 1 << (index % 8);
-        match &bitmap {
-            Layout::Resident(_) => {
-                for record in dir.records_mut() {
-                    if let Some(attribute) = record.find_mut(kind::BITMAP, &I30) {
-                        attribute.set_value(&bits);
-                    }
-                }
-            }
-            Layout::Runs { .. } if bits.len() as u64 == bitmap.size() => {
-                self.write_layout(&bitmap, byte as u64, &bits[byte..=byte])?;
-            }
-            Layout::Runs { .. } => {
-                return Err(Reason::Unsupported("a directory of this size".to_owned()));
-            }
-        }
-        Ok(index * tree.stride())
-    }
-
-    /// Gives blocks of the index back.
-    fn free_blocks(&mut self, dir: &mut Inode, tree: &Tree, vcns: &[u64]) -> Result<(), Reason> {
-        let bitmap =
-            self.layout(dir, kind::BITMAP, &I30)?.ok_or_else(|| damaged("it has no bitmap"))?;
-        let mut bits = self.read_layout(&bitmap, 1 << 20)?;
-        for vcn in vcns {
-            let index = vcn / tree.stride();
-            if let Some(byte) = bits.get_mut((index / 8) as usize) {
-                *byte &= !(1 << (index % 8));
-            }
-        }
-        if let Layout::Runs { .. } = &bitmap {
-            return self.write_layout(&bitmap, 0, &bits);
-        }
-        for record in dir.records_mut() {
-            if let Some(attribute) = record.find_mut(kind::BITMAP, &I30) {
-                attribute.set_value(&bits);
-            }
-        }
-        self.write_inode(dir)
-    }
-
-    /// Adds clusters to the blocks of a directory: a quarter of what there is, one to 16 blocks.
-    fn grow_allocation(
-        &mut self,
-        dir: &mut Inode,
-        layout: &Layout,
-        block: usize,
-        blocks: u64,
-    ) -> Result<(), Reason> {
-        let Layout::Runs { runs: old, .. } = layout else {
-            return Err(damaged("its blocks are resident"));
-        };
-        let bytes = (blocks / 4).clamp(1, 16) * block as u64;
-        let clusters = bytes.div_ceil(self.geometry.cluster);
-        let added = self.allocate_clusters(clusters, old.last().copied())?;
-        let zeros = vec![0; (runs::total(&added) * self.geometry.cluster) as usize];
-        self.write_runs(&added, 0, &zeros)?;
-        let extended =
-            self.extend_attribute(dir, kind::INDEX_ALLOCATION, &I30, &added, |allocated, _| {
-                let real = allocated - allocated % block as u64;
-                Sizes { allocated, real, initialized: real }
-            });
-        if extended.is_err() {
-            self.free_clusters(&added)?;
-        }
-        extended
-    }
-
     /// Removes a name from a directory and writes what that changes.
     pub(super) fn remove_name(&mut self, dir: &mut Inode, name: &[u16]) -> Result<(), Reason> {
-        let mut tree = self.tree(dir)?;
-        let mut way = self.find_way(&tree, name)?;
+        self.remove_entry(dir, Sought::Name(name))
+    }
+
+    /// Removes an entry from an index and writes what that changes.
+    pub(super) fn remove_entry(
+        &mut self,
+        dir: &mut Inode,
+        sought: Sought<'_>,
+    ) -> Result<(), Reason> {
+        let mut tree = self.tree(dir, sought.index())?;
+        let mut way = self.find_way(&tree, sought)?;
         if !way.found {
             return Err(Reason::NotFound);
         }
@@ -455,7 +366,7 @@ impl Engine {
             step.node.entries.remove(step.at);
             // An empty block is legal but wasteful; where the record is simple the tree is made new.
             if step.node.entries.is_empty() && step.vcn.is_some() && dir.extensions.is_empty() {
-                return self.rebuild(dir, |entries, place| drop(entries.remove(place)), name);
+                return self.rebuild(dir, |entries, place| drop(entries.remove(place)), sought);
             }
             return self.put_node(dir, &mut tree, &mut way.steps, step);
         };
@@ -495,7 +406,7 @@ impl Engine {
             return Ok(());
         }
         *dir = self.inode(number)?;
-        self.rebuild(dir, |entries, place| drop(entries.remove(place)), name)
+        self.rebuild(dir, |entries, place| drop(entries.remove(place)), sought)
     }
 
     /// Changes what a directory says of a name, in its place: another file, or other sizes and
@@ -506,109 +417,34 @@ impl Engine {
         name: &[u16],
         change: impl FnOnce(&mut u64, &mut FileName),
     ) -> Result<(), Reason> {
-        let mut tree = self.tree(dir)?;
-        let mut way = self.find_way(&tree, name)?;
+        self.update_entry(dir, Sought::Name(name), |entry| {
+            let mut reference = entry.reference();
+            let mut value = FileName::parse(entry.key())?;
+            change(&mut reference, &mut value);
+            *entry = IndexEntry::new(reference, &value.encode()).with_child(entry.child);
+            Ok(())
+        })
+    }
+
+    /// Changes an entry in its place; its key stays.
+    pub(super) fn update_entry(
+        &mut self,
+        dir: &mut Inode,
+        sought: Sought<'_>,
+        change: impl FnOnce(&mut IndexEntry) -> Result<(), Reason>,
+    ) -> Result<(), Reason> {
+        let mut tree = self.tree(dir, sought.index())?;
+        let mut way = self.find_way(&tree, sought)?;
         if !way.found {
             return Err(Reason::NotFound);
         }
         let mut step = way.steps.pop().expect("a way has a root");
         let entry = &mut step.node.entries[step.at];
-        let mut reference = entry.reference();
-        let mut value = FileName::parse(entry.key())?;
-        change(&mut reference, &mut value);
-        let changed = IndexEntry::new(reference, &value.encode()).with_child(entry.child);
-        if changed == *entry {
+        let old = entry.clone();
+        change(entry)?;
+        if old == *entry {
             return Ok(());
         }
-        *entry = changed;
         self.put_node(dir, &mut tree, &mut way.steps, step)
-    }
-
-    /// Makes the tree new, in new clusters, with one change to its entries. The record is switched
-    /// over in one write.
-    fn rebuild(
-        &mut self,
-        dir: &mut Inode,
-        change: impl FnOnce(&mut Vec<IndexEntry>, usize),
-        name: &[u16],
-    ) -> Result<(), Reason> {
-        let tree = self.tree(dir)?;
-        if !dir.extensions.is_empty() {
-            return Err(Reason::Unsupported(
-                "changing a directory this large in this way".to_owned(),
-            ));
-        }
-        let mut entries = self.all_entries(&tree)?;
-        let mut place = entries.len();
-        for (index, entry) in entries.iter().enumerate() {
-            let other = FileName::parse(entry.key())?;
-            if self.upcase.compare(name, &other.name).is_le() {
-                place = index;
-                break;
-            }
-        }
-        change(&mut entries, place);
-        let old = match &tree.allocation {
-            Some(Layout::Runs { runs, .. }) => runs.clone(),
-            _ => Vec::new(),
-        };
-        dir.base.remove(kind::INDEX_ALLOCATION, &I30);
-        dir.base.remove(kind::BITMAP, &I30);
-        let set_root = |dir: &mut Inode, node: &Node| {
-            let value = node.to_root(&tree.root);
-            dir.base.find_mut(kind::INDEX_ROOT, &I30).expect("the tree has one").set_value(&value);
-        };
-        let small = Node { entries, last_child: None };
-        set_root(dir, &small);
-        if !dir.base.serialize_fits() {
-            let (blocks, top) = bulk_load(small.entries, tree.block, tree.stride());
-            let bytes = blocks.len() as u64 * tree.block as u64;
-            let all = self.allocate_clusters(bytes.div_ceil(self.geometry.cluster), None)?;
-            for (index, node) in blocks.iter().enumerate() {
-                let vcn = index as u64 * tree.stride();
-                let block = node.to_block(tree.block, vcn, 0);
-                self.write_runs(&all, vcn * tree.unit, &block)?;
-            }
-            set_root(dir, &Node { entries: Vec::new(), last_child: Some(top) });
-            let (allocation, bitmap) = self.index_attributes(&all, blocks.len() as u64, tree.block);
-            dir.base.add(allocation);
-            dir.base.add(bitmap);
-        }
-        self.write_record(&mut dir.base)?;
-        self.free_clusters(&old)
-    }
-}
-
-/// Builds a tree from sorted entries: its blocks in order, and the number of the top one.
-fn bulk_load(mut level: Vec<IndexEntry>, block: usize, stride: u64) -> (Vec<Node>, u64) {
-    // Blocks are not filled up, so that the next names find room.
-    let limit = Node::capacity(block) - MAX_ENTRY.min(Node::capacity(block) / 2);
-    let mut blocks = Vec::new();
-    let mut last_child = None;
-    loop {
-        let mut above = Vec::new();
-        let mut node = Node::default();
-        let mut entries = std::mem::take(&mut level).into_iter().peekable();
-        while let Some(mut entry) = entries.next() {
-            if node.len() + entry.len() > limit
-                && !node.entries.is_empty()
-                && entries.peek().is_some()
-            {
-                node.last_child = entry.child;
-                entry.child = Some(blocks.len() as u64 * stride);
-                blocks.push(std::mem::take(&mut node));
-                above.push(entry);
-            } else {
-                node.entries.push(entry);
-            }
-        }
-        node.last_child = last_child;
-        let number = blocks.len() as u64 * stride;
-        blocks.push(node);
-        if above.is_empty() {
-            return (blocks, number);
-        }
-        last_child = Some(number);
-        level = above;
     }
 }

@@ -47,6 +47,21 @@ impl IndexEntry {
         self.raw.get(16..16 + len).unwrap_or_default()
     }
 
+    /// The same entry with data behind its key.
+    #[cfg(test)]
+    pub(super) fn with_data(mut self, data: &[u8]) -> Self {
+        self.raw.truncate(16 + self.key().len());
+        self.raw.extend(data);
+        self.raw.resize(self.raw.len().next_multiple_of(8), 0);
+        self
+    }
+
+    /// The data of an entry whose key does not stand for a file, such as an owner's quota.
+    pub(super) fn data_mut(&mut self) -> Option<&mut [u8]> {
+        let (at, len) = (usize::from(u16_at(&self.raw, 0)), usize::from(u16_at(&self.raw, 2)));
+        self.raw.get_mut(at..at + len).filter(|_| at >= 16)
+    }
+
     /// Bytes in a node.
     pub(super) fn len(&self) -> usize {
         self.raw.len() + if self.child.is_some() { 8 } else { 0 }

@@ -11,6 +11,7 @@ pub(crate) mod kind {
     pub(crate) const STANDARD_INFORMATION: u32 = 0x10;
     pub(crate) const ATTRIBUTE_LIST: u32 = 0x20;
     pub(crate) const FILE_NAME: u32 = 0x30;
+    pub(crate) const OBJECT_ID: u32 = 0x40;
     pub(crate) const VOLUME_NAME: u32 = 0x60;
     pub(crate) const VOLUME_INFORMATION: u32 = 0x70;
     pub(crate) const DATA: u32 = 0x80;
