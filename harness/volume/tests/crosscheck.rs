@@ -6,6 +6,7 @@
 
 use ntfs::{NtfsFileFlags, NtfsReadSeek};
 use std::collections::BTreeMap;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use volume::{BlockDevice, FileDevice, Ntfs, Stream, Volume};
@@ -141,20 +142,21 @@ fn edit(volume: &mut Ntfs) -> BTreeMap<String, Vec<u8>> {
 /// The last volume of an artifact in a file of its own, which is what the tools take.
 fn volume_of(name: &str) -> Option<(tempfile::TempDir, PathBuf)> {
     let (dir, disk) = artifacts::disk(name)?;
-    let table = volume::read_partitions(&mut artifacts::open(&disk)).unwrap();
-    let last = table.partitions.last().unwrap();
+    let mut from = artifacts::last_volume(&disk);
     let image = dir.path().join("volume.ntfs");
-    let copied = Command::new("dd")
-        .arg(format!("if={}", disk.display()))
-        .arg(format!("of={}", image.display()))
-        .args(["bs=1M", "conv=sparse", "status=none", "iflag=skip_bytes,count_bytes"])
-        .args([format!("skip={}", last.start), format!("count={}", last.len)])
-        .status()
-        .unwrap();
-    assert!(copied.success());
-    // Where the last bytes are zeros, they were left out.
-    let file = std::fs::OpenOptions::new().write(true).open(&image).unwrap();
-    file.set_len(last.len).unwrap();
+    let file = std::fs::File::create_new(&image).unwrap();
+    file.set_len(from.len()).unwrap();
+    let mut buffer = vec![0; MIB];
+    let mut offset = 0;
+    while offset < from.len() {
+        let part = &mut buffer[..(from.len() - offset).min(MIB as u64) as usize];
+        from.read_at(offset, part).unwrap();
+        // What is all zeros stays a hole.
+        if part.iter().any(|&byte| byte != 0) {
+            file.write_all_at(part, offset).unwrap();
+        }
+        offset += part.len() as u64;
+    }
     Some((dir, image))
 }
 
@@ -260,4 +262,90 @@ fn other_implementations_agree_on_every_volume() {
         let Some(line) = judge(name) else { return };
         println!("{line}");
     }
+}
+
+/// How many entries `ntfsinfo` counts in the indexes of a file.
+fn index_entries(image: &str, record: u64) -> usize {
+    let said = run("ntfsinfo", &["-v", "-i", &record.to_string(), image]);
+    String::from_utf8_lossy(&said)
+        .lines()
+        .filter_map(|line| line.split_once("Index entries total:"))
+        .map(|(_, count)| count.split_whitespace().next().unwrap().parse::<usize>().unwrap())
+        .sum()
+}
+
+#[test]
+fn files_that_windows_gave_object_ids_leave_their_index() {
+    if !artifacts::tool("ntfsinfo") {
+        return;
+    }
+    let Some((_dir, path)) = volume_of("ntfs_index.raw.gz") else { return };
+    let image = path.to_str().unwrap();
+    let ids = |print: &Print| print.keys().filter(|(_, kind, _)| kind == "ObjectId").count();
+    let (before, entries) = (ids(&fingerprint(&path)), index_entries(image, 25));
+    let mut volume = open(&path);
+    for entry in volume.list("").unwrap() {
+        if entry.kind == volume::Kind::File {
+            volume.remove_file(&entry.name).unwrap();
+        }
+    }
+    volume.remove_dir_all("test_dir").unwrap();
+    drop(volume);
+    clean(image);
+    let gone = before - ids(&fingerprint(&path));
+    println!("{before} object ids, {gone} gone; {entries} entries of the index before");
+    assert!(gone > 5);
+    assert_eq!(index_entries(image, 25), entries - gone);
+}
+
+#[test]
+fn links_of_a_file_with_an_attribute_list_are_moved() {
+    if !artifacts::tool("ntfscat") {
+        return;
+    }
+    let Some((_dir, path)) = volume_of("ntfs3_attrlist.raw.gz") else { return };
+    let image = path.to_str().unwrap();
+    let mut volume = open(&path);
+    let sound = volume.check().unwrap();
+    let names: Vec<String> = volume.list("").unwrap().into_iter().map(|entry| entry.name).collect();
+    let links: Vec<&String> = names.iter().filter(|name| name.ends_with(".txt")).collect();
+    let contents = volume.read(links[0]).unwrap();
+    volume.create_dir_all("moved").unwrap();
+    let moved: Vec<(&String, String)> = links
+        .iter()
+        .enumerate()
+        .map(|(index, name)| match index % 3 {
+            0 => (*name, format!("moved\\{name}")),
+            1 => (*name, format!("a much longer name than before for {name}")),
+            _ => (*name, format!("moved\\{}", "x".repeat(200) + name)),
+        })
+        .collect();
+    for (from, to) in &moved {
+        volume.rename(from, to).unwrap();
+    }
+    assert_eq!(volume.check().unwrap(), sound);
+    drop(volume);
+    clean(image);
+    for (from, to) in moved.iter().step_by(7) {
+        let to = to.replace('\\', "/");
+        assert_eq!(run("ntfscat", &[image, &format!("/{to}")]), contents, "{to}");
+        let gone = Command::new("ntfscat").args([image, &format!("/{from}")]).output().unwrap();
+        assert!(!gone.status.success(), "{from} is still there");
+    }
+    println!("{} links moved", moved.len());
+    assert!(moved.len() > 80);
+}
+
+/// The judge itself: a change of one byte of a file that was there is seen.
+#[test]
+fn a_change_elsewhere_is_noticed() {
+    let Some((_dir, path)) = volume_of("windows_volume.qcow2") else { return };
+    let before = fingerprint(&path);
+    let mut volume = open(&path);
+    volume.write_at("Windows\\System32\\config\\syslog", 0, b"!").unwrap();
+    drop(volume);
+    let after = fingerprint(&path);
+    let changed: Vec<_> =
+        before.keys().filter(|place| before.get(place) != after.get(place)).collect();
+    assert!(changed.iter().any(|(number, kind, _)| *number > 16 && kind == "Data"), "{changed:?}");
 }
