@@ -43,6 +43,8 @@ mod values;
 mod walk;
 
 #[cfg(test)]
+mod long_run_tests;
+#[cfg(test)]
 mod model_tests;
 #[cfg(test)]
 mod recover_tests;

@@ -12,7 +12,7 @@ use super::{CreateOptions, Data, Hive, KeyPath, Name, ValueType, Version};
 use crate::FileTime;
 
 #[derive(Debug, Clone)]
-enum Edit {
+pub(super) enum Edit {
     CreateKey(String),
     DeleteKey(String),
     SetValue(String, String, Data),
@@ -20,15 +20,15 @@ enum Edit {
 }
 
 /// A key's name as it was made, and its values in order.
-type Values = Vec<(Name, Data)>;
+pub(super) type Values = Vec<(Name, Data)>;
 /// By upper-cased names from the root key down: Windows' order of keys.
-type Model = BTreeMap<Vec<Vec<u16>>, (Name, Values)>;
+pub(super) type Model = BTreeMap<Vec<Vec<u16>>, (Name, Values)>;
 
 fn upper(name: &Name) -> Vec<u16> {
     name.units().iter().map(|&unit| super::upcase(unit)).collect()
 }
 
-fn place(path: &str) -> Vec<Vec<u16>> {
+pub(super) fn place(path: &str) -> Vec<Vec<u16>> {
     KeyPath::from(path).names().iter().map(upper).collect()
 }
 
@@ -46,7 +46,7 @@ fn ensure(model: &mut Model, path: &str) -> bool {
 }
 
 /// Makes an edit in both and compares the answers.
-fn apply(hive: &mut Hive, model: &mut Model, edit: &Edit) {
+pub(super) fn apply(hive: &mut Hive, model: &mut Model, edit: &Edit) {
     match edit {
         Edit::CreateKey(path) => {
             assert_eq!(hive.create_key(path).unwrap(), ensure(model, path));
@@ -79,7 +79,7 @@ fn apply(hive: &mut Hive, model: &mut Model, edit: &Edit) {
     }
 }
 
-fn contents(hive: &Hive) -> Model {
+pub(super) fn contents(hive: &Hive) -> Model {
     hive.walk()
         .map(|walked| {
             let walked = walked.unwrap();
@@ -92,7 +92,7 @@ fn contents(hive: &Hive) -> Model {
 }
 
 /// The hive is as the model, and sound: no cell is lost, every count is right.
-fn verify(hive: &Hive, model: &Model) {
+pub(super) fn verify(hive: &Hive, model: &Model) {
     let again = Hive::open(hive.to_bytes().unwrap()).unwrap();
     assert_eq!(&contents(&again), model);
     let order: Vec<Vec<Vec<u16>>> = again
@@ -151,7 +151,7 @@ fn data() -> impl Strategy<Value = Data> {
     })
 }
 
-fn edits() -> impl Strategy<Value = Edit> {
+pub(super) fn edits() -> impl Strategy<Value = Edit> {
     let value_names = || prop_oneof![Just(String::new()), names()];
     prop_oneof![
         3 => paths().prop_map(Edit::CreateKey),
@@ -161,7 +161,7 @@ fn edits() -> impl Strategy<Value = Edit> {
     ]
 }
 
-fn empty(version: Version) -> (Hive, Model) {
+pub(super) fn empty(version: Version) -> (Hive, Model) {
     let clock = Some(FileTime::from_ticks(133_000_000_000_000_000));
     let options = CreateOptions { version, clock, ..CreateOptions::default() };
     let hive = Hive::create_with("ROOT", &options).unwrap();
@@ -246,7 +246,7 @@ fn rewriting_a_value_does_not_grow_the_file() {
 }
 
 /// The names of a hive's keys and values as `hivexml` reads them.
-fn hivexml(bytes: &[u8]) -> Option<String> {
+pub(super) fn hivexml(bytes: &[u8]) -> Option<String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hive");
     std::fs::write(&path, bytes).unwrap();
@@ -393,8 +393,15 @@ fn hives_without_security_descriptors_can_be_edited() {
     let mut hive = Hive::open(hive.to_bytes().unwrap()).unwrap();
     apply(&mut hive, &mut model, &Edit::CreateKey(r"a\b\c".into()));
     apply(&mut hive, &mut model, &Edit::DeleteKey(r"a\b".into()));
+    apply(&mut hive, &mut model, &Edit::SetValue(r"a\d".into(), "v".into(), Data::dword(1)));
     verify(&hive, &model);
-    assert_eq!(hive.key("a").unwrap().security_descriptor().unwrap(), None);
+    for walked in hive.walk() {
+        let walked = walked.unwrap();
+        assert_eq!(walked.key.node.security, super::cells::NONE, "{}", walked.path);
+        assert_eq!(walked.key.security_descriptor().unwrap(), None);
+    }
+    assert!(check(&hive).unwrap().users.is_empty());
+    hivexml(&hive.to_bytes().unwrap());
 }
 
 #[test]
@@ -419,4 +426,38 @@ fn names_and_depths_beyond_the_limits_change_nothing() {
     assert_eq!(hive.walk().count(), 512);
     assert!(hive.delete_key("d").unwrap());
     verify(&hive, &model);
+}
+
+/// New keys share the descriptor of the key above them, and it counts them.
+#[test]
+fn security_descriptors_are_inherited_and_counted() {
+    let Some(bytes) = crate::artifacts::read("hives/system-win7sp1-x86.SYSTEM.xz") else { return };
+    let mut hive = Hive::open(bytes).unwrap();
+    let users = |hive: &Hive, path: &str| {
+        let cell = hive.key(path).unwrap().node.security;
+        (cell, hive.security_count(cell).unwrap())
+    };
+    for above in [r"ControlSet001\services", r"ControlSet001\services\Tcpip", "Setup"] {
+        let (cell, before) = users(&hive, above);
+        let path = format!(r"{above}\loopbreak\below");
+        hive.create_key(&path).unwrap();
+        assert_eq!(users(&hive, &path), (cell, before + 2), "{above}");
+        assert_eq!(check(&hive).unwrap().users[&cell], before + 2, "{above}");
+        hive.delete_key(format!(r"{above}\loopbreak")).unwrap();
+        assert_eq!(users(&hive, above), (cell, before), "{above}");
+    }
+    // The last user of a descriptor takes it along, and the ring closes.
+    let audit = check(&hive).unwrap();
+    let (&alone, _) = audit.users.iter().find(|(_, users)| **users == 1).unwrap();
+    let path = hive
+        .walk()
+        .map(Result::unwrap)
+        .find(|walked| walked.key.node.security == alone && walked.key.subkey_count() == 0)
+        .map(|walked| walked.path);
+    if let Some(path) = path {
+        hive.delete_key(&path).unwrap();
+        let audit = check(&hive).unwrap();
+        assert!(!audit.users.contains_key(&alone));
+        assert!(!hive.cells.is_allocated(alone));
+    }
 }
