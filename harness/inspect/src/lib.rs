@@ -24,7 +24,10 @@ pub mod history;
 pub mod layout;
 pub mod pending;
 pub mod recovery;
+pub mod recovery_image;
 pub mod services;
+pub mod servicing;
+pub mod startup_repair;
 pub mod system;
 
 mod check;
