@@ -74,15 +74,29 @@ fn hivexml(bytes: &[u8]) -> Option<Result<String, String>> {
     Some(Ok(String::from_utf8_lossy(&output.stdout).into_owned()))
 }
 
-/// All that a hive holds, as this crate reads it: what `hivexml` does not show is here too.
-fn contents(hive: &Hive) -> Vec<(KeyPath, FileTime, Vec<Value>, Option<String>, Option<Vec<u8>>)> {
+/// A key with all that it holds: what `hivexml` does not show is here too.
+#[derive(PartialEq)]
+struct Content {
+    path: KeyPath,
+    last_written: FileTime,
+    values: Vec<Value>,
+    class: Option<String>,
+    security_descriptor: Option<Vec<u8>>,
+}
+
+/// All keys of a hive, as this crate reads it.
+fn contents(hive: &Hive) -> Vec<Content> {
     hive.walk()
         .map(|walked| {
             let walked = walked.unwrap();
             let key = walked.key;
-            let descriptor = key.security_descriptor().unwrap().map(<[u8]>::to_vec);
-            let class = key.class().unwrap();
-            (walked.path, key.last_written(), key.values().unwrap(), class, descriptor)
+            Content {
+                path: walked.path,
+                last_written: key.last_written(),
+                values: key.values().unwrap(),
+                class: key.class().unwrap(),
+                security_descriptor: key.security_descriptor().unwrap().map(<[u8]>::to_vec),
+            }
         })
         .collect()
 }

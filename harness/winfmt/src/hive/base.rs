@@ -282,7 +282,7 @@ impl Replayed {
         put(bytes, BINS_SIZE, self.bins_size);
         if let Some(locked) = self.locked {
             let others = u32_at(bytes, FLAGS).unwrap_or_default() & !FLAG_LOCKED;
-            put(bytes, FLAGS, others | u32::from(locked) * FLAG_LOCKED);
+            put(bytes, FLAGS, if locked { others | FLAG_LOCKED } else { others });
         }
         let sum = checksum(bytes);
         put(bytes, CHECKSUM, sum);

@@ -16,6 +16,13 @@
 //!   in its first bin stands in, and the base block is taken from the log; a log later than that is
 //!   taken too, because a crash before the bins were written leaves the first of them behind.
 //!
+//! Afterwards both sequence numbers are one higher than the last entry, as Windows 10 writes them; all
+//! other bytes of the base block but size, root and checksum stay as they were. So the file is the one
+//! that Windows 10 makes, byte for byte. Windows 7 is the same as far as the recovery goes (its log has
+//! the hive's number, so that becomes one higher), but at once loads and saves the hive again, which
+//! changes both sequence numbers, the times in base block and first bin, the path, the checksum, and
+//! "longest value name" hints that were too high: see the test.
+//!
 //! Two things are stricter than in Windows. It replaces a bin that comes out broken by an empty one;
 //! here the result has to pass the check of [`Hive::open`]. And it mends a log whose base block is
 //! damaged, if nothing else is left; here such a log is refused.

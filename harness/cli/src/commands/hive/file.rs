@@ -225,3 +225,90 @@ pub(crate) fn create(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     };
     write().with_context(|| format!("cannot write {}", file.display())).map_err(usage)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use winfmt::hive::Data;
+
+    use super::super::artifacts;
+    use super::*;
+
+    /// A hive that Windows 10 left dirty, and its logs, in a folder of our own.
+    fn dirty(folder: &Path, names: [&str; 3]) -> Option<PathBuf> {
+        for (from, to) in
+            ["NewDirtyHive", "NewDirtyHive.LOG1", "NewDirtyHive.LOG2"].iter().zip(names)
+        {
+            let bytes = artifacts::read(&format!("hives/yarp/NewDirtyHive1/{from}"))?;
+            std::fs::write(folder.join(to), bytes).unwrap();
+        }
+        Some(folder.join(names[0]))
+    }
+
+    #[test]
+    fn logs_are_found_whatever_the_case_of_their_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let Some(hive) = dirty(folder.path(), ["System", "SYSTEM.log1", "system.LOG2"]) else {
+            return;
+        };
+        // Neither a hive of a longer name nor a folder is taken for a log.
+        std::fs::write(folder.path().join("SystemX.LOG1"), "x").unwrap();
+        std::fs::create_dir(folder.path().join("SYSTEM.LOG")).unwrap();
+        let opened = HiveFile::open_with(&hive, &[]).unwrap();
+        let names: Vec<_> = opened.logs.iter().map(|log| log.file_name().unwrap()).collect();
+        assert_eq!(names, ["SYSTEM.log1", "system.LOG2"]);
+        assert!(opened.story().contains("SYSTEM.log1 (20480 bytes)"), "{}", opened.story());
+        assert!(!opened.recovery.clean);
+    }
+
+    #[test]
+    fn a_log_without_number_counts_only_where_the_numbered_are_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["S", "S.LOG", "S.LOG1", "S.LOG2"] {
+            std::fs::write(path(name), "").unwrap();
+        }
+        let beside = logs_beside(&path("S")).unwrap();
+        assert_eq!(beside, [path("S.LOG1"), path("S.LOG2"), path("S.LOG")]);
+        assert_eq!(in_use(&beside).unwrap(), beside);
+        std::fs::write(path("S.LOG2"), "x").unwrap();
+        assert_eq!(in_use(&beside).unwrap(), [path("S.LOG1"), path("S.LOG2")]);
+    }
+
+    #[test]
+    fn saving_keeps_the_link_and_the_permissions_and_empties_the_logs() {
+        let folder = tempfile::tempdir().unwrap();
+        let Some(hive) = dirty(folder.path(), ["h", "h.LOG1", "h.LOG2"]) else { return };
+        let link = folder.path().join("link");
+        symlink("h", &link).unwrap();
+        std::fs::set_permissions(&hive, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let mut opened = HiveFile::open(&link).unwrap();
+        opened.hive.set_value("k", "v", &Data::dword(1)).unwrap();
+        opened.save().unwrap();
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(std::fs::metadata(&hive).unwrap().permissions().mode() & 0o777, 0o640);
+        for log in ["h.LOG1", "h.LOG2"] {
+            assert_eq!(std::fs::read(folder.path().join(log)).unwrap(), EMPTY_LOG);
+        }
+        let again = HiveFile::open(&hive).unwrap();
+        assert!(again.recovery.clean);
+        assert_eq!(again.hive.get_dword("k", "v").unwrap(), Some(1));
+        let files = std::fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(files, 4, "hive, logs and link; no temporary file is left");
+    }
+
+    #[test]
+    fn a_hive_that_is_refused_stays_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let Some(hive) = dirty(folder.path(), ["h", "h.LOG1", "h.LOG2"]) else { return };
+        for log in ["h.LOG1", "h.LOG2"] {
+            std::fs::write(folder.path().join(log), "no log").unwrap();
+        }
+        let before = std::fs::read(&hive).unwrap();
+        let error = HiveFile::open(&hive).err().unwrap().to_string();
+        assert!(error.contains("h.LOG1: it does not begin with `regf` (at offset 0x0)"), "{error}");
+        assert!(std::fs::read(&hive).unwrap() == before);
+        assert_eq!(std::fs::read(folder.path().join("h.LOG1")).unwrap(), b"no log");
+    }
+}

@@ -1,5 +1,8 @@
 //! `loopbreak hive`: registry hives, without Windows.
 
+#[cfg(test)]
+#[path = "../../../../winfmt/src/artifacts.rs"]
+mod artifacts;
 mod file;
 mod show;
 
