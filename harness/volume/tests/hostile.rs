@@ -134,14 +134,19 @@ fn damaged_fat_volumes() {
     let bytes = bytes_of(&device);
     let pieces = interesting(&bytes);
     let mut numbers = Numbers(291);
-    let mut opened = 0;
+    let (mut opened, mut writable) = (0, 0);
     for _ in 0..300 {
         let mut broken = bytes.clone();
         damage(&mut broken, &pieces, &mut numbers);
         let Ok(mut fat) = Fat::open(MemoryDevice::new(broken)) else { continue };
         opened += 1;
-        let _ = fat.label();
+        let _ = (fat.label(), fat.check());
         walk(&mut fat, "", 0);
+        writable += u32::from(fat.guard().is_ok_and(|guard| guard.is_none()));
+        edit(&mut fat);
+        let _ = fat.check();
     }
+    println!("{opened} opened, {writable} of them written to");
     assert!(opened > 100, "only {opened} could be opened: the damage is too great");
+    assert!((20..opened - 20).contains(&writable), "{writable} of {opened} were written to");
 }

@@ -13,7 +13,7 @@ const MAX_DIRECTORY: usize = 65536 * 32;
 const DIRTY: u8 = 1;
 
 /// Where things lie, in bytes.
-struct Geometry {
+pub(super) struct Geometry {
     bits: u32,
     cluster: u64,
     fat_start: u64,
@@ -37,7 +37,7 @@ fn damaged(what: &str) -> Reason {
 }
 
 impl Geometry {
-    fn parse(boot: &[u8; 512], device: u64) -> Result<Self, Reason> {
+    pub(super) fn parse(boot: &[u8; 512], device: u64) -> Result<Self, Reason> {
         if !probe_boot_sector(boot).is_some_and(|found| found.kind.is_fat()) {
             return Err(damaged("its boot sector is none of FAT"));
         }
@@ -87,7 +87,7 @@ impl Geometry {
     }
 
     /// Reads the part of a table that stands for clusters.
-    fn table(&self, device: &mut dyn BlockDevice, copy: u64) -> Result<Vec<u8>, Reason> {
+    pub(super) fn table(&self, device: &mut dyn BlockDevice, copy: u64) -> Result<Vec<u8>, Reason> {
         let len = (u64::from(self.end) * u64::from(self.bits)).div_ceil(8);
         if len > MAX_TABLE {
             return Err(Reason::Unsupported(format!("FAT volumes of {} clusters", self.end)));
@@ -98,12 +98,76 @@ impl Geometry {
         Ok(table)
     }
 
-    fn place(&self, cluster: u32) -> u64 {
-        self.data_start + u64::from(cluster - 2) * self.cluster
+    /// Where a cluster lies; `None` for numbers that are none.
+    pub(super) fn place(&self, cluster: u32) -> Option<u64> {
+        let number = cluster.checked_sub(2).filter(|_| cluster < self.end)?;
+        Some(self.data_start + u64::from(number) * self.cluster)
+    }
+
+    /// The cluster at which the file of an entry begins.
+    pub(super) fn first_cluster(&self, entry: &[u8]) -> u32 {
+        let half = |at: usize| u32::from(u16::from_le_bytes([entry[at], entry[at + 1]]));
+        if self.bits == 32 { half(20) << 16 | half(26) } else { half(26) }
+    }
+
+    /// What follows a cluster, by a table that was read.
+    fn next(&self, table: &[u8], cluster: u32) -> Next {
+        let at = cluster as usize;
+        let byte = |at: usize| u32::from(table.get(at).copied().unwrap_or(0));
+        let (value, top) = match self.bits {
+            12 => {
+                let pair = byte(at * 3 / 2) | byte(at * 3 / 2 + 1) << 8;
+                (if at % 2 == 1 { pair >> 4 } else { pair & 0xfff }, 0xfff)
+            }
+            16 => (byte(at * 2) | byte(at * 2 + 1) << 8, 0xffff),
+            _ => {
+                let four = (0..4).map(|index| byte(at * 4 + index) << (8 * index)).sum::<u32>();
+                (four & 0x0fff_ffff, 0x0fff_ffff)
+            }
+        };
+        match value {
+            0 => Next::Free,
+            value if value >= top - 7 => Next::End,
+            value if value == top - 8 => Next::Bad,
+            value if (2..self.end).contains(&value) => Next::Cluster(value),
+            value => Next::Outside(value),
+        }
+    }
+
+    /// The entries of the directory that starts at `first`; 0 is the root.
+    pub(super) fn directory(
+        &self,
+        device: &mut dyn BlockDevice,
+        table: &[u8],
+        first: u32,
+    ) -> Result<Vec<u8>, Reason> {
+        let mut bytes = Vec::new();
+        let mut read = |place: u64, len: u64| {
+            let start = bytes.len();
+            bytes.resize(start + len as usize, 0);
+            device.read_at(place, &mut bytes[start..]).map_err(Reason::Device)?;
+            Ok(bytes.len())
+        };
+        let mut cluster = if first == 0 { self.root_cluster } else { first };
+        if cluster == 0 {
+            read(self.root_start, self.root_len)?;
+            return Ok(bytes);
+        }
+        loop {
+            let place =
+                self.place(cluster).ok_or_else(|| damaged("a directory leaves the volume"))?;
+            if read(place, self.cluster)? > MAX_DIRECTORY + self.cluster as usize {
+                return Err(damaged("a directory does not end"));
+            }
+            match self.next(table, cluster) {
+                Next::Cluster(next) => cluster = next,
+                _ => return Ok(bytes),
+            }
+        }
     }
 }
 
-fn boot_sector(device: &mut dyn BlockDevice) -> Result<[u8; 512], Reason> {
+pub(super) fn boot_sector(device: &mut dyn BlockDevice) -> Result<[u8; 512], Reason> {
     let mut boot = [0; 512];
     if device.len() < 512 {
         return Err(damaged("it is smaller than a sector"));
@@ -165,32 +229,7 @@ enum Next {
 
 impl Walk {
     fn next(&self, cluster: u32) -> Next {
-        let at = cluster as usize;
-        let (value, top) = match self.geometry.bits {
-            12 => {
-                let pair = u16::from_le_bytes([
-                    self.table[at * 3 / 2],
-                    self.table.get(at * 3 / 2 + 1).copied().unwrap_or(0),
-                ]);
-                (u32::from(if at % 2 == 1 { pair >> 4 } else { pair & 0xfff }), 0xfff)
-            }
-            16 => (
-                u32::from(u16::from_le_bytes([self.table[at * 2], self.table[at * 2 + 1]])),
-                0xffff,
-            ),
-            _ => {
-                let mut four = [0; 4];
-                four.copy_from_slice(&self.table[at * 4..at * 4 + 4]);
-                (u32::from_le_bytes(four) & 0x0fff_ffff, 0x0fff_ffff)
-            }
-        };
-        match value {
-            0 => Next::Free,
-            value if value >= top - 7 => Next::End,
-            value if value == top - 8 => Next::Bad,
-            value if (2..self.geometry.end).contains(&value) => Next::Cluster(value),
-            value => Next::Outside(value),
-        }
+        self.geometry.next(&self.table, cluster)
     }
 
     /// The clusters of a chain, each taken once; what is wrong with it is noted, and ends it.
@@ -265,9 +304,8 @@ impl Walk {
             }
             let start = bytes.len();
             bytes.resize(start + self.geometry.cluster as usize, 0);
-            device
-                .read_at(self.geometry.place(cluster), &mut bytes[start..])
-                .map_err(Reason::Device)?;
+            let place = self.geometry.place(cluster).expect("chains hold clusters that exist");
+            device.read_at(place, &mut bytes[start..]).map_err(Reason::Device)?;
         }
         Ok(bytes)
     }
@@ -284,8 +322,7 @@ impl Walk {
                 _ => {}
             }
             let half = |at: usize| u32::from(u16::from_le_bytes([entry[at], entry[at + 1]]));
-            let high = if self.geometry.bits == 32 { half(20) } else { 0 };
-            let first = high << 16 | half(26);
+            let first = self.geometry.first_cluster(entry);
             let size = u64::from(half(28) | half(30) << 16);
             let path = format!("{path}\\{}", short_name(entry));
             if attributes & 0x10 != 0 {

@@ -6,6 +6,7 @@
 
 mod cache;
 mod check;
+mod dots;
 mod time;
 
 use crate::path::{check_new_name, split};
@@ -143,9 +144,14 @@ impl Fat {
         path: &str,
         work: impl FnOnce(&Files<'_>) -> Result<T, Reason>,
     ) -> Result<T, VolumeError> {
+        self.check_writable(operation, path)?;
+        self.run(operation, path, work)
+    }
+
+    fn check_writable(&mut self, operation: Operation, path: &str) -> Result<(), VolumeError> {
         match self.find_guard()? {
             Some(guard) => Err(failure(operation, path, Reason::Guarded(guard))),
-            None => self.run(operation, path, work),
+            None => Ok(()),
         }
     }
 
@@ -156,6 +162,17 @@ impl Fat {
         path: &str,
         work: impl FnOnce(&Files<'_>) -> Result<T, Reason>,
     ) -> Result<T, VolumeError> {
+        self.run_and(operation, path, work, |_, _| Ok(()))
+    }
+
+    /// The same; `finish` works on what is about to be written.
+    fn run_and<T>(
+        &mut self,
+        operation: Operation,
+        path: &str,
+        work: impl FnOnce(&Files<'_>) -> Result<T, Reason>,
+        finish: impl FnOnce(&mut dyn BlockDevice, &T) -> Result<(), Reason>,
+    ) -> Result<T, VolumeError> {
         set_clock(self.clock.unwrap_or_else(|| SystemTime::now().into()));
         let mut cache = Cache::new(&mut *self.device);
         let result = (|| {
@@ -164,6 +181,7 @@ impl Fat {
                 .map_err(|error| Reason::Damaged(error.to_string()))?;
             let result = work(&files)?;
             files.unmount().map_err(Reason::from_io)?;
+            finish(&mut cache, &result)?;
             Ok(result)
         })();
         // What was written before an error is written back too: that is what a disk would hold.
@@ -198,6 +216,29 @@ fn same_name(entry: &DirEntry<'_, Disk<'_>>, name: &str) -> bool {
     fold(&entry.file_name()) == name || fold(&entry.short_file_name()) == name
 }
 
+/// The short names on the way to something.
+type ShortPath = Vec<Vec<u8>>;
+
+fn find_name<'a, 'd>(
+    dir: &Dir<'a, Disk<'d>>,
+    name: &str,
+) -> Result<Option<DirEntry<'a, Disk<'d>>>, Reason> {
+    Ok(entries(dir)?.into_iter().find(|entry| same_name(entry, name)))
+}
+
+fn short_path(files: &Files<'_>, path: &str) -> Result<ShortPath, Reason> {
+    let mut dir = files.root_dir();
+    let mut names = Vec::new();
+    for part in split(path)? {
+        let entry = find_name(&dir, part)?.ok_or(Reason::NotFound)?;
+        names.push(entry.short_file_name_as_bytes().to_vec());
+        if entry.is_dir() {
+            dir = entry.to_dir();
+        }
+    }
+    Ok(names)
+}
+
 /// What a path leads to: the root has no entry.
 enum Found<'a, 'd> {
     Root(Dir<'a, Disk<'d>>),
@@ -208,7 +249,7 @@ fn find<'a, 'd>(files: &'a Files<'d>, path: &str) -> Result<Found<'a, 'd>, Reaso
     let mut found = Found::Root(files.root_dir());
     for part in split(path)? {
         let dir = into_dir(found)?;
-        let entry = entries(&dir)?.into_iter().find(|entry| same_name(entry, part));
+        let entry = find_name(&dir, part)?;
         found = Found::Entry(Box::new(entry.ok_or(Reason::NotFound)?));
     }
     Ok(found)
@@ -350,7 +391,7 @@ impl Volume for Fat {
         self.change(Operation::Write, path, |files| {
             check_size(size)?;
             let (dir, name) = parent(files, path)?;
-            let existing = entries(&dir)?.into_iter().find(|entry| same_name(entry, name));
+            let existing = find_name(&dir, name)?;
             let mut file = match existing {
                 Some(entry) if entry.is_dir() => return Err(Reason::IsADirectory),
                 Some(entry) => entry.to_file(),
@@ -389,31 +430,40 @@ impl Volume for Fat {
     }
 
     fn create_dir_all(&mut self, path: &str) -> Result<(), VolumeError> {
-        self.change(Operation::CreateDirectory, path, |files| {
+        self.check_writable(Operation::CreateDirectory, path)?;
+        let make = |files: &Files<'_>| {
             let mut dir = files.root_dir();
+            let (mut above, mut made) = (Vec::new(), Vec::new());
             for part in split(path)? {
-                let existing = entries(&dir)?.into_iter().find(|entry| same_name(entry, part));
-                dir = match existing {
-                    Some(entry) if entry.is_dir() => entry.to_dir(),
-                    Some(_) => return Err(Reason::NotADirectory),
-                    None => {
-                        check_new_name(part)?;
-                        dir.create_dir(part).map_err(Reason::from_io)?
-                    }
-                };
+                if find_name(&dir, part)?.is_none() {
+                    check_new_name(part)?;
+                    dir.create_dir(part).map_err(Reason::from_io)?;
+                    made.push(above.len() + 1);
+                }
+                let entry = find_name(&dir, part)?.ok_or(Reason::NotFound)?;
+                if !entry.is_dir() {
+                    return Err(Reason::NotADirectory);
+                }
+                above.push(entry.short_file_name_as_bytes().to_vec());
+                dir = entry.to_dir();
             }
-            Ok(())
-        })
+            Ok((above, made))
+        };
+        let finish = |device: &mut dyn BlockDevice, (path, made): &(ShortPath, Vec<usize>)| {
+            made.iter().try_for_each(|&depth| dots::put_right(device, &path[..depth]))
+        };
+        self.run_and(Operation::CreateDirectory, path, make, finish).map(drop)
     }
 
     fn rename(&mut self, from: &str, to: &str) -> Result<(), VolumeError> {
-        self.change(Operation::Rename, from, |files| {
+        self.check_writable(Operation::Rename, from)?;
+        let work = |files: &Files<'_>| {
             let (source, target) = (split(from)?, split(to)?);
             let upper = |parts: &[&str]| parts.join("/").to_uppercase();
             if target.len() > source.len() && upper(&target[..source.len()]) == upper(&source) {
                 return Err(Reason::bad_path("a directory cannot move into itself"));
             }
-            find(files, from)?;
+            let directory = matches!(find(files, from)?, Found::Entry(entry) if entry.is_dir());
             let (source_dir, source_name) = parent(files, from)?;
             let (target_dir, target_name) = parent(files, to)?;
             check_new_name(target_name)?;
@@ -426,8 +476,14 @@ impl Volume for Fat {
                     _ => return Err(Reason::AlreadyExists),
                 }
             }
-            source_dir.rename(source_name, &target_dir, target_name).map_err(Reason::from_io)
-        })
+            source_dir.rename(source_name, &target_dir, target_name).map_err(Reason::from_io)?;
+            if directory { short_path(files, to).map(Some) } else { Ok(None) }
+        };
+        let finish = |device: &mut dyn BlockDevice, moved: &Option<ShortPath>| match moved {
+            Some(path) => dots::put_right(device, path),
+            None => Ok(()),
+        };
+        self.run_and(Operation::Rename, from, work, finish).map(drop)
     }
 
     fn remove_file(&mut self, path: &str) -> Result<(), VolumeError> {
