@@ -17,6 +17,7 @@
 
 mod clean;
 mod collect;
+mod detectors;
 mod error;
 mod ids;
 mod interrupt;
@@ -32,11 +33,15 @@ mod result;
 mod run;
 mod rundir;
 mod session;
+mod sight;
 mod state;
 mod status;
 mod watch;
 
 pub use clean::{CleanReport, CleanedRun, clean};
+pub use detectors::{
+    DETECTORS_FORMAT, Detector, DetectorReport, DetectorResult, Reliance,
+};
 pub use error::RunError;
 pub use ids::RunId;
 pub use interrupt::{Interrupt, InterruptRaiser};

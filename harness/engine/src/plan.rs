@@ -2,9 +2,9 @@
 
 use faults::StagePlan;
 use hypervisor::MachineProfile;
-use scenario::{Layer, Scenario, Start};
+use scenario::{AtStopScreen, Layer, Scenario, Start};
 use serde::Serialize;
-use timeline::{EVENT_FORMAT, RunFacts};
+use timeline::{EVENT_FORMAT, PowerCycles, RunFacts};
 
 use crate::error::RunError;
 
@@ -93,6 +93,11 @@ impl Plan {
                 .collect(),
             faults: scenario.fault.iter().map(|fault| fault.name().to_owned()).collect(),
             operator: false,
+            power_cycles: scenario
+                .operator
+                .as_ref()
+                .filter(|operator| operator.at_stop_screen == AtStopScreen::PowerCycle)
+                .map(|operator| PowerCycles { at_most: operator.times }),
         };
         let mut plan = Self {
             scenario: scenario.name.clone(),

@@ -4,7 +4,8 @@
 //! Emitters call a [`Sink`] from whatever thread they are on; the time is taken in that call. A single
 //! task puts the observations in order, appends each to `events.jsonl`, feeds the timeline's watcher and
 //! wakes whoever waits for the machine to get somewhere. So there is one order of events, and the live
-//! decision rests on exactly what is recorded.
+//! decision rests on exactly what is recorded. Frames of the display are looked at beside it, and what they
+//! show is recorded as an observation like any other.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,8 @@ use std::time::Instant;
 use timeline::{Body, Conclusion, Event, Observation, Phase, RunFacts, Sink, Source, Watcher};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+
+use crate::sight::Sight;
 
 /// Writing the events failed.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +27,8 @@ pub struct RecordError {
 
 enum Message {
     Observed(Instant, Observation),
+    /// Where the files of frames go from now on; `None`: nowhere.
+    Frames(Option<mpsc::UnboundedSender<String>>),
     Finish,
 }
 
@@ -32,6 +37,7 @@ pub struct Recorder {
     sender: mpsc::UnboundedSender<Message>,
     progress: watch::Receiver<Progress>,
     task: JoinHandle<Result<Vec<Event>, RecordError>>,
+    sight: Option<Sight>,
 }
 
 /// Where the run stands after the latest event. Whoever waits for something waits on this.
@@ -45,6 +51,13 @@ pub struct Progress {
     pub settling: Option<u32>,
     /// The verdict, as soon as it can no longer change.
     pub conclusion: Option<Conclusion>,
+    /// True where that boot has stopped.
+    pub stopped: bool,
+    /// True while its display shows a stop screen.
+    pub at_stop_screen: bool,
+    /// The boot that stands at its stop screen until the scenario's operator comes; see
+    /// [`Watcher::awaits_power_cycle`].
+    pub awaits_power_cycle: Option<u32>,
     /// True once the machine was reported to be off.
     pub off: bool,
     /// Number of events so far.
@@ -76,10 +89,18 @@ impl Recorder {
             watcher: Watcher::new(),
             progress: Progress::default(),
             announce,
+            frames: None,
         };
         writer.record(start, first)?;
         let task = tokio::spawn(writer.run(receiver));
-        Ok(Self { sender, progress, task })
+        Ok(Self { sender, progress, task, sight: None })
+    }
+
+    /// Looks at the frames that are recorded from now on: files below `evidence`.
+    pub fn look_at_frames(&mut self, evidence: &Path) {
+        let sight = Sight::begin(evidence.to_path_buf(), self.sink());
+        let _ = self.sender.send(Message::Frames(Some(sight.frames())));
+        self.sight = Some(sight);
     }
 
     /// Where observations go.
@@ -97,7 +118,11 @@ impl Recorder {
     }
 
     /// Writes `run-ended` and gives the events back.
-    pub async fn finish(self) -> Result<Vec<Event>, RecordError> {
+    pub async fn finish(mut self) -> Result<Vec<Event>, RecordError> {
+        let _ = self.sender.send(Message::Frames(None));
+        if let Some(sight) = self.sight.take() {
+            sight.end().await;
+        }
         self.sink().emit(Source::Harness, Body::RunEnded);
         let _ = self.sender.send(Message::Finish);
         match self.task.await {
@@ -115,6 +140,7 @@ struct Writer {
     watcher: Watcher,
     progress: Progress,
     announce: watch::Sender<Progress>,
+    frames: Option<mpsc::UnboundedSender<String>>,
 }
 
 impl Writer {
@@ -131,6 +157,7 @@ impl Writer {
                         return Err(error);
                     }
                 }
+                Message::Frames(frames) => self.frames = frames,
                 Message::Finish => break,
             }
         }
@@ -162,18 +189,27 @@ impl Writer {
         self.progress.phase = self.watcher.phase();
         let boot = self.watcher.boots().last().filter(|_| self.progress.phase.is_some());
         self.progress.boot = boot.map_or(0, |boot| boot.number);
+        self.progress.stopped = self.watcher.has_stopped();
+        self.progress.at_stop_screen = self.watcher.at_stop_screen();
+        self.progress.awaits_power_cycle = self.watcher.awaits_power_cycle();
         self.progress.settling = self.watcher.settling();
         self.progress.conclusion = self.watcher.conclusion();
         self.progress.events = event.seq + 1;
         match &event.body {
             Body::MachineStarted { .. } => self.progress.off = false,
             Body::MachineStopped { .. } => self.progress.off = true,
+            Body::Frame { file, .. } => {
+                if let Some(frames) = &self.frames {
+                    // Nobody looks any more: the recorder is about to finish.
+                    let _ = frames.send(file.clone());
+                }
+            }
+            Body::SerialLine { text, .. } => self.progress.latest.clone_from(text),
+            Body::Step { name, .. } => self.progress.latest.clone_from(name),
+            Body::Screen { screen, .. } if screen.is_stop() => {
+                "the display shows a stop screen".clone_into(&mut self.progress.latest);
+            }
             _ => {}
-        }
-        if let Body::SerialLine { text, .. } = &event.body {
-            self.progress.latest.clone_from(text);
-        } else if let Body::Step { name, .. } = &event.body {
-            self.progress.latest.clone_from(name);
         }
         self.events.push(event);
         self.announce.send_replace(self.progress.clone());

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use disk::{Access, OfflineDisk};
 use faults::{OnlineWrite, Origin};
-use hypervisor::{AgentError, GuestAgent, Machine, MachineSpec, ShutdownMode};
+use hypervisor::{AgentError, GuestAgent, HypervisorError, Machine, MachineSpec, ShutdownMode};
 use network::{Network, NetworkConfig, NetworkHandle};
 use recovery::RemediationService;
 use report::{Comparison, RunIdentity, Summary};
 use scenario::{Scenario, Start, Unmet};
-use timeline::steps::INJECT;
-use timeline::{Body, Derived, Sink, Source, StepState, Verdict};
+use timeline::steps::{INJECT, POWER_CYCLE};
+use timeline::{Body, Derived, Event, Sink, Source, StepState, Verdict};
 
 use crate::collect::Collector;
 use crate::error::RunError;
@@ -27,7 +27,7 @@ use crate::result::{ExitStatus, observed};
 use crate::rundir::{RUN_FORMAT, RunDir, RunRecord, RunStatus};
 use crate::session::Session;
 use crate::status::{Reporter, StatusSink};
-use crate::watch::{Watch, WatchEnd};
+use crate::watch::{Decision, Watch, WatchEnd};
 
 /// How long a machine must stay healthy with all faults in place to count as unaffected. Host time: the
 /// channel file of 2024 took its machines down within seconds.
@@ -132,7 +132,7 @@ impl Session {
             .await
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
         let derived = match done {
-            Ok(derived) => derived,
+            Ok((derived, _)) => derived,
             Err(error) => {
                 record.status = RunStatus::Aborted;
                 directory.write_json("run.json", &record)?;
@@ -176,12 +176,17 @@ pub(crate) struct Work<'a> {
 }
 
 impl Work<'_> {
-    async fn to_the_end(&self, options: &RunOptions) -> Result<Derived, RunError> {
+    pub(crate) async fn to_the_end(
+        &self,
+        options: &RunOptions,
+    ) -> Result<(Derived, Vec<Event>), RunError> {
         if self.session.interrupt.is_raised() {
             return Err(RunError::Interrupted);
         }
         let ready = self.make_ready().await?;
-        let recorder = Recorder::begin(&self.directory.events(), self.prepared.plan.facts.clone())?;
+        let mut recorder =
+            Recorder::begin(&self.directory.events(), self.prepared.plan.facts.clone())?;
+        recorder.look_at_frames(&self.directory.machine());
         let sink = recorder.sink();
         self.announce_staged(&sink, &ready);
 
@@ -208,7 +213,7 @@ impl Work<'_> {
             self.keep_disk(&ready)?;
         }
         let events = recorder.finish().await?;
-        Ok(timeline::derive(&events))
+        Ok((timeline::derive(&events), events))
     }
 
     /// Staged faults are armed before power-on.
@@ -271,17 +276,21 @@ impl Work<'_> {
         };
         self.note_emulator(&*machine, &ready.spec)?;
         self.reporter.doing("watching");
-        let ended = self.drive(&*machine, sink, &mut watch).await;
+        let mut power = Power { machine: Some(machine), began: tokio::time::Instant::now() };
+        let ended = self.drive(&mut power, ready, sink, &mut watch).await;
         let (why, detail) = match &ended {
             Ok(because) => ("concluded", because.clone()),
             Err(Stop::Watch(WatchEnd::TimeLimit { .. })) => ("time-limit", ended.to_text()),
             Err(Stop::Watch(WatchEnd::Interrupted)) => ("interrupted", ended.to_text()),
             Err(_) => ("failed", ended.to_text()),
         };
-        if let Err(error @ (Stop::Agent(_) | Stop::NotMoved { .. })) = &ended {
+        if let Err(error) = &ended
+            && !matches!(error, Stop::Watch(_))
+        {
             sink.emit(Source::Harness, Body::HarnessFailed { reason: error.to_string() });
         }
         sink.emit(Source::Harness, Body::WatchEnded { why: why.to_owned(), detail });
+        let Some(machine) = power.machine else { return Ok(()) };
         self.reporter.doing("switching the machine off");
         // The last picture, whatever it shows.
         if let Err(error) = machine.screenshot("end").await {
@@ -308,24 +317,68 @@ impl Work<'_> {
     /// From power-on to the conclusion.
     async fn drive(
         &self,
-        machine: &dyn Machine,
+        power: &mut Power,
+        ready: &Ready,
         sink: &Sink,
         watch: &mut Watch,
     ) -> Result<String, Stop> {
         let online = &self.prepared.stage.online;
-        if !online.is_empty() {
+        if let Some(machine) = &power.machine
+            && !online.is_empty()
+        {
             match watch.until_healthy().await {
                 Ok(()) => {
                     for write in online {
-                        self.inject(machine.agent(), write, sink).await?;
+                        self.inject(machine.agent(), write, sink, watch).await?;
                     }
                 }
                 Err(WatchEnd::Concluded) => {}
                 Err(end) => return Err(end.into()),
             }
         }
-        let conclusion = watch.until_concluded(SETTLE).await?;
-        Ok(conclusion.because)
+        loop {
+            match watch.until_decided(SETTLE).await? {
+                Decision::Concluded(conclusion) => return Ok(conclusion.because),
+                Decision::AwaitsPowerCycle => self.power_cycle(power, ready, sink, watch).await?,
+            }
+        }
+    }
+
+    /// The scenario's operator: off, and on again. What was in RAM is gone; the disk, the firmware's
+    /// variables and the TPM are the same, and the clock has gone on.
+    async fn power_cycle(
+        &self,
+        power: &mut Power,
+        ready: &Ready,
+        sink: &Sink,
+        watch: &mut Watch,
+    ) -> Result<(), Stop> {
+        let step = |state| {
+            let name = POWER_CYCLE.to_owned();
+            sink.emit(Source::Harness, Body::Step { name, state, detail: String::new() });
+        };
+        self.reporter.doing("switching the machine off and on again");
+        step(StepState::Started);
+        // Gone before the next of the same name begins: both would clean up the same files.
+        if let Some(machine) = power.machine.take() {
+            machine.destroy().await?;
+        }
+        watch.until_off("the machine to be off").await?;
+        if watch.is_concluded() {
+            return Ok(());
+        }
+        let gone_on = power.began.elapsed().as_secs();
+        let spec = MachineSpec {
+            clock: ready.spec.clock.map(|clock| clock.saturating_add(gone_on)),
+            ..ready.spec.clone()
+        };
+        let machine = self.session.hypervisor.start(&spec, sink.clone()).await?;
+        let noted = self.note_emulator(&*machine, &spec);
+        power.machine = Some(machine);
+        noted.map_err(|error| Stop::Ledger(error.to_string()))?;
+        step(StepState::Done);
+        self.reporter.doing("watching");
+        Ok(())
     }
 
     async fn inject(
@@ -333,6 +386,7 @@ impl Work<'_> {
         agent: &dyn GuestAgent,
         write: &OnlineWrite,
         sink: &Sink,
+        watch: &mut Watch,
     ) -> Result<(), Stop> {
         let step = |state, detail: &str| {
             let name = format!("{INJECT}{}", write.fault);
@@ -340,7 +394,7 @@ impl Work<'_> {
         };
         agent.wait_up(AGENT).await?;
         step(StepState::Started, write.path.as_str());
-        match deliver(agent, write).await {
+        match deliver(agent, write, watch).await {
             Ok(proof) => {
                 let landed = Body::FaultLanded { fault: write.fault.clone(), proof };
                 sink.emit(Source::Agent, landed);
@@ -399,13 +453,25 @@ impl Work<'_> {
 
 /// Writes a file beside its place, reads it back, and moves it there, as an updater would: whoever watches
 /// the folder sees either no file or the whole one, and a guest that stops because of it can no longer deny
-/// what it got.
-async fn deliver(agent: &dyn GuestAgent, write: &OnlineWrite) -> Result<Vec<String>, Stop> {
+/// what it got. Whether it has stopped, its display may be the only one to tell.
+async fn deliver(
+    agent: &dyn GuestAgent,
+    write: &OnlineWrite,
+    watch: &mut Watch,
+) -> Result<Vec<String>, Stop> {
     let path = write.path.as_str();
     let beside = format!("{path}.new");
     let mut proof = agent.write_file(&beside, &write.bytes).await?.lines();
     let arguments = ["/c", "move", "/y", &beside, path].map(str::to_owned);
-    match agent.exec("cmd.exe", &arguments, AGENT).await {
+    let moved = tokio::select! {
+        biased;
+        moved = agent.exec("cmd.exe", &arguments, AGENT) => moved,
+        stopped = watch.until_stopped("the guest to take the file") => {
+            stopped?;
+            Err(AgentError::GuestGone { during: "guest-exec cmd.exe".to_owned() })
+        }
+    };
+    match moved {
         Ok(moved) if moved.exit_code == Some(0) => proof.push(format!("moved to {path}")),
         Ok(moved) => {
             let said = String::from_utf8_lossy(&moved.stderr).trim().to_owned();
@@ -419,6 +485,13 @@ async fn deliver(agent: &dyn GuestAgent, write: &OnlineWrite) -> Result<Vec<Stri
     Ok(proof)
 }
 
+/// A machine that somebody may switch off and on.
+struct Power {
+    /// `None` while it is off.
+    machine: Option<Box<dyn Machine>>,
+    began: tokio::time::Instant,
+}
+
 /// Why driving a machine ended without a conclusion.
 #[derive(Debug, thiserror::Error)]
 enum Stop {
@@ -428,6 +501,10 @@ enum Stop {
     Agent(#[from] AgentError),
     #[error("the guest did not move the file to {path}: {said}")]
     NotMoved { path: String, said: String },
+    #[error("the machine could not be switched off and on again: {0}")]
+    Power(#[from] HypervisorError),
+    #[error("{0}")]
+    Ledger(String),
 }
 
 trait ToText {

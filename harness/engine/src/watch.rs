@@ -33,6 +33,19 @@ pub(crate) enum WatchEnd {
     Concluded,
 }
 
+/// A stop screen that shows nothing new for this long, and no reset, stands. Host time: while a dump is
+/// written the screen counts, and a reset follows within seconds (windows-facts.md 2).
+pub(crate) const STANDS: Duration = Duration::from_secs(30);
+
+/// What the watch has come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// The verdict can no longer change.
+    Concluded(Conclusion),
+    /// The machine stands at its stop screen, and the scenario has somebody who comes.
+    AwaitsPowerCycle,
+}
+
 /// The eyes of a run.
 pub(crate) struct Watch {
     progress: watch::Receiver<Progress>,
@@ -76,21 +89,22 @@ impl Watch {
                     return Err(WatchEnd::RecorderBroken);
                 }
             }
+            let (patience, ought_to_move) = (self.patience(), self.ought_to_move());
             tokio::select! {
                 changed = self.progress.changed() => {
                     if changed.is_err() {
                         return Err(WatchEnd::RecorderBroken);
                     }
                 }
-                () = tokio::time::sleep(self.silence), if self.ought_to_move() => {
-                    self.sink.emit(
-                        Source::Harness,
-                        Body::Step {
-                            name: SILENT.to_owned(),
-                            state: StepState::Done,
-                            detail: format!("nothing was seen for {} s", self.silence.as_secs()),
-                        },
-                    );
+                () = tokio::time::sleep(patience), if ought_to_move => {
+                    let seconds = patience.as_secs();
+                    let detail = if self.progress.borrow().at_stop_screen {
+                        format!("the stop screen has not changed for {seconds} s")
+                    } else {
+                        format!("nothing was seen for {seconds} s")
+                    };
+                    let (name, state) = (SILENT.to_owned(), StepState::Done);
+                    self.sink.emit(Source::Harness, Body::Step { name, state, detail });
                 }
                 () = self.interrupt.raised() => return Err(WatchEnd::Interrupted),
                 () = tokio::time::sleep_until(self.deadline) => {
@@ -108,7 +122,7 @@ impl Watch {
     pub(crate) async fn until_healthy(&mut self) -> Result<(), WatchEnd> {
         let reached = self
             .until("a healthy machine", |progress| {
-                if progress.phase == Some(Phase::Healthy) {
+                if progress.phase == Some(Phase::Healthy) && !progress.stopped {
                     return Some(true);
                 }
                 progress.conclusion.as_ref().map(|_| false)
@@ -119,13 +133,30 @@ impl Watch {
 
     /// True while the machine's present boot is healthy.
     pub(crate) fn is_healthy(&self) -> bool {
-        self.progress.borrow().phase == Some(Phase::Healthy)
+        let progress = self.progress.borrow();
+        progress.phase == Some(Phase::Healthy) && !progress.stopped
+    }
+
+    /// True once the verdict can no longer change.
+    pub(crate) fn is_concluded(&self) -> bool {
+        self.progress.borrow().conclusion.is_some()
     }
 
     /// True while the machine is on its way: a healthy one may be silent, and so may one that is off.
     fn ought_to_move(&self) -> bool {
         let progress = self.progress.borrow();
-        progress.phase.is_some_and(|phase| phase != Phase::Healthy) && progress.conclusion.is_none()
+        let on_its_way = |phase| phase != Phase::Healthy || progress.stopped;
+        progress.phase.is_some_and(on_its_way) && progress.conclusion.is_none()
+    }
+
+    /// How long it may say nothing.
+    fn patience(&self) -> Duration {
+        if self.progress.borrow().at_stop_screen { STANDS.min(self.silence) } else { self.silence }
+    }
+
+    /// Waits until the machine's present boot has stopped.
+    pub(crate) async fn until_stopped(&mut self, what: &str) -> Result<(), WatchEnd> {
+        self.until(what, |progress| progress.stopped.then_some(())).await
     }
 
     /// Waits until the machine is off.
@@ -133,21 +164,21 @@ impl Watch {
         self.until(what, |progress| progress.off.then_some(())).await
     }
 
-    /// Waits for the timeline's conclusion. Where the machine simply stays healthy there is no event to
-    /// wait for: after `settle` of that the step [`SETTLED`] is recorded, and the timeline decides.
-    pub(crate) async fn until_concluded(
-        &mut self,
-        settle: Duration,
-    ) -> Result<Conclusion, WatchEnd> {
+    /// Waits for the timeline's conclusion, or for the operator to be wanted. Where the machine simply stays
+    /// healthy there is no event to wait for: after `settle` of that the step [`SETTLED`] is recorded, and the
+    /// timeline decides.
+    pub(crate) async fn until_decided(&mut self, settle: Duration) -> Result<Decision, WatchEnd> {
         loop {
-            let settling = self
+            let next = self
                 .until("the end of the loop, or recovery", |progress| {
-                    let decided = progress.conclusion.clone().map(Next::Concluded);
+                    let concluded = progress.conclusion.clone().map(Decision::Concluded);
+                    let waits = progress.awaits_power_cycle.map(|_| Decision::AwaitsPowerCycle);
+                    let decided = concluded.or(waits).map(Next::Decided);
                     decided.or_else(|| progress.settling.map(Next::Settling))
                 })
                 .await?;
-            let boot = match settling {
-                Next::Concluded(conclusion) => return Ok(conclusion),
+            let boot = match next {
+                Next::Decided(decision) => return Ok(decision),
                 Next::Settling(boot) => boot,
             };
             let moved_on = self.until("the machine to fall, or to stay healthy", |progress| {
@@ -172,6 +203,6 @@ impl Watch {
 }
 
 enum Next {
-    Concluded(Conclusion),
+    Decided(Decision),
     Settling(u32),
 }

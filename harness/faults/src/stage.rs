@@ -171,6 +171,15 @@ fn on_c(path: &WindowsPath, object: &str) -> Result<String, StageError> {
 /// The settings on `C:` and their mirror on the recovery volume, which is the copy that counts in the
 /// recovery environment (windows-facts 1.6).
 fn recovery_settings(plan: &mut StagePlan, scenario: &Scenario) {
+    if let Some(restart) = scenario.recovery.automatic_restart {
+        let edit = Edit::SetValue {
+            hive: HiveName::System,
+            key: "CurrentControlSet\\Control\\CrashControl".to_owned(),
+            name: "AutoReboot".to_owned(),
+            value: RegistryValue::Dword(u32::from(restart)),
+        };
+        push(plan, Origin::Recovery, edit);
+    }
     let Some(quick) = &scenario.recovery.quick_machine_recovery else { return };
     let settings = RecoverySettings {
         cloud_remediation: Some(quick.cloud_remediation),

@@ -34,8 +34,8 @@ pub use fault::{
 };
 pub use load::{Listed, list};
 pub use model::{
-    Available, Canary, Delete, Layer, Limits, Machine, QuickMachineRecovery, Recovery, Remediation,
-    Scenario, Signature, Start, Target, UpdateService,
+    AtStopScreen, Available, Canary, Delete, Layer, Limits, Machine, Operator, QuickMachineRecovery,
+    Recovery, Remediation, Scenario, Signature, Start, Target, UpdateService,
 };
 pub use problem::{Problem, ScenarioError};
 pub use schema::{SCHEMA_FILE, schema, schema_text};

@@ -44,6 +44,9 @@ pub struct Scenario {
     /// The update service, where there is one. Without it its name does not resolve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update_service: Option<UpdateService>,
+    /// Somebody at the machine. Without this table nobody is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<Operator>,
     /// What has to come out.
     pub expect: Expect,
     /// When watching ends.
@@ -177,10 +180,36 @@ impl Layer {
     }
 }
 
+/// Somebody at the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Operator {
+    /// What they do with a machine that stands at a stop screen and does not restart by itself.
+    pub at_stop_screen: AtStopScreen,
+    /// So often, and no more. Without it: as long as it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub times: Option<u32>,
+}
+
+/// What somebody does with a machine that stands at a stop screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AtStopScreen {
+    /// Switches it off and on again.
+    PowerCycle,
+    /// Leaves it standing.
+    Leave,
+}
+
 /// Settings of the machine's own recovery.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Recovery {
+    /// Restarts after a stop (`CrashControl\AutoReboot`, "Automatically restart"). Off: the machine stands
+    /// at the stop screen until somebody switches it off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub automatic_restart: Option<bool>,
     /// Quick Machine Recovery.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quick_machine_recovery: Option<QuickMachineRecovery>,

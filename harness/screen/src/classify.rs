@@ -18,7 +18,7 @@ pub fn classify(frame: &Frame) -> Screen {
     if frame.width() < LEAST.0 || frame.height() < LEAST.1 {
         return screen(ScreenKind::Unknown, Certainty::Sure, ["too small to tell"]);
     }
-    let ground = Ground::of(frame);
+    let mut ground = Ground::of(frame, None);
     if !ground.ink.contains(&true) {
         return match ground.is_black() {
             true => screen(ScreenKind::Black, Certainty::Sure, ["nothing but black"]),
@@ -31,7 +31,10 @@ pub fn classify(frame: &Frame) -> Screen {
     }
     let may_have_code = ground.is_bright_blue() || ground.is_green() || ground.is_black();
     let code = if may_have_code { qr::find(frame) } else { None };
-    let layout = Layout::of(frame, &ground, code.as_ref().map(|code| code.place));
+    if let Some(code) = &code {
+        ground = Ground::of(frame, Some(code.place));
+    }
+    let layout = Layout::of(frame, &ground);
     let seen = Seen { ground: &ground, layout: &layout };
     let mut found = seen.decide(code.is_some());
     if let Some(code) = code.filter(|_| found.kind.is_stop()) {
@@ -85,7 +88,7 @@ impl Seen<'_> {
         if ground.is_black() {
             return self.black(has_code);
         }
-        self.other()
+        self.text_or_picture()
     }
 
     /// Letters in white or grey, and nothing else.
@@ -125,7 +128,9 @@ impl Seen<'_> {
         let fits = aligned * 3 >= rows.len() * 2 && of_one_size && others <= 1 + rows.len() / 4;
         match rows.len() {
             _ if !fits => self.text_or_picture(),
-            0..=3 => screen(ScreenKind::BlueStop, Certainty::Weak, ["some white lines on navy blue"]),
+            0..=3 => {
+                screen(ScreenKind::BlueStop, Certainty::Weak, ["some white lines on navy blue"])
+            }
             _ => screen(
                 ScreenKind::BlueStop,
                 Certainty::Likely,
@@ -238,10 +243,6 @@ impl Seen<'_> {
             && lower.iter().any(|row| aligned(&row))
             && upper.iter().all(|row| aligned(&row));
         fits.then_some("large lines above, small ones in the last third, white on black")
-    }
-
-    fn other(&self) -> Screen {
-        self.text_or_picture()
     }
 
     /// Several lines of text and little else, or not.

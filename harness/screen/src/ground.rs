@@ -21,9 +21,17 @@ pub(crate) struct Ground {
 }
 
 impl Ground {
-    pub(crate) fn of(frame: &Frame) -> Self {
+    /// `without` is a part of the frame that is known already (a QR code): left, top, right, bottom.
+    pub(crate) fn of(frame: &Frame, without: Option<[usize; 4]>) -> Self {
         let color = commonest(frame);
-        let ink: Vec<bool> = frame.pixels().map(|pixel| distance(pixel, color) > SAME).collect();
+        let mut ink: Vec<bool> =
+            frame.pixels().map(|pixel| distance(pixel, color) > SAME).collect();
+        let (width, height) = (frame.width() as usize, frame.height() as usize);
+        if let Some([left, top, right, bottom]) = without {
+            for y in top..bottom.min(height) {
+                ink[y * width + left.min(width)..y * width + right.min(width)].fill(false);
+            }
+        }
         let count = ink.iter().filter(|ink| **ink).count();
         let plain = frame
             .pixels()
@@ -31,8 +39,8 @@ impl Ground {
             .filter(|(pixel, ink)| **ink && towards_white(*pixel, color))
             .count();
         Self {
-            width: frame.width() as usize,
-            height: frame.height() as usize,
+            width,
+            height,
             color,
             share: thousandths(ink.len() - count, ink.len()),
             monochrome: if count == 0 { 1000 } else { thousandths(plain, count) },

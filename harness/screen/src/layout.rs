@@ -68,19 +68,22 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// `without` is a part of the frame that is known already (a QR code): left, top, right, bottom.
-    pub(crate) fn of(frame: &Frame, ground: &Ground, without: Option<[usize; 4]>) -> Self {
+    pub(crate) fn of(frame: &Frame, ground: &Ground) -> Self {
         let mut ink = ground.ink.clone();
+        let edges: Vec<usize> = (0..ground.width).filter(|x| is_edge(ground, *x)).collect();
         let bars = bars(frame, ground);
         for bar in &bars {
             ink[bar.top * ground.width..bar.bottom * ground.width].fill(false);
         }
         let boxes = boxes(frame, ground, &ink);
-        let known = boxes.iter().map(|found| [found.left, found.top, found.right, found.bottom]);
-        for [left, top, right, bottom] in known.chain(without) {
-            for y in top..bottom.min(ground.height) {
-                let start = y * ground.width;
-                ink[start + left.min(ground.width)..start + right.min(ground.width)].fill(false);
+        for shape in &boxes {
+            for y in shape.top..shape.bottom {
+                ink[y * ground.width + shape.left..y * ground.width + shape.right].fill(false);
+            }
+        }
+        for y in 0..ground.height {
+            for x in &edges {
+                ink[y * ground.width + x] = false;
             }
         }
         Self { bars, boxes, rows: rows(ground, &ink) }
@@ -89,6 +92,13 @@ impl Layout {
     pub(crate) fn text(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(|row| row.is_text())
     }
+}
+
+/// A column that is full from top to bottom is the edge of a window or of a screenshot. It would tie all rows
+/// into one.
+fn is_edge(ground: &Ground, x: usize) -> bool {
+    let full = (0..ground.height).filter(|y| ground.ink[y * ground.width + x]).count();
+    thousandths(full, ground.height) >= 900
 }
 
 /// Stripes over at least two fifths of the width, at least eight pixels high.
@@ -103,12 +113,8 @@ fn bars(frame: &Frame, ground: &Ground) -> Vec<Bar> {
             counts[bin_of(pixel)] += 1;
         }
         counts[bin_of(ground.color)] = 0;
-        let (color, count) = counts
-            .iter()
-            .copied()
-            .enumerate()
-            .max_by_key(|(_, count)| *count)
-            .unwrap_or_default();
+        let (color, count) =
+            counts.iter().copied().enumerate().max_by_key(|(_, count)| *count).unwrap_or_default();
         let width = thousandths(count, ground.width);
         match &mut open {
             Some((bar, of)) if width >= LEAST && *of == color => {

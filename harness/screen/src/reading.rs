@@ -14,7 +14,7 @@ const SMALL: usize = 620;
 /// PGM file.
 pub fn for_reading(frame: &Frame) -> Vec<u8> {
     let (width, height) = (frame.width() as usize, frame.height() as usize);
-    let ground = Ground::of(frame);
+    let ground = Ground::of(frame, None);
     let light = |[red, green, blue]: [u8; 3]| {
         ((u32::from(red) * 299 + u32::from(green) * 587 + u32::from(blue) * 114) / 1000) as u8
     };

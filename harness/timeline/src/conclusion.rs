@@ -166,16 +166,42 @@ pub(crate) fn conclude(watcher: &Watcher, trigger: &Trigger<'_>) -> Option<(Verd
         }
         Trigger::Silent if nobody => {
             let boot = watcher.current()?;
-            Some(if boot.kind() == BootKind::Recovery {
-                (Verdict::StuckInRecovery, "the recovery environment went silent".to_owned())
-            } else if boot.stop.is_some() {
-                (Verdict::Hung, "it stands at a stop screen, and nobody is there".to_owned())
-            } else {
-                (Verdict::Hung, "the machine went silent before it was healthy".to_owned())
-            })
+            if boot.kind() == BootKind::Recovery {
+                let because = "the recovery environment went silent".to_owned();
+                return Some((Verdict::StuckInRecovery, because));
+            }
+            if boot.stop.is_some() {
+                return stands_at_a_stop_screen(watcher, loop_after);
+            }
+            Some((Verdict::Hung, "the machine went silent before it was healthy".to_owned()))
         }
         _ => None,
     }
+}
+
+/// What becomes of a machine that stands at a stop screen: whoever switches it off and on again goes on,
+/// until he has done so often enough. Then, and where there is nobody, it stands there for good: it hangs. But
+/// where it stood there alike each time that somebody had started it again, it was in a loop.
+fn stands_at_a_stop_screen(watcher: &Watcher, loop_after: usize) -> Option<(Verdict, String)> {
+    if watcher.somebody_comes() {
+        return None;
+    }
+    if watcher.power_cycles == 0 {
+        return Some((Verdict::Hung, "it stands at a stop screen, and nobody is there".to_owned()));
+    }
+    let row = watcher.row_with_current();
+    let again = times(watcher.power_cycles as usize);
+    if row >= loop_after {
+        let because = format!(
+            "{row} boots in a row ended at a stop screen, and nobody comes after having switched it off \
+             and on again {again}"
+        );
+        return Some((Verdict::Looping, because));
+    }
+    let because = format!(
+        "it stands at a stop screen, and nobody comes after having switched it off and on again {again}"
+    );
+    Some((Verdict::Hung, because))
 }
 
 /// Before any fault was armed: the image must come up by itself, or the run says nothing.

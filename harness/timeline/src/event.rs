@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Screen;
+
 /// Version of the `events.jsonl` format. A reader refuses a newer one.
 pub const EVENT_FORMAT: u32 = 1;
 
@@ -208,6 +210,19 @@ pub struct RunFacts {
     /// screen. Without one, such a machine is a conclusion.
     #[serde(default)]
     pub operator: bool,
+    /// Where the scenario has somebody who does nothing but switch a machine that stands at a stop screen
+    /// off and on again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power_cycles: Option<PowerCycles>,
+}
+
+/// Somebody who switches a machine that stands at a stop screen off and on again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PowerCycles {
+    /// So often, and then no more. Absent: as long as it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<u32>,
 }
 
 /// What was seen. One flat enum: `{"event":"reset", …}`.
@@ -284,6 +299,15 @@ pub enum Body {
         height: u32,
         /// Why it was taken: `poll`, `panic`, `step`.
         why: String,
+    },
+    /// What a frame shows. A frame may be read twice, and the second time say more: reading its text
+    /// takes longer than looking at it.
+    Screen {
+        /// The frame's file, as its event named it.
+        file: String,
+        /// What it shows.
+        #[serde(flatten)]
+        screen: Screen,
     },
     /// The guest agent answered for the first time since the last reset.
     AgentUp,

@@ -54,8 +54,8 @@ pub use outcome::{
     LoopOutcome, OUTCOME_FORMAT, Outcome, OutcomeError, StopOutcome,
 };
 pub use screen::{Certainty, Screen, ScreenKind, ScreenStop};
-pub use steps::{INJECT, LAYER, SETTLED, SILENT, STOP_SCREEN};
+pub use steps::{INJECT, LAYER, POWER_CYCLE, SETTLED, SILENT};
 pub use stop::{
-    Access, DumpSeen, NotAStopCode, PanicSeen, Signature, Stop, StopCode, StopLineSeen,
+    Access, DumpSeen, NotAStopCode, PanicSeen, PictureSeen, Signature, Stop, StopCode, StopLineSeen,
 };
 pub use verdict::{NotAVerdict, Verdict};

@@ -8,12 +8,13 @@
 /// [`Watcher::settling`](crate::Watcher::settling) says when the engine should start to count.
 pub const SETTLED: &str = "settled";
 
-/// `done`: nothing moved in the machine (no serial line, frame, event or request) for longer than its
-/// profile allows for the phase it is in.
+/// `done`: nothing moved in the machine (no serial line, frame, event or request) for longer than it may:
+/// while it starts for what its phases take, with a stop screen before it for what a dump takes.
 pub const SILENT: &str = "silent";
 
-/// `done`: a stop screen was recognised in a frame. Emit it with the source `screen`.
-pub const STOP_SCREEN: &str = "stop-screen";
+/// `started`: the scenario's operator switches the machine off and on again. The `machine-stopped` and the
+/// `machine-started` that follow are the two halves of it, and RAM does not survive between them.
+pub const POWER_CYCLE: &str = "power-cycle";
 
 /// `inject <fault>`: the harness is about to put a fault in place. `started` arms the fault: what
 /// happens to the machine from here on may be its doing.

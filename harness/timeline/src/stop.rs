@@ -2,15 +2,16 @@
 //!
 //! Up to four witnesses tell of one stop: the panic device (a hypervisor event, with the Hyper-V crash
 //! arguments where the guest knows them), the serial line, the picture, and the dump that is found on the
-//! disk after the run. A dump beats the crash arguments, these beat the serial line. What they disagree
-//! on is kept as a note and never silently dropped.
+//! disk after the run. A dump beats the crash arguments, these beat the serial line, and this beats what
+//! was read from a picture. What they disagree on is kept as a note and never silently dropped; only a
+//! reader's mistakes are no disagreement.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BugCheck, Confidence};
+use crate::{BugCheck, Confidence, ScreenStop};
 
 /// A bug check code. Written as Windows writes it: `0x00000050`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -147,6 +148,15 @@ pub struct StopLineSeen {
     pub module: Option<String>,
 }
 
+/// The display showed a stop screen.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct PictureSeen {
+    /// The event that says so: the first that did.
+    pub seq: u64,
+    /// What could be read on it, from all frames of it together.
+    pub read: ScreenStop,
+}
+
 /// A dump on the disk was matched to this stop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DumpSeen {
@@ -165,8 +175,8 @@ pub struct Stop {
     pub panic: Option<PanicSeen>,
     /// The serial line.
     pub line: Option<StopLineSeen>,
-    /// A stop screen was recognised in the frame of this event.
-    pub picture: Option<u64>,
+    /// A stop screen was recognised in a frame.
+    pub picture: Option<PictureSeen>,
     /// The dump.
     pub dump: Option<DumpSeen>,
 }
@@ -182,6 +192,16 @@ impl Stop {
                 let line = self.line.as_ref()?;
                 Some(BugCheck { code: line.code.0, parameters: line.parameters? })
             })
+            .or_else(|| {
+                // A line without parameters still knows the code better than a picture.
+                let read = self.read().filter(|_| self.line.is_none())?;
+                Some(BugCheck { code: read.code?.0, parameters: read.parameters? })
+            })
+    }
+
+    /// What was read on the stop screen.
+    fn read(&self) -> Option<&ScreenStop> {
+        self.picture.as_ref().map(|picture| &picture.read)
     }
 
     /// What makes this stop the same as another.
@@ -189,12 +209,22 @@ impl Stop {
         let bug_check = self.bug_check();
         let code = bug_check
             .map(|bug_check| StopCode(bug_check.code))
-            .or_else(|| self.line.as_ref().map(|line| line.code));
-        let module = self.dump.as_ref().and_then(|dump| dump.module.clone()).or_else(|| {
-            // A line that speaks of another stop says nothing about this one's module.
-            let line = self.line.as_ref().filter(|line| Some(line.code) == code)?;
-            line.module.clone()
-        });
+            .or_else(|| self.line.as_ref().map(|line| line.code))
+            .or_else(|| self.read().and_then(|read| read.code));
+        // Who speaks of another stop says nothing about this one's module.
+        let module = self
+            .dump
+            .as_ref()
+            .and_then(|dump| dump.module.clone())
+            .or_else(|| {
+                let line = self.line.as_ref().filter(|line| Some(line.code) == code)?;
+                line.module.clone()
+            })
+            .or_else(|| {
+                let read = self.read().filter(|read| read.code == code)?;
+                // Where anybody else names the stop, a reader's guess at a module is not needed.
+                read.module.clone().filter(|_| self.line.is_none() && self.dump.is_none())
+            });
         Signature { code, module, access: bug_check.as_ref().and_then(Access::of) }
     }
 

@@ -69,6 +69,8 @@ struct Inner {
     writes: Vec<(&'static str, &'static [u8])>,
     sink: Mutex<Option<Sink>>,
     rest: Mutex<Vec<Seen>>,
+    /// What the display shows: file below the machine's evidence, and its bytes.
+    frames: Vec<(String, &'static [u8])>,
 }
 
 impl Guest {
@@ -79,8 +81,13 @@ impl Guest {
         writes: Vec<(&'static str, &'static [u8])>,
         rest: Vec<Seen>,
     ) -> Self {
-        let inner = Inner { writes, sink: Mutex::default(), rest: Mutex::new(rest) };
+        let inner = Inner { writes, rest: Mutex::new(rest), ..Inner::default() };
         Self { fake, inner: Arc::new(inner) }
+    }
+
+    /// A guest whose script names these frames.
+    pub(crate) fn showing(fake: FakeHypervisor, frames: Vec<(String, &'static [u8])>) -> Self {
+        Self { fake, inner: Arc::new(Inner { frames, ..Inner::default() }) }
     }
 
     /// Shows the rest of the story, the first time.
@@ -95,6 +102,11 @@ impl Guest {
     /// Before the machine runs: nobody else has its disk then.
     fn run(&self, spec: &MachineSpec, sink: &Sink) {
         *self.inner.sink.lock().unwrap() = Some(sink.clone());
+        for (file, bytes) in &self.inner.frames {
+            let path = spec.evidence.join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        }
         if self.inner.writes.is_empty() {
             return;
         }

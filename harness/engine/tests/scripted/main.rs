@@ -9,4 +9,5 @@ mod checkpoints;
 mod failures;
 mod guest;
 mod image;
+mod operator;
 mod outcomes;

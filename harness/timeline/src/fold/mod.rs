@@ -1,8 +1,9 @@
 //! The fold over a run's events: `watcher` is the state and its milestones, `signs` reads what the guest
-//! shows, `ending` decides how a boot ended, `effect` is what an event changed.
+//! says, `pictures` what its display shows, `ending` decides how a boot ended, `effect` is what an event changed.
 
 mod effect;
 mod ending;
+mod pictures;
 mod signs;
 mod watcher;
 

@@ -27,6 +27,8 @@ impl Watcher {
                     }
                 }
             }
+            Body::Frame { file, .. } => self.frame(file),
+            Body::Screen { file, screen } => self.picture(event, file, screen, effects),
             Body::AgentUp => {
                 if let Some(phase) = self.marker(Source::Agent, None) {
                     self.reach(phase, event, "agent", effects);
@@ -137,7 +139,7 @@ impl Watcher {
     }
 
     /// A boot that had already been closed as a plain reset turns out to have stopped.
-    fn stopped_after_all(&mut self, index: usize) {
+    pub(super) fn stopped_after_all(&mut self, index: usize) {
         let boot = &mut self.boots[index];
         if boot.ended.is_none() || boot.stop.is_none() {
             return;

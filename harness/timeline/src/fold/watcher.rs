@@ -47,6 +47,12 @@ pub struct Watcher {
     pub(crate) conclusion: Option<Conclusion>,
     pub(crate) watch_ended: Option<(Moment, String)>,
     pub(crate) harness_failed: Option<String>,
+    /// Each frame's boot, by its file.
+    pub(super) frames: BTreeMap<String, usize>,
+    /// The operator is switching the machine off and on again.
+    pub(super) power_cycling: bool,
+    /// How often he did.
+    pub(crate) power_cycles: u32,
     /// When each boot's panic came.
     pub(crate) panics: BTreeMap<u32, Micros>,
     pub(crate) events: u64,
@@ -94,6 +100,34 @@ impl Watcher {
         let boot = self.current()?;
         let waits = self.conclusion.is_none() && self.watch_ended.is_none();
         (waits && boot.is_healthy() && self.all_armed()).then_some(boot.number)
+    }
+
+    /// True while the display of the boot that is going on shows a stop screen.
+    pub fn at_stop_screen(&self) -> bool {
+        let stop = self.boots.last().filter(|boot| boot.ended.is_none());
+        stop.and_then(|boot| boot.stop.as_ref()).is_some_and(|stop| stop.picture.is_some())
+    }
+
+    /// True while the boot that is going on has stopped.
+    pub fn has_stopped(&self) -> bool {
+        self.boots.last().is_some_and(|boot| boot.ended.is_none() && boot.stop.is_some())
+    }
+
+    /// The number of the boot that stands at its stop screen until the scenario's operator comes. While it
+    /// stays the same, the engine plays him: the step [`POWER_CYCLE`](steps::POWER_CYCLE), and the machine
+    /// off and on.
+    pub fn awaits_power_cycle(&self) -> Option<u32> {
+        let boot = self.current()?;
+        let stands = boot.silent && boot.stop.is_some() && boot.kind() == BootKind::Windows;
+        let watched = self.conclusion.is_none() && self.watch_ended.is_none();
+        (stands && watched && !self.armed.is_empty() && self.somebody_comes())
+            .then_some(boot.number)
+    }
+
+    /// True where the scenario has somebody who will yet switch the machine off and on again.
+    pub(crate) fn somebody_comes(&self) -> bool {
+        let cycles = self.facts.as_ref().and_then(|facts| facts.power_cycles);
+        cycles.is_some_and(|cycles| cycles.at_most.is_none_or(|most| self.power_cycles < most))
     }
 
     /// Takes the next event.
@@ -151,6 +185,8 @@ impl Watcher {
             Body::WatchEnded { why, .. } if self.watch_ended.is_none() => {
                 self.watch_ended = Some((event.into(), why.clone()));
             }
+            // A frame from before may be read after it.
+            Body::Screen { file, screen } => self.picture(event, file, screen, &mut Vec::new()),
             _ => {}
         }
     }
@@ -175,6 +211,11 @@ impl Watcher {
                     }
                 }
                 self.open(Cause::from(*by), moment, effects);
+            }
+            Body::MachineStopped { reason } if self.running && self.power_cycling => {
+                let way = Way::Reset { by: ResetBy::Operator, reason };
+                self.close(event, way, effects);
+                self.conclude(&Trigger::BootEnded, moment, effects);
             }
             Body::MachineStopped { reason } if self.running => {
                 self.close(event, Way::Stopped { reason }, effects);
@@ -207,10 +248,13 @@ impl Watcher {
             return;
         }
         let cause = match from {
+            StartedFrom::Cold if std::mem::take(&mut self.power_cycling) => Cause::ResetByOperator,
             StartedFrom::Cold => Cause::PowerOn,
             StartedFrom::Checkpoint => Cause::RestoredFromCheckpoint,
         };
         self.open(cause, moment, effects);
+        // A machine that was off has said everything that it had to say.
+        self.late_lines = false;
     }
 
     fn open(&mut self, cause: Cause, moment: Moment, effects: &mut Vec<Effect>) {
@@ -311,6 +355,9 @@ impl Watcher {
             Body::Step { name, state: StepState::Started, .. } => {
                 if let Some(fault) = name.strip_prefix(steps::INJECT) {
                     self.arm(fault.trim(), moment, effects);
+                } else if name == steps::POWER_CYCLE && self.awaits_power_cycle().is_some() {
+                    self.power_cycling = true;
+                    self.power_cycles = self.power_cycles.saturating_add(1);
                 }
             }
             Body::Step { name, state: StepState::Failed, detail } => {
@@ -322,11 +369,6 @@ impl Watcher {
                     self.finish(event, false, effects);
                 }
                 steps::SILENT => self.silent(event, effects),
-                steps::STOP_SCREEN => {
-                    self.stopped(event, "stop screen", effects, |stop| {
-                        stop.picture.get_or_insert(event.seq);
-                    });
-                }
                 _ => {}
             },
             _ => {}
@@ -362,6 +404,17 @@ impl Watcher {
     pub(crate) fn all_armed(&self) -> bool {
         let named = self.facts.iter().flat_map(|facts| &facts.faults);
         !self.armed.is_empty() && named.into_iter().all(|name| self.armed.contains_key(name))
+    }
+
+    /// How long the row of like failures is, with the boot that is going on as one that ends where it
+    /// stands.
+    pub(crate) fn row_with_current(&self) -> usize {
+        let mut boots = self.boots.clone();
+        let Some(last) = boots.last_mut() else { return 0 };
+        last.end = End::HaltedAtStopScreen;
+        let number = last.number;
+        let row = loops::rows(&boots, &self.changes).pop();
+        row.filter(|row| row.boots.contains(&number)).map_or(0, |row| row.boots.len())
     }
 
     /// The row of like failures that the last boot is a member of.

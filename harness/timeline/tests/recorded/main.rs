@@ -3,6 +3,7 @@
 //! hand after the contract.
 
 mod outcomes;
+mod pictures;
 mod properties;
 mod recordings;
 mod records;

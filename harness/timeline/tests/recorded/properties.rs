@@ -4,7 +4,8 @@ use crate::support::{RECORDS, events, renumber};
 use proptest::prelude::*;
 use proptest::sample::select;
 use timeline::{
-    Body, BugCheck, End, Event, ResetBy, Source, StartedFrom, StepState, Watcher, derive,
+    Body, BugCheck, Certainty, End, Event, ResetBy, Screen, ScreenKind, Source, StartedFrom,
+    StepState, Watcher, derive,
 };
 
 const LINES: [&str; 18] = [
@@ -68,7 +69,7 @@ fn body() -> impl Strategy<Value = (Source, Body)> {
     let step = select(vec![
         ("settled", StepState::Done),
         ("silent", StepState::Done),
-        ("stop-screen", StepState::Done),
+        ("power-cycle", StepState::Started),
         ("inject bad-channel-file", StepState::Started),
         ("inject other", StepState::Started),
         ("layer host-repair", StepState::Done),
@@ -100,6 +101,17 @@ fn body() -> impl Strategy<Value = (Source, Body)> {
         }),
         1 => Just(hypervisor(Body::Watchdog { action: "reset".into() })),
         1 => Just((Source::Agent, Body::AgentUp)),
+        2 => (0..4_u8, any::<bool>()).prop_map(|(file, stop)| {
+            let file = file.to_string();
+            if stop {
+                let kind = ScreenKind::BlueStop;
+                let screen =
+                    Screen { kind, certainty: Certainty::Likely, evidence: vec![], stop: None };
+                return (Source::Screen, Body::Screen { file, screen });
+            }
+            let (digest, why) = (String::new(), "poll".to_owned());
+            (Source::Screen, Body::Frame { file, digest, width: 1, height: 1, why })
+        }),
         5 => step.prop_map(move |(name, state)| {
             harness(Body::Step { name: name.into(), state, detail: String::new() })
         }),

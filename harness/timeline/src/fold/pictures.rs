@@ -1,0 +1,112 @@
+//! What the display shows: which boot a frame belongs to, and what follows from a stop screen.
+//!
+//! A frame is taken in one boot and read in the same, or, where reading takes its time, in the next. And
+//! a display keeps its picture through a reset until the firmware draws on it. So what counts is the boot in
+//! which the frame was taken; and a stop screen that goes away while the machine runs on was never this
+//! boot's, because nothing but a reset ends one.
+
+use super::effect::Effect;
+use super::watcher::Watcher;
+use crate::{
+    BootKind, End, Event, Phase, PictureSeen, ResetBy, Screen, ScreenKind, ScreenStop, Stop,
+};
+
+impl Watcher {
+    /// Notes the boot in which a frame was taken.
+    pub(super) fn frame(&mut self, file: &str) {
+        if let Some(boot) = self.boots.len().checked_sub(1).filter(|_| self.running) {
+            self.frames.insert(file.to_owned(), boot);
+        }
+    }
+
+    /// Takes what a frame shows.
+    pub(super) fn picture(
+        &mut self,
+        event: &Event,
+        file: &str,
+        screen: &Screen,
+        effects: &mut Vec<Effect>,
+    ) {
+        // A frame that was taken while no machine was watched shows nothing that counts.
+        let Some(mut index) = self.frames.get(file).copied() else { return };
+        if !screen.is_stop() {
+            self.no_stop_after_all(index, screen.kind);
+            return;
+        }
+        let current = self.running && index + 1 == self.boots.len();
+        if current && self.is_left_over(index) {
+            let Some(before) = index.checked_sub(1) else { return };
+            index = before;
+        }
+        let running = self.running && index + 1 == self.boots.len();
+        let boot = &mut self.boots[index];
+        // The recovery environment has blue and black pages of its own.
+        if boot.kind() == BootKind::Recovery {
+            return;
+        }
+        let first = boot.stop.is_none();
+        let stop = boot.stop.get_or_insert_default();
+        match &mut stop.picture {
+            Some(seen) => join(&mut seen.read, screen.stop.as_ref()),
+            None => {
+                let read = screen.stop.clone().unwrap_or_default();
+                stop.picture = Some(PictureSeen { seq: event.seq, read });
+                boot.note(event.seq, event.source.confidence(), "stop screen");
+            }
+        }
+        if running {
+            self.untouched_since = None;
+            if first {
+                effects.push(Effect::Stopped { boot: boot.number });
+            }
+        } else {
+            self.stopped_after_all(index);
+        }
+    }
+
+    /// True for a stop screen in a boot that has only just been reset into and from which nothing was
+    /// heard: the display still shows what it showed before. Only where something would have been heard.
+    fn is_left_over(&self, index: usize) -> bool {
+        self.late_lines
+            && self.boots[index].reached() == Phase::Firmware
+            && self.first_marked_phase().is_some()
+    }
+
+    /// Another picture: where only the display told of a stop, there was none in this boot. Then it was
+    /// what the display still showed of the boot before, if that was reset for no reason that was seen.
+    fn no_stop_after_all(&mut self, index: usize, kind: ScreenKind) {
+        // A display may go dark over a stop screen (windows-facts.md 2, digital signage mode).
+        if matches!(kind, ScreenKind::Black | ScreenKind::Unknown) {
+            return;
+        }
+        let running = self.running && index + 1 == self.boots.len();
+        if !running {
+            return;
+        }
+        let boot = &mut self.boots[index];
+        let only_shown = |stop: &mut Stop| stop.panic.is_none() && stop.line.is_none();
+        let Some(picture) = boot.stop.take_if(only_shown).and_then(|stop| stop.picture) else {
+            return;
+        };
+        boot.evidence.retain(|evidence| evidence.seq != picture.seq);
+        boot.silent = false;
+        // What was a stop screen at first sight and is doubtful at the second was nobody's.
+        let Some(before) = index.checked_sub(1).filter(|_| !kind.is_stop()) else { return };
+        let last = &mut self.boots[before];
+        let for_no_reason = last.end == End::Reset && last.reset_by == Some(ResetBy::Guest);
+        if for_no_reason && last.kind() == BootKind::Windows && last.stop.is_none() {
+            last.stop = Some(Stop { picture: Some(picture), ..Stop::default() });
+            self.stopped_after_all(before);
+        }
+    }
+}
+
+/// Later frames of the same screen say what earlier ones left open.
+fn join(known: &mut ScreenStop, more: Option<&ScreenStop>) {
+    let Some(more) = more else { return };
+    known.code = known.code.or(more.code);
+    known.name = known.name.take().or_else(|| more.name.clone());
+    known.parameters = known.parameters.or(more.parameters);
+    known.module = known.module.take().or_else(|| more.module.clone());
+    known.qr = known.qr.take().or_else(|| more.qr.clone());
+}
