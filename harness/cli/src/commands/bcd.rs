@@ -1,20 +1,21 @@
 //! `loopbreak bcd`: boot configuration stores, without Windows.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use clap::Subcommand;
 use serde_json::json;
 use winfmt::Guid;
 use winfmt::bcd::{BcdError, BcdStore, ObjectType};
 
-use crate::commands::hive::in_file;
+use crate::commands::hive::{HiveFile, in_file};
 use crate::exit::{Exit, usage};
 use crate::output::print;
 
 /// What to do.
 #[derive(Debug, Subcommand)]
+#[command(
+    after_help = "A store that Windows left dirty is read together with the log beside it (BCD.LOG). {default} is the boot manager's default entry; {current} is the same, for nothing was started from a file."
+)]
 pub(crate) enum BcdCommand {
     /// Shows objects and elements, much as `bcdedit /enum all` would, and whether the default entry
     /// can recover.
@@ -195,47 +196,27 @@ fn object_named(store: &BcdStore, text: &str) -> Result<(Guid, ObjectType), BcdE
     }
 }
 
-fn open(file: &Path) -> anyhow::Result<BcdStore> {
-    let bytes = fs_err::read(file).map_err(usage)?;
-    BcdStore::open(bytes).map_err(|error| usage(in_file(file, error)))
+/// A store with its hive's file: read with the transaction logs beside it where it is dirty.
+fn open_file(file: &Path) -> anyhow::Result<(HiveFile, BcdStore)> {
+    let opened = HiveFile::open(file)?;
+    let store = BcdStore::from_hive(opened.hive.clone());
+    Ok((opened, store.map_err(|error| usage(in_file(file, error)))?))
 }
 
+fn open(file: &Path) -> anyhow::Result<BcdStore> {
+    open_file(file).map(|(_, store)| store)
+}
+
+/// An edit that fails leaves the file as it was.
 fn edit(
     file: &Path,
     change: impl FnOnce(&mut BcdStore) -> Result<(), Refusal>,
 ) -> anyhow::Result<Exit> {
-    let mut store = open(file)?;
-    let refused = |error: Refusal| usage(in_file(file, error));
-    change(&mut store).map_err(refused)?;
-    let bytes = store.to_bytes().map_err(|error| refused(error.into()))?;
-    // What was written must be a store again before it takes the place of the old one.
-    BcdStore::open(bytes.clone()).map_err(|error| in_file(file, error))?;
-    replace(file, &bytes)?;
+    let (mut opened, mut store) = open_file(file)?;
+    change(&mut store).map_err(|error| usage(in_file(file, error)))?;
+    opened.hive = store.into_hive();
+    opened.save()?;
     Ok(Exit::AsExpected)
-}
-
-/// Puts bytes in the place of a file, whole or not at all, with the file's permissions.
-fn replace(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    // A link stays one: its target is what is replaced.
-    let file = fs_err::canonicalize(file).map_err(usage)?;
-    let folder = file.parent().unwrap_or(Path::new("."));
-    let permissions = fs_err::metadata(&file).map_err(usage)?.permissions();
-    if permissions.readonly() {
-        let why = anyhow::anyhow!(
-            "{}: the file is read-only; make it writable, or edit a copy",
-            file.display()
-        );
-        return Err(usage(why));
-    }
-    let write = || -> anyhow::Result<()> {
-        let mut beside = tempfile::NamedTempFile::new_in(folder)?;
-        beside.write_all(bytes)?;
-        beside.as_file().set_permissions(permissions)?;
-        beside.as_file().sync_all()?;
-        beside.persist(&file)?;
-        Ok(())
-    };
-    write().with_context(|| format!("cannot write {}", file.display())).map_err(usage)
 }
 
 fn in_store<T>(file: &Path, read: impl FnOnce() -> Result<T, BcdError>) -> anyhow::Result<T> {

@@ -52,14 +52,15 @@ pub enum BcdError {
     },
     /// Neither a name nor a type.
     #[error(
-        "`{text}` names no element of {object}; write a name as `bcdedit` does, such as recoveryenabled{hint}, or the eight digits of its type, such as 16000009"
+        "`{text}` names no element of an object of type {object} ({}){hint}; write a name of `bcdedit` such as recoveryenabled, or the eight digits of its type such as 16000009",
+        object.heading()
     )]
     UnknownElement {
         /// The text.
         text: String,
         /// The object's type.
         object: ObjectType,
-        /// Names that are close, ready to follow the sentence; empty where there are none.
+        /// Names that are close, as a question; empty where there are none.
         hint: String,
     },
     /// A text is no value of the element.

@@ -173,7 +173,7 @@ impl BcdStore {
             id: object.id,
             alias: super::known::alias_of(object.id),
             r#type: object.kind.to_string(),
-            heading: object.kind.heading(),
+            heading: object.heading(),
             description: object.description().map(str::to_owned),
             elements: elements.collect(),
         })

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{ElementId, ElementValue};
+use super::{ElementId, ElementValue, known};
 use crate::Guid;
 
 /// What an object is.
@@ -35,7 +35,7 @@ impl ObjectType {
     /// Options of a device, such as a RAM disk.
     pub const DEVICE_OPTIONS: ObjectType = ObjectType(0x3000_0000);
 
-    /// The heading that `bcdedit` prints above such an object.
+    /// The heading that `bcdedit` prints above most objects of the type.
     pub fn heading(self) -> &'static str {
         match self {
             ObjectType::FIRMWARE_BOOT_MANAGER => "Firmware Boot Manager",
@@ -97,6 +97,17 @@ impl Object {
         match self.element(id)? {
             ElementValue::Device(device) => Some(device),
             _ => None,
+        }
+    }
+
+    /// The heading that `bcdedit` prints above it: some settings have one of their own.
+    pub fn heading(&self) -> &'static str {
+        match self.id {
+            known::EMS_SETTINGS => "EMS Settings",
+            known::DEBUGGER_SETTINGS => "Debugger Settings",
+            known::BAD_MEMORY => "RAM Defects",
+            known::HYPERVISOR_SETTINGS => "Hypervisor Settings",
+            _ => self.kind.heading(),
         }
     }
 

@@ -61,7 +61,7 @@ fn render_object(text: &mut String, object: &Object, default: Option<Guid>) -> s
     if !text.is_empty() {
         text.push('\n');
     }
-    let heading = object.kind.heading();
+    let heading = object.heading();
     writeln!(text, "{heading}\n{}", "-".repeat(heading.len()))?;
     let id = show_id(object.id, default);
     writeln!(text, "{:<24}{id}", "identifier")?;

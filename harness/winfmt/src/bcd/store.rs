@@ -62,6 +62,11 @@ impl BcdStore {
         &self.hive
     }
 
+    /// The hive below, to be saved.
+    pub fn into_hive(self) -> Hive {
+        self.hive
+    }
+
     /// The finished file.
     ///
     /// # Errors

@@ -46,7 +46,7 @@ impl BcdStore {
             let close = ElementId::close_names(text, object);
             let hint = match close.is_empty() {
                 true => String::new(),
-                false => format!(" (close: {})", close.join(", ")),
+                false => format!(": did you mean {}?", close.join(" or ")),
             };
             BcdError::UnknownElement { text: text.to_owned(), object, hint }
         })
@@ -240,6 +240,9 @@ mod tests {
             assert!(error.contains(says), "{error}");
         }
         let error = store().element_named("recoveryenable", ObjectType::OS_LOADER).unwrap_err();
-        assert!(error.to_string().contains("recoveryenabled, recoverysequence"), "{error}");
+        assert!(
+            error.to_string().contains("did you mean recoveryenabled or recoverysequence?"),
+            "{error}"
+        );
     }
 }

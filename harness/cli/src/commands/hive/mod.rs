@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use winfmt::hive::{Data, Hive, HiveError, Key, KeyPath, Name, RegEncoding, ValueType};
 
-use self::file::HiveFile;
+pub(crate) use self::file::HiveFile;
 use crate::exit::{Exit, usage};
 use crate::output::print;
 
