@@ -196,4 +196,6 @@ fn other_implementations_agree() {
         assert_eq!(before, after);
     }
     assert_eq!(volume::read_partitions(&mut artifacts::open(&disk)).unwrap(), table);
+    let mut last = volume::open(artifacts::last_volume(&disk)).unwrap();
+    assert_eq!(last.read("new.txt").unwrap(), b"new");
 }

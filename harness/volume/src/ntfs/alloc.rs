@@ -134,6 +134,18 @@ impl Engine {
         Ok(self.records.as_mut().expect("just read"))
     }
 
+    /// Marks what the map of clusters has beyond the last cluster as taken, as Windows and `mkntfs` do
+    /// with a fresh volume; `fstool` leaves it free, which `ntfsresize` takes for damage.
+    pub(super) fn close_bitmap(&mut self) -> Result<(), Reason> {
+        let bitmap = self.cluster_bitmap()?;
+        let (count, all) = (bitmap.count, bitmap.bits.len() as u64 * 8);
+        bitmap.change(count, all - count, true);
+        let range = bitmap.grain(count, all - count);
+        let bytes = bitmap.bits[range.clone()].to_vec();
+        let layout = bitmap.layout.clone();
+        self.write_layout(&layout, range.start as u64, &bytes)
+    }
+
     pub(super) fn free_clusters_count(&mut self) -> Result<u64, Reason> {
         Ok(self.cluster_bitmap()?.free())
     }

@@ -12,6 +12,11 @@ use std::io::Read;
 const ARCHIVE: u32 = 0x20;
 /// `FILE_ATTRIBUTE_DIRECTORY`.
 const DIRECTORY_ATTRIBUTE: u32 = 0x10;
+/// Reparse tags (\[MS-FSCC\] 2.1.2.1).
+const REPARSE_JUNCTION: u32 = 0xa000_0003;
+const REPARSE_LINK: u32 = 0xa000_000c;
+const REPARSE_WOF: u32 = 0x8000_0017;
+const REPARSE_DEDUP: u32 = 0x8000_0013;
 /// Deepest tree that is deleted.
 const MAX_DEPTH: usize = 64;
 
@@ -90,10 +95,31 @@ impl Engine {
             return Err(Reason::IsADirectory);
         }
         if let Some(point) = inode.attributes().find(|one| one.kind() == kind::REPARSE_POINT) {
-            return Err(Reason::Unsupported(format!(
-                "it is behind a reparse point (tag {:#010x})",
-                u32_at(point.value(), 0)
-            )));
+            let tag = u32_at(point.value(), 0);
+            return Err(Reason::Unsupported(match tag {
+                REPARSE_WOF => {
+                    "reading a file that is compressed by CompactOS (WOF); expand it in \
+                                the machine: compact /u /exe"
+                        .to_owned()
+                }
+                REPARSE_LINK | REPARSE_JUNCTION => {
+                    "following a symbolic link or junction; use the path that it leads to"
+                        .to_owned()
+                }
+                REPARSE_DEDUP => "reading a file that data deduplication has taken apart; put it \
+                                  together in the machine: Expand-DedupFile"
+                    .to_owned(),
+                _ => format!("reading a file behind a reparse point of the tag {tag:#010x}"),
+            }));
+        }
+        if let Some(data) = inode.attributes().find(|one| one.is(kind::DATA, &[]))
+            && data.flags() & record::ENCRYPTED != 0
+        {
+            return Err(Reason::Unsupported(
+                "reading or changing a file that is encrypted (EFS); decrypt it in the machine: \
+                 cipher /d"
+                    .to_owned(),
+            ));
         }
         Ok(())
     }

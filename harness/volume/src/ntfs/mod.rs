@@ -99,6 +99,7 @@ impl Ntfs {
         ntfs.engine.clock = Some(options.time);
         ntfs.engine.enter_root().map_err(wrong)?;
         ntfs.engine.make_log().map_err(wrong)?;
+        ntfs.engine.close_bitmap().map_err(wrong)?;
         ntfs.set_times("", options.time, options.time)?;
         Ok(ntfs)
     }

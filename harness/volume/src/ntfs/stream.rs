@@ -119,7 +119,7 @@ impl Engine {
                 buffer.copy_from_slice(&value[start..start + count]);
             }
             Layout::Runs { flags, .. } if flags & ENCRYPTED != 0 => {
-                return Err(Reason::Unsupported("it is encrypted (EFS)".to_owned()));
+                return Err(Reason::Unsupported("reading encrypted data (EFS)".to_owned()));
             }
             Layout::Runs { runs, sizes, unit, .. } => {
                 let written = sizes.initialized.saturating_sub(offset).min(count as u64) as usize;
