@@ -2,8 +2,6 @@
 //! and what happens to each hive among the artifacts. That of Windows 7 is compared in the crate's own
 //! tests (`hive::recover_tests`), where the last of its bytes are explained.
 
-#![expect(clippy::unwrap_used, reason = "a test: whatever fails shall stop it")]
-
 use winfmt::hive::{Data, EMPTY_LOG, Hive, HiveError, LogFormat, Recovery};
 
 #[path = "../src/artifacts.rs"]
