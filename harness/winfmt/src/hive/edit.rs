@@ -8,6 +8,10 @@ use super::{Access, Data, Hive, HiveError, KeyPath, MAX_DEPTH, base};
 impl Hive {
     /// Makes a key, and the keys above it that are missing. Returns whether it was missing.
     ///
+    /// A new key shares the security descriptor of the key above it, or has none where that has none
+    /// (version 1.3 as ReactOS writes it). Windows would leave out of it what is not marked as
+    /// inheritable.
+    ///
     /// # Errors
     /// [`HiveError::BadName`], [`HiveError::TooLarge`], [`HiveError::ReadOnly`],
     /// [`HiveError::Broken`], [`HiveError::Damaged`].
