@@ -7,6 +7,7 @@
 //!
 //! - [`hive`]: registry hives: read, create, edit in place.
 //! - [`bcd`]: the boot configuration store, a typed view of a hive.
+//! - [`freeldr`]: the boot configuration of ReactOS.
 //! - [`bootstat`]: the boot status file and the boot log.
 //! - [`bugcheck`]: names and parameters of the stop codes.
 //! - [`recovery_settings`] and [`reagent`]: what Quick Machine Recovery and `reagentc` keep on disk.
@@ -21,6 +22,7 @@ pub mod bugcheck;
 pub mod certificates;
 pub mod dump;
 pub mod filetime;
+pub mod freeldr;
 pub mod guid;
 pub mod hive;
 pub mod paths;
