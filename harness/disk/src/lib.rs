@@ -22,6 +22,10 @@ pub use error::DiskError;
 pub use offline::{Access, OfflineDisk};
 pub use overlay::{OverlayError, check_qcow2, create_overlay};
 pub use readback::ReadBackError;
-pub use store::{FileRecord, IMAGE_FORMAT, Image, Manifest, Store, StoreError, StoredCheckpoint};
+pub use store::{
+    DiskFormat, DiskSource, Draft, FileRecord, Garbage, GarbageKind, IMAGE_FORMAT, Image, Listed,
+    Manifest, Partial, Progress, Removed, SourceError, SourceRecord, Store, StoreError,
+    StoredCheckpoint, Watch, unwatched,
+};
 pub use summary::{NotWritable, VolumeRole, VolumeSummary};
 pub use tree::{Difference, Mark, Noise, Tree, TreeChange};

@@ -20,6 +20,7 @@ mod collect;
 mod detectors;
 mod error;
 mod ids;
+pub mod intake;
 mod interrupt;
 mod ledger;
 mod offline;
