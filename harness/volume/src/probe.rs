@@ -176,7 +176,7 @@ fn fat(boot: &[u8; 512]) -> Option<(FileSystemKind, u64)> {
         0 => return None,
         // A volume with the fields of FAT32 is one, however small: so do Windows and Linux.
         _ if word(0x16) == 0 && roots == 0 => FileSystemKind::Fat32,
-        ..4085 => FileSystemKind::Fat12,
+        1..4085 => FileSystemKind::Fat12,
         4085..65525 => FileSystemKind::Fat16,
         _ => FileSystemKind::Fat32,
     };

@@ -175,12 +175,11 @@ fn clean(image: &str) {
 
 /// Edits a copy of the volume, lets the others judge, takes everything away again, and lets them judge
 /// once more. Returns a line of the table.
-fn judge(name: &str) -> Option<String> {
-    let (_dir, path) = volume_of(name)?;
+fn judge(name: &str, path: &Path) -> String {
     let image = path.to_str().unwrap();
     clean(image);
-    let before = fingerprint(&path);
-    let mut volume = open(&path);
+    let before = fingerprint(path);
+    let mut volume = open(path);
     volume.set_clock(volume::FileTime::from_unix_seconds(1_721_362_140));
     let (sound, free) = (volume.check().unwrap(), volume.free_space().unwrap());
     assert!(sound.errors.is_empty(), "{name}: {sound:?}");
@@ -206,23 +205,23 @@ fn judge(name: &str) -> Option<String> {
         let info = run("ntfsinfo", &["-F", &format!("/{DIR}/{path}"), image]);
         assert!(!info.is_empty());
     }
-    let unchanged = compare(name, &before, &fingerprint(&path), true);
+    let unchanged = compare(name, &before, &fingerprint(path), true);
 
-    let mut volume = open(&path);
+    let mut volume = open(path);
     volume.remove_dir_all(DIR).unwrap();
     assert_eq!(volume.check().unwrap(), sound, "{name}");
     assert_eq!(volume.list("").unwrap(), names, "{name}");
     let kept = free - volume.free_space().unwrap();
     drop(volume);
     clean(image);
-    compare(name, &before, &fingerprint(&path), false);
+    compare(name, &before, &fingerprint(path), false);
     let bytes: usize = files.values().map(Vec::len).sum();
-    Some(format!(
+    format!(
         "{name:<24} {:>5} {bytes:>9} {:>9} {unchanged:>9} {:>7} {kept:>9}",
         files.len(),
         "identical",
         "clean"
-    ))
+    )
 }
 
 /// Everything that was there is there as it was, but for what holds every file together: the table of
@@ -259,8 +258,22 @@ fn other_implementations_agree_on_every_volume() {
     for name in
         ["ntfs_index.raw.gz", "vss_2_stor.tar.gz", "ntfs3_attrlist.raw.gz", "windows_volume.qcow2"]
     {
-        let Some(line) = judge(name) else { return };
-        println!("{line}");
+        let Some((_dir, path)) = volume_of(name) else { return };
+        println!("{}", judge(name, &path));
+    }
+    if Command::new("mkntfs").arg("--version").output().is_err() {
+        println!("skipped: mkntfs is not installed");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for (sector, cluster) in [(512, 512), (512, 65536), (512, 131_072), (4096, 4096)] {
+        let path = dir.path().join(format!("{sector}-{cluster}"));
+        std::fs::File::create_new(&path).unwrap().set_len(128 << 20).unwrap();
+        let (sector, cluster) = (sector.to_string(), cluster.to_string());
+        let places = ["-p", "0", "-H", "0", "-S", "0"];
+        let sizes = ["-F", "-Q", "-q", "-s", &sector, "-c", &cluster];
+        run("mkntfs", &[&sizes[..], &places, &[path.to_str().unwrap()]].concat());
+        println!("{}", judge(&format!("mkntfs {sector}/{cluster}"), &path));
     }
 }
 

@@ -1,4 +1,7 @@
-//! FAT, for the EFI system partition: the crate `fatfs` behind [`Volume`].
+//! FAT, of EFI system partitions and of old systems: the crate `fatfs` behind [`Volume`].
+//!
+//! `fatfs` follows chains of clusters wherever they lead. So a volume is checked by our own code before
+//! the first change (`check`), and one that contradicts itself is only read, which is bounded.
 //!
 //! The file system is opened and closed again for every operation: between two of them everything
 //! is on the device, and nothing of the crate's state outlives an error. `fatfs` writes single

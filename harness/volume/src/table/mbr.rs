@@ -282,15 +282,13 @@ pub(super) fn create(
         }
     }
     let mut chain = Vec::new();
-    let mut expected = 5;
-    for partition in logical {
+    for (expected, partition) in (5..).zip(logical) {
         let Some(extended) = extended else {
             return Err(bad(partition, "a logical partition needs an extended one"));
         };
         if partition.number != expected {
             return Err(bad(partition, "logical partitions are numbered from 5 by their place"));
         }
-        expected += 1;
         let record = chain.last().map_or(extended.start, |&(_, end, _)| end);
         check_place(partition, record + SECTOR)?;
         let end = partition.start.checked_add(partition.len);
