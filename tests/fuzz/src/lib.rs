@@ -13,6 +13,7 @@
 //!
 //! Large formats are fuzzed as [patches](patch) on a sound file, small ones as they are.
 
+mod files;
 mod hives;
 mod logs;
 pub mod patch;
@@ -36,11 +37,14 @@ pub const TARGETS: &[Target] = &[
     Target { name: "hive-patched", run: hives::patched, seeds: patch::seeds },
     Target { name: "hive-log", run: logs::file, seeds: logs::seeds },
     Target { name: "bcd", run: hives::bcd, seeds: patch::seeds },
-    Target { name: "partitions", run: volumes::partitions, seeds: patch::seeds },
+    Target { name: "partitions", run: volumes::partitions, seeds: volumes::partition_seeds },
     Target { name: "ntfs", run: volumes::ntfs, seeds: patch::seeds },
     Target { name: "fat", run: volumes::fat, seeds: patch::seeds },
     Target { name: "boot-status", run: records::boot_status, seeds: patch::seeds },
     Target { name: "dump", run: records::dump, seeds: patch::seeds },
     Target { name: "xml", run: records::xml, seeds: records::xml_seeds },
+    Target { name: "event-log", run: files::event_log, seeds: files::event_log_seeds },
+    Target { name: "executable", run: files::executable, seeds: files::executable_seeds },
+    Target { name: "screen", run: files::screen, seeds: files::screen_seeds },
     Target { name: "wim", run: records::wim, seeds: records::wim_seeds },
 ];

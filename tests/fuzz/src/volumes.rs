@@ -4,10 +4,11 @@ use std::sync::LazyLock;
 
 use volume::{
     BlockDevice, Fat, FatFormat, FatKind, FileTime, Kind, MemoryDevice, Ntfs, NtfsFormat,
-    SharedDevice, Volume, read_partitions,
+    Partition, PartitionKind, PartitionTable, SECTOR, SharedDevice, SubDevice, Volume,
+    create_partitions, read_partitions,
 };
 
-use crate::patch::PatchedDevice;
+use crate::patch::{self, PatchedDevice};
 
 /// Deepest folder that is looked into.
 const DEEPEST: usize = 8;
@@ -97,10 +98,86 @@ fn use_volume(volume: &mut dyn Volume) {
     let _ = volume.flush();
 }
 
-static DISK: LazyLock<Vec<u8>> = LazyLock::new(|| vec![0; 1 << 20]);
+/// A disk with a GUID partition table, and one with a master boot record, an extended and two logical
+/// partitions.
+static DISKS: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
+    const MIB: u64 = 1 << 20;
+    let guid = |number: u128| volume::Guid::from_u128(number);
+    let gpt = PartitionTable::gpt(
+        guid(1),
+        vec![
+            Partition::gpt(volume::EFI_SYSTEM, guid(2), MIB, MIB, "EFI"),
+            Partition::gpt(volume::BASIC_DATA, guid(3), 2 * MIB, MIB, "Basic data partition"),
+        ],
+    );
+    let mbr = PartitionTable::mbr(
+        0x6c6f_6f70,
+        vec![
+            Partition { active: true, ..Partition::mbr(1, PartitionKind::Mbr(0x07), MIB, MIB) },
+            Partition::mbr(2, PartitionKind::Mbr(0x0f), 2 * MIB, 2 * MIB),
+            Partition::mbr(5, PartitionKind::Mbr(0x0c), 2 * MIB + 65536, MIB / 2),
+            Partition::mbr(6, PartitionKind::Mbr(0x07), 3 * MIB + 65536, MIB / 2),
+        ],
+    );
+    [gpt, mbr].map(|table| {
+        let mut disk = MemoryDevice::zeroed(5 << 20);
+        create_partitions(&mut disk, &table).expect("a sound table");
+        disk.into_bytes()
+    })
+});
 
-/// The input is the beginning of a disk, with the checksums of a GUID partition table made right.
+/// The first byte of the input says which disk it changes and whether the checksums of the table are made
+/// right afterwards; the rest are the changes.
 pub(crate) fn partitions(input: &[u8]) {
-    let mut disk = MemoryDevice::new(crate::patch::applied(&DISK, input));
-    let _ = read_partitions(&mut disk);
+    let Some((&how, input)) = input.split_first() else { return };
+    let mut disk = PatchedDevice::new(&DISKS[usize::from(how & 1)], input);
+    if how & 2 == 0 {
+        let last = disk.len() - SECTOR;
+        for header in [SECTOR, last] {
+            with_checksums(&mut disk, header);
+        }
+    }
+    let table = read_partitions(&mut disk);
+    for partition in table.iter().flat_map(|table| &table.partitions) {
+        if let Ok(mut part) = SubDevice::new(&mut disk, partition.start, partition.len) {
+            let _ = volume::probe(&mut part);
+        }
+    }
+}
+
+/// Makes the two checksums of a GUID partition table right, as far as its sizes allow.
+fn with_checksums(disk: &mut PatchedDevice, at: u64) {
+    let mut header = [0; SECTOR as usize];
+    let word = |header: &[u8], at: usize| {
+        u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+    };
+    if disk.read_at(at, &mut header).is_err() || &header[..8] != b"EFI PART" {
+        return;
+    }
+    let table = u64::from(word(&header, 72)).saturating_mul(SECTOR);
+    let length = u64::from(word(&header, 80)).saturating_mul(u64::from(word(&header, 84)));
+    if let Ok(length) = usize::try_from(length.min(1 << 20)) {
+        let mut entries = vec![0; length];
+        if disk.read_at(table, &mut entries).is_ok() {
+            header[88..92].copy_from_slice(&crc32fast::hash(&entries).to_le_bytes());
+        }
+    }
+    let size = (word(&header, 12) as usize).min(header.len());
+    header[16..20].fill(0);
+    let sum = crc32fast::hash(&header[..size]);
+    header[16..20].copy_from_slice(&sum.to_le_bytes());
+    let _ = disk.write_at(at, &header);
+}
+
+pub(crate) fn partition_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let with = |how: u8, changes: &[(u32, &[u8])]| [vec![how], patch::encode(changes)].concat();
+    vec![
+        ("gpt", with(0, &[])),
+        ("mbr", with(1, &[])),
+        ("gpt-many-entries", with(0, &[(512 + 80, &[0xff, 0xff])])),
+        ("gpt-overlap", with(0, &[(1024 + 128 + 32, &[0, 8])])),
+        ("gpt-no-primary", with(2, &[(512, &[0; 16])])),
+        ("mbr-loop", with(1, &[((2 << 20) + 446 + 16 + 8, &[0; 4])])),
+        ("mbr-huge", with(1, &[(446 + 12, &[0xff; 4])])),
+    ]
 }
