@@ -16,6 +16,7 @@ impl Story {
         let mut story = Self(vec![events("operator-power-cycle")[0].clone()]);
         let Body::RunStarted { facts } = &mut story.0[0].body else { panic!("no facts") };
         facts.operator = false;
+        facts.loop_after = 3;
         facts.expected_verdict = None;
         facts.markers.retain(|marker| marker.source == Source::Agent);
         story.step(&format!("{}bad-channel-file", steps::INJECT), StepState::Started);
