@@ -167,7 +167,7 @@ fn raw(text: &str) -> Option<Vec<u8>> {
         .filter(|own| !own.is_whitespace())
         .map(|own| own.to_digit(16))
         .collect::<Option<_>>()?;
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return None;
     }
     Some(digits.chunks_exact(2).map(|pair| (pair[0] << 4 | pair[1]) as u8).collect())
