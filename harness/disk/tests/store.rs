@@ -278,6 +278,18 @@ fn all_parts_of_a_bundle_come_in_and_out_again_with_the_same_digest() {
     let state = std::fs::read(image.tpm_state().unwrap().join("tpm2-00.permall")).unwrap();
     assert_eq!(state, b"state");
 
+    // libvirt keeps the same file one folder deeper.
+    let libvirt = bench.path("libvirt/tpm2");
+    std::fs::create_dir_all(&libvirt).unwrap();
+    std::fs::write(libvirt.join("tpm2-00.permall"), b"state").unwrap();
+    let mut draft = bench.store.draft_of_bundle(&bundle, &unwatched).unwrap();
+    draft.set_tpm_state(&bench.path("libvirt")).unwrap();
+    let same = bench.store.keep(draft, "same", &unwatched).unwrap();
+    assert_eq!(same.digest, image.digest);
+    let mut draft = bench.store.draft_of_image(&image, &unwatched).unwrap();
+    let text = draft.set_tpm_state(bench.directory.path()).unwrap_err().to_string();
+    assert!(text.contains("no TPM state") || text.contains("no file of TPM state"), "{text}");
+
     let out = bench.path("out");
     bench.store.export(&image, &out, &unwatched).unwrap();
     let again = bench.store.export(&image, &out, &unwatched);

@@ -92,6 +92,9 @@ impl Work<'_> {
         self.reporter.doing("staging");
         if let Some(tpm) = &spec.tpm_state {
             fs_err::create_dir_all(tpm)?;
+            if let Some(state) = self.prepared.image.tpm_state() {
+                copy_directory(&state, tpm)?;
+            }
         }
         let (prepared, scratch) = (Arc::clone(&self.prepared), self.session.scratch.clone());
         let (disk, vars) = (spec.disk.clone(), spec.firmware_vars.clone());

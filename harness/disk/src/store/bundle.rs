@@ -113,10 +113,10 @@ fn is_part(name: &str) -> bool {
         || name.strip_prefix("tpm/").is_some_and(is_tpm_file)
 }
 
-/// Names of files of TPM state; swtpm's are `tpm2-00.permall` and the like.
+/// Names of files of TPM state, as swtpm has them: `tpm2-00.permall` and the like.
 pub(crate) fn is_tpm_file(name: &str) -> bool {
     (1..=64).contains(&name.len())
-        && !name.starts_with('.')
+        && name.starts_with("tpm")
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
 }
 

@@ -96,8 +96,11 @@ impl Draft {
         Ok(())
     }
 
-    /// Gives it a copy of the TPM state in the directory `from`.
+    /// Gives it a copy of the TPM state in the directory `from`: swtpm's own, or libvirt's, which has it
+    /// in a folder `tpm2`.
     pub fn set_tpm_state(&mut self, from: &Path) -> Result<(), StoreError> {
+        let below = from.join("tpm2");
+        let from = if below.is_dir() { below.as_path() } else { from };
         let files = tpm_files(from)?;
         if files.is_empty() {
             return Err(StoreError::BadBundle {
