@@ -29,14 +29,14 @@ pub fn classify(frame: &Frame) -> Screen {
     if ground.share < 550 {
         return screen(ScreenKind::Picture, Certainty::Likely, ["no colour is behind the rest"]);
     }
-    let may_have_code = ground.is_bright_blue() || ground.is_green() || ground.is_black();
-    let code = if may_have_code { qr::find(frame) } else { None };
+    let mut layout = Layout::of(frame, &ground);
+    // Looking for a code takes longer than everything else, and only a stop screen with a face has one.
+    let code = Seen { ground: &ground, layout: &layout }.face().and_then(|_| qr::find(frame));
     if let Some(code) = &code {
         ground = Ground::of(frame, Some(code.place));
+        layout = Layout::of(frame, &ground);
     }
-    let layout = Layout::of(frame, &ground);
-    let seen = Seen { ground: &ground, layout: &layout };
-    let mut found = seen.decide(code.is_some());
+    let mut found = Seen { ground: &ground, layout: &layout }.decide();
     if let Some(code) = code.filter(|_| found.kind.is_stop()) {
         let read = text::read(&code.text);
         found.certainty = Certainty::Sure;
@@ -67,7 +67,7 @@ struct Seen<'a> {
 }
 
 impl Seen<'_> {
-    fn decide(&self, has_code: bool) -> Screen {
+    fn decide(&self) -> Screen {
         let ground = self.ground;
         let face = self.face();
         let colored = ground.is_bright_blue() || ground.is_green();
@@ -86,7 +86,7 @@ impl Seen<'_> {
             return self.blue();
         }
         if ground.is_black() {
-            return self.black(has_code);
+            return self.black();
         }
         self.text_or_picture()
     }
@@ -178,7 +178,7 @@ impl Seen<'_> {
         }
     }
 
-    fn black(&self, has_code: bool) -> Screen {
+    fn black(&self) -> Screen {
         let ground = self.ground;
         let bars = &self.layout.bars;
         let wide = bars.iter().filter(|bar| bar.width >= 600);
@@ -203,8 +203,7 @@ impl Seen<'_> {
             };
         }
         if let Some(evidence) = self.unexpected_restart() {
-            let certainty = if has_code { Certainty::Sure } else { Certainty::Likely };
-            return screen(ScreenKind::BlackStop, certainty, [evidence]);
+            return screen(ScreenKind::BlackStop, Certainty::Likely, [evidence]);
         }
         self.text_or_picture()
     }

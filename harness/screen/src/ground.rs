@@ -74,7 +74,7 @@ impl Ground {
 }
 
 pub(crate) fn thousandths(part: usize, whole: usize) -> usize {
-    if whole == 0 { 0 } else { part.saturating_mul(1000) / whole }
+    part.saturating_mul(1000).checked_div(whole).unwrap_or(0)
 }
 
 pub(crate) fn distance(one: [u8; 3], two: [u8; 3]) -> u8 {

@@ -126,8 +126,12 @@ async fn somebody_who_gives_up_leaves_it_standing() {
 #[tokio::test(start_paused = true)]
 async fn a_machine_that_comes_up_after_it_was_switched_off_and_on_has_recovered() {
     let Some(bench) = Bench::new() else { return };
+    let mut scenario = bench.scenario("staged", "hung");
+    scenario.operator = Some(Operator { at_stop_screen: AtStopScreen::PowerCycle, times: None });
     let guest = guest(vec![stands(1), healthy_start()]);
-    let result = run(&bench, "recovered", Some(None), &guest).await;
+    let options = RunOptions::default();
+    let result = bench.run(&scenario, &guest, &options, Meanwhile::Nothing).await.unwrap();
+    assert_eq!(result.derived.outcome.verdict, Verdict::Recovered, "{}", because(&result));
     assert_eq!(
         ends(&result).iter().map(|(cause, end, _)| (*cause, *end)).collect::<Vec<_>>(),
         [(Cause::PowerOn, End::HaltedAtStopScreen), (Cause::ResetByOperator, End::StillUp)]
