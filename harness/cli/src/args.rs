@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::bcd::BcdCommand;
+use crate::commands::driver::DriverCommand;
+use crate::commands::fault::FaultCommand;
 use crate::commands::hive::HiveCommand;
 use crate::commands::image::ImageCommand;
 
@@ -108,6 +110,9 @@ pub(crate) enum Command {
     /// Faulty drivers.
     #[command(subcommand)]
     Driver(DriverCommand),
+    /// What can go wrong: the fault catalogue.
+    #[command(subcommand)]
+    Fault(FaultCommand),
     /// Checks what this host can do, and says what to do about the rest.
     ///
     /// The accelerator is proved by running a guest. Exit code 3 where no machine would run.
@@ -190,22 +195,6 @@ pub(crate) enum DumpCommand {
         /// As JSON.
         #[arg(long)]
         json: bool,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DriverCommand {
-    /// Makes a driver with a fault.
-    Build {
-        /// What is wrong with it.
-        #[arg(long, value_name = "KIND", default_value = "content-driver")]
-        fault: String,
-        /// Its file name.
-        #[arg(long, value_name = "NAME", default_value = "csagent.sys")]
-        name: String,
-        /// Where to write it.
-        #[arg(short, long, value_name = "FILE")]
-        output: PathBuf,
     },
 }
 

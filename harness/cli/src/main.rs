@@ -47,7 +47,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Hive(command) => commands::hive::run(command),
         Command::Bcd(command) => commands::bcd::run(command),
         Command::Dump(command) => commands::dump::run(command),
-        Command::Driver(command) => commands::driver::run(command),
+        Command::Driver(command) => commands::driver::run(global, command),
+        Command::Fault(command) => commands::fault::run(command),
         Command::Doctor { json } => commands::doctor::run(global, *json),
         Command::Clean { json } => commands::clean::run(global, *json),
     }

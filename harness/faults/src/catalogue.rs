@@ -15,9 +15,21 @@ pub struct KindInfo {
     pub undone: &'static str,
     /// What the inert control does instead.
     pub inert: &'static str,
+    /// On which images it works.
+    pub images: &'static str,
+    /// What to expect of it.
+    pub expect: &'static str,
 }
 
-const KINDS: [KindInfo; 2] = [
+const OFFLINE: &str = "Any image of the store whose Windows volume and hives can be written offline: no \
+                       BitLocker without its key, no ReFS. 64-bit Windows 10 and 11 load only signed \
+                       drivers: the image needs `testsigning` (for the test authority's) or \
+                       `nointegritychecks` (for any), with Secure Boot off. 32-bit Windows, ReactOS and \
+                       the understudy check no signature; the understudy runs x86-64 only.";
+const ANY_DISK: &str = "Staged: any image of the store whose Windows volume can be written offline. \
+                        Healthy: images with a guest agent.";
+
+const KINDS: [KindInfo; 6] = [
     KindInfo {
         name: "content-driver",
         title: "a kernel driver that interprets content files without checking how many inputs it has",
@@ -30,6 +42,11 @@ const KINDS: [KindInfo; 2] = [
                 hive. Both are read back from the disk: size and digest of the file, every value.",
         undone: "The key and the file are removed, or what was there before is put back.",
         inert: "The same driver: it does nothing by itself.",
+        images: OFFLINE,
+        expect: "Nothing by itself. With a file whose 21st field is a pattern: stop 0x50 in the driver, \
+                 at once and at every start. A file that is empty, all zeros, cut off, of another \
+                 beginning or of a later version is ignored with a line to the debugger; one that \
+                 declares a field too many is ignored as malformed.",
     },
     KindInfo {
         name: "content-file",
@@ -43,8 +60,257 @@ const KINDS: [KindInfo; 2] = [
         undone: "The file is removed, or what was there before is put back.",
         inert: "The same file where the fields that the driver has no input for are wildcards; an \
                 empty file in place of a text.",
+        images: ANY_DISK,
+        expect: "What the reader of the file makes of it; see content-driver.",
+    },
+    KindInfo {
+        name: "driver",
+        title: "a driver with one thing wrong with it, and the service that starts it",
+        what: "A real driver, x86-64 or x86, made by loopbreak, with any file name and version. Its \
+               defect acts while it starts, in a thread or a timer's routine some seconds later, or \
+               once a session can begin; on every start, on one of them, or on some that follow from \
+               a seed. It may be signed by a test authority, rightly or wrongly.",
+        lands: "Offline: the driver in C:\\Windows\\System32\\drivers and its service key in the SYSTEM \
+                hive; for a signed one the test authority in the SOFTWARE hive's certificate stores. \
+                All are read back from the disk: size and digest of the file, every value.",
+        undone: "The key, the file and the certificates are removed, or what was there before is put \
+                 back.",
+        inert: "The same driver, installed in the same way, that takes the same steps without the \
+                mistake; a badly signed one is signed rightly.",
+        images: OFFLINE,
+        expect: "That of its defect. A driver that is not loaded or reports failure is handled by the \
+                 service's error control: ignore and normal go on; severe and critical start again \
+                 with the last known good control set where that is enabled; critical stops with 0x5A \
+                 where it is not.",
+    },
+    KindInfo {
+        name: "driver-file",
+        title: "a driver file of yours, and the service that starts it",
+        what: "A .sys file from the scenario's folder, with a service of any start type, error control \
+               and group.",
+        lands: "Offline: the file in C:\\Windows\\System32\\drivers and its service key in the SYSTEM \
+                hive, both read back from the disk.",
+        undone: "The key and the file are removed, or what was there before is put back.",
+        inert: "An inert driver of loopbreak under the same name, with the same service.",
+        images: OFFLINE,
+        expect: "Whatever the driver does. On the understudy it may import only what its kernel exports.",
+    },
+    KindInfo {
+        name: "driver-package",
+        title: "a driver package of yours, installed as its INF says",
+        what: "An INF and the files beside it: CopyFiles, AddReg, AddService with the service's section, \
+               and the class's own registry values, filters among them. What binds a driver to a device \
+               is left out, because nothing is plugged in offline.",
+        lands: "Offline: files and registry values as the sections say, each read back from the disk. A \
+                filter is added to the list that is there.",
+        undone: "Files, keys and values are removed, or what was there before is put back.",
+        inert: "The same installation with inert drivers of loopbreak in place of the .sys files.",
+        images: OFFLINE,
+        expect: "Whatever the drivers do. A package that is only bound to a device does not start \
+                 before Windows finds that device.",
+    },
+    KindInfo {
+        name: "update",
+        title: "a folder of yours, copied to the machine",
+        what: "All files of a folder beside the scenario, copied with their folders. Files that are \
+               there already are replaced.",
+        lands: "Staged: written to the disk before power-on, read back from it. Healthy: written \
+                through the guest agent, file by file, and read back through it.",
+        undone: "The files are removed, or what was there before is put back.",
+        inert: "The same files in a folder of C:\\Windows\\Temp, where nothing reads them.",
+        images: ANY_DISK,
+        expect: "What the machine makes of the new files.",
     },
 ];
+
+/// A defect of a driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DefectInfo {
+    /// As it is written in a scenario.
+    pub name: &'static str,
+    /// One line.
+    pub title: &'static str,
+    /// What it does.
+    pub what: &'static str,
+    /// What the inert control does instead.
+    pub inert: &'static str,
+    /// The stop codes to expect on Windows 10 and 11, the usual one first.
+    pub stops: &'static [u32],
+    /// What to expect besides.
+    pub expect: &'static str,
+}
+
+const LOADED_NOT: &str = "The driver is not loaded; what follows is its service's error control: \
+                          critical stops with 0x5A, or goes back to the last known good control set \
+                          where that is enabled. A boot driver that the loader cannot load ends the \
+                          start before the kernel runs, with this status on the loader's screen, \
+                          unless its error control is ignore or normal.";
+
+const DEFECTS: [DefectInfo; 18] = [
+    DefectInfo {
+        name: "null-read",
+        title: "reads through a null pointer",
+        what: "Reads 32 bits at address 0, at passive level or, from a timer, at IRQL 2.",
+        inert: "Reads its own memory.",
+        stops: &[0x7e, 0xd1],
+        expect: "0x7E (0xC0000005; the instruction in the driver); from a timer 0xD1 (0; 2; 0; the \
+                 instruction).",
+    },
+    DefectInfo {
+        name: "wild-read",
+        title: "reads an address that nothing maps",
+        what: "Reads 32 bits at an address of the kernel's half, 0xFFFF840500000074 unless another is \
+               given.",
+        inert: "Reads its own memory.",
+        stops: &[0x50, 0xd1],
+        expect: "0x50 (the address; 0; the instruction; 2); from a timer 0xD1.",
+    },
+    DefectInfo {
+        name: "wild-write",
+        title: "writes to an address that nothing maps",
+        what: "Writes 32 bits there.",
+        inert: "Writes to its own memory.",
+        stops: &[0x50, 0xd1],
+        expect: "0x50 (the address; 2; the instruction; 2); from a timer 0xD1.",
+    },
+    DefectInfo {
+        name: "wild-execute",
+        title: "calls an address that nothing maps",
+        what: "Calls it. Nobody is to blame by the instruction's address: analysis goes by the stack.",
+        inert: "Calls a function of its own.",
+        stops: &[0x50, 0xd1],
+        expect: "0x50 (the address; 0x10; the address; 2); from a timer 0xD1 (the address; 2; 8).",
+    },
+    DefectInfo {
+        name: "raised-irql",
+        title: "touches missing memory while interrupts are held off",
+        what: "Raises the IRQL to 2 and reads, writes or calls an address that nothing maps, or has the \
+               kernel read it (RtlInitUnicodeString).",
+        inert: "Raises the IRQL, touches its own resident memory, and lowers it.",
+        stops: &[0xd1, 0xa],
+        expect: "0xD1 (the address; 2; 0 read, 1 write, 8 execute; the instruction); 0xA with `by = \
+                 \"kernel\"`, in ntoskrnl.exe.",
+    },
+    DefectInfo {
+        name: "bug-check",
+        title: "stops the system by a call",
+        what: "Calls KeBugCheckEx with any code and four parameters.",
+        inert: "Goes past the call.",
+        stops: &[0xe2],
+        expect: "The code and parameters that were given; 0xE2 unless another is.",
+    },
+    DefectInfo {
+        name: "divide-error",
+        title: "divides by zero",
+        what: "A division instruction with a divisor of zero.",
+        inert: "Divides by one.",
+        stops: &[0x7e, 0x1e],
+        expect: "0x7E (0xC0000094); from a timer 0x1E.",
+    },
+    DefectInfo {
+        name: "stack-exhaustion",
+        title: "calls itself until its stack is used up",
+        what: "Each call takes 1 KiB of a kernel stack of 24 KiB (x86: 12 KiB).",
+        inert: "Calls itself three times.",
+        stops: &[0x7f],
+        expect: "0x7F (8: double fault).",
+    },
+    DefectInfo {
+        name: "pool-corruption",
+        title: "damages the kernel's memory pool",
+        what: "Writes over a block's header, or beyond its end, or frees it twice.",
+        inert: "Writes into its block and frees it once.",
+        stops: &[0x19, 0xc2, 0x13a],
+        expect: "Header and overrun: 0x19, or 0xC2 or 0x13A with the heaps of newer builds, at once or \
+                 when somebody else uses the neighbour; then another module may be blamed. Freed twice: \
+                 0xC2 (7 or 0x46).",
+    },
+    DefectInfo {
+        name: "deadlock",
+        title: "two threads wait for each other",
+        what: "The driver's start and a thread of its own take two mutexes in different order.",
+        inert: "Both take them in the same order.",
+        stops: &[],
+        expect: "The start never goes on: the machine hangs.",
+    },
+    DefectInfo {
+        name: "endless-loop",
+        title: "runs in circles for ever",
+        what: "At passive level, or at IRQL 2 where nothing else runs on that processor.",
+        inert: "Goes round a thousand times.",
+        stops: &[0x133],
+        expect: "The machine hangs. At IRQL 2 Windows may stop with 0x133 after some minutes, once its \
+                 watchdog runs.",
+    },
+    DefectInfo {
+        name: "slow-start",
+        title: "takes its time",
+        what: "Waits so many seconds in its start.",
+        inert: "Waits for a millisecond.",
+        stops: &[],
+        expect: "The start takes that much longer and is healthy.",
+    },
+    DefectInfo {
+        name: "failure-status",
+        title: "reports that it could not start",
+        what: "Its start returns a status that means failure.",
+        inert: "Returns success.",
+        stops: &[0x5a],
+        expect: "By the service's error control: ignore and normal go on; severe and critical start again \
+                 with the last known good control set where that is enabled; critical stops with 0x5A \
+                 where it is not.",
+    },
+    DefectInfo {
+        name: "missing-import",
+        title: "needs a function that is not there",
+        what: "Imports a function or a whole module that does not exist.",
+        inert: "Imports what there is.",
+        stops: &[0x5a],
+        expect: LOADED_NOT,
+    },
+    DefectInfo {
+        name: "wrong-machine",
+        title: "is made for another processor",
+        what: "A sound x86 driver on x86-64, and the other way round.",
+        inert: "The driver for the right processor.",
+        stops: &[0x5a],
+        expect: LOADED_NOT,
+    },
+    DefectInfo {
+        name: "bad-checksum",
+        title: "has a wrong checksum",
+        what: "The header's checksum does not fit the file, as after a bad copy.",
+        inert: "The right checksum.",
+        stops: &[0x5a],
+        expect: LOADED_NOT,
+    },
+    DefectInfo {
+        name: "truncated",
+        title: "was cut off in the middle",
+        what: "Only the first part of the file is there, half of it unless another part is given.",
+        inert: "The whole file.",
+        stops: &[0x5a],
+        expect: LOADED_NOT,
+    },
+    DefectInfo {
+        name: "missing-file",
+        title: "is not there, only its service is",
+        what: "A service key without the file that it names.",
+        inert: "The file is there too, and does nothing.",
+        stops: &[0x5a],
+        expect: LOADED_NOT,
+    },
+];
+
+/// All defects of drivers, in the order in which to list them.
+pub fn defect_infos() -> &'static [DefectInfo] {
+    &DEFECTS
+}
+
+/// A defect by its name.
+pub fn explain_defect(name: &str) -> Option<&'static DefectInfo> {
+    DEFECTS.iter().find(|defect| defect.name == name)
+}
 
 /// All kinds, in the order in which to list them.
 pub fn kinds() -> &'static [KindInfo] {
@@ -68,6 +334,8 @@ mod tests {
             .iter()
             .map(|variant| variant["properties"]["kind"]["const"].as_str().unwrap())
             .collect();
+        let defects: Vec<&str> = crate::driver::defects().iter().map(crate::driver::name).collect();
+        assert_eq!(defects, defect_infos().iter().map(|defect| defect.name).collect::<Vec<_>>());
         assert_eq!(names, kinds().iter().map(|kind| kind.name).collect::<Vec<_>>());
     }
 }

@@ -149,6 +149,9 @@ pub fn channel_file(described: &ChannelFile) -> Vec<u8> {
         Some(Damage::ZeroFilled) => file.fill(0),
         Some(Damage::Truncated) => file.truncate(file.len() / 2),
         Some(Damage::WrongMagic) => file[..MAGIC.len()].copy_from_slice(b"????"),
+        Some(Damage::VersionTooNew) => {
+            file[4..6].copy_from_slice(&(VERSION + 1).to_le_bytes());
+        }
         Some(Damage::CountMismatch) => {
             file[6..8].copy_from_slice(&(described.fields + 1).to_le_bytes());
         }
@@ -182,6 +185,7 @@ mod tests {
         assert_eq!(refusal(Damage::WrongMagic), ContentError::Magic);
         assert!(matches!(refusal(Damage::Truncated), ContentError::Length { .. }));
         assert_eq!(refusal(Damage::CountMismatch), ContentError::Field(22));
+        assert_eq!(refusal(Damage::VersionTooNew), ContentError::Version(VERSION + 1));
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 //! A fault that stops a machine shows something only if the same steps without the defect do not stop
 //! it. Every kind can therefore be made inert; a scenario made inert has to come up healthy.
 
-use scenario::{Content, ContentFile, Expect, Fault, Scenario, Verdict};
+use scenario::{Content, ContentFile, DriverSignature, Expect, Fault, Scenario, Verdict};
 
 use crate::content::DRIVER_INPUTS;
 
@@ -36,5 +36,19 @@ fn make_inert(fault: &mut Fault) {
             }
             Content::Text(_) | Content::File(_) => *content = Content::Text(String::new()),
         },
+        Fault::Driver(driver) => {
+            driver.inert = true;
+            if driver.signature != DriverSignature::None {
+                driver.signature = DriverSignature::Trusted;
+            }
+        }
+        Fault::DriverFile(driver) => driver.inert = true,
+        Fault::DriverPackage(package) => package.inert = true,
+        // The same files where nothing reads them.
+        Fault::Update(update) => {
+            update.to = format!("C:\\Windows\\Temp\\{}-inert", update.name)
+                .parse()
+                .expect("a scenario's names hold letters, digits and hyphens only");
+        }
     }
 }

@@ -5,7 +5,9 @@
 //! through the guest agent later. The plan is data; the engine has it applied to the machine's disk and
 //! reports what was read back. [`kinds`] tells people what there is.
 //!
-//! - `driver`: synthesises real x86-64 drivers as PE images; no compiler is needed.
+//! - `driver`: synthesises real drivers as PE images; no compiler is needed.
+//! - `signing`: a test authority, and signatures that are right or deliberately wrong.
+//! - `inf`, `vendor`: drivers, packages and updates that a vendor brings along.
 //! - `content`: the stand-in channel file that the content driver interprets.
 //! - `service`: what makes Windows start a driver.
 //! - `stage`, `plan`: from a scenario to changes, and applying them.
@@ -14,17 +16,20 @@
 
 pub mod content;
 pub mod driver;
+pub mod inf;
+pub mod signing;
 
 mod catalogue;
 mod inert;
 mod plan;
 mod service;
 mod stage;
+mod vendor;
 
-pub use catalogue::{KindInfo, explain, kinds};
+pub use catalogue::{DefectInfo, KindInfo, defect_infos, explain, explain_defect, kinds};
 pub use inert::inert_control;
 pub use plan::{
     Applied, ApplyError, Before, Edit, FileState, HiveName, Offline, OfflineError, OnlineWrite,
     Origin, RegistryValue, StagePlan, StagedEdit, VolumeRole,
 };
-pub use stage::{StageError, Trust, stage};
+pub use stage::{StageError, Trust, stage, stage_signed};

@@ -1,19 +1,23 @@
 //! What makes Windows start a driver: its service key (windows-facts section 4).
 
 use jiff::Timestamp;
-use scenario::{ServiceStart, WindowsPath};
+use scenario::{ErrorControl, ServiceStart, WindowsPath};
 
 use crate::plan::{Edit, HiveName, RegistryValue, VolumeRole};
 
 /// A driver's service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DriverService<'a> {
-    /// File name of the driver in `C:\Windows\System32\drivers`; the service is its stem.
+    /// The service's name; `None` takes the file's without `.sys`.
+    pub(crate) name: Option<&'a str>,
+    /// File name of the driver in `C:\Windows\System32\drivers`.
     pub(crate) file_name: &'a str,
     /// When it is started.
     pub(crate) start: ServiceStart,
+    /// What Windows does when it does not start.
+    pub(crate) error_control: ErrorControl,
     /// Load order group.
-    pub(crate) group: &'a str,
+    pub(crate) group: Option<&'a str>,
     /// Time of the driver's file; `None` leaves it to the file system.
     pub(crate) modified: Option<Timestamp>,
     /// Values of its `Parameters` key.
@@ -23,11 +27,11 @@ pub(crate) struct DriverService<'a> {
 impl DriverService<'_> {
     /// The service's name.
     pub(crate) fn name(&self) -> &str {
-        self.file_name.strip_suffix(".sys").unwrap_or(self.file_name)
+        self.name.unwrap_or(self.file_name.strip_suffix(".sys").unwrap_or(self.file_name))
     }
 
-    /// The changes that install it: the file, then the key.
-    pub(crate) fn install(&self, image: Vec<u8>) -> Vec<Edit> {
+    /// The changes that install it: the file, where there is one, then the key.
+    pub(crate) fn install(&self, image: Option<Vec<u8>>) -> Vec<Edit> {
         let key = format!("CurrentControlSet\\Services\\{}", self.name());
         let set = |key: &str, name: &str, value| Edit::SetValue {
             hive: HiveName::System,
@@ -36,22 +40,24 @@ impl DriverService<'_> {
             value,
         };
         let path = format!("system32\\drivers\\{}", self.file_name);
-        let mut edits = vec![
-            Edit::WriteFile {
-                volume: VolumeRole::Windows,
-                path: format!("Windows\\System32\\drivers\\{}", self.file_name),
-                bytes: image,
-                modified: self.modified,
-            },
+        let mut edits = Vec::new();
+        edits.extend(image.map(|bytes| Edit::WriteFile {
+            volume: VolumeRole::Windows,
+            path: format!("Windows\\System32\\drivers\\{}", self.file_name),
+            bytes,
+            modified: self.modified,
+        }));
+        edits.extend([
             // SERVICE_KERNEL_DRIVER.
             set(&key, "Type", RegistryValue::Dword(1)),
             set(&key, "Start", RegistryValue::Dword(self.start.value())),
-            // SERVICE_ERROR_NORMAL: a driver that does not start is noted, the start goes on.
-            set(&key, "ErrorControl", RegistryValue::Dword(1)),
+            set(&key, "ErrorControl", RegistryValue::Dword(self.error_control.value())),
             set(&key, "ImagePath", RegistryValue::ExpandText(path)),
             set(&key, "DisplayName", RegistryValue::Text(self.name().to_owned())),
-            set(&key, "Group", RegistryValue::Text(self.group.to_owned())),
-        ];
+        ]);
+        if let Some(group) = self.group {
+            edits.push(set(&key, "Group", RegistryValue::Text(group.to_owned())));
+        }
         let parameters = format!("{key}\\Parameters");
         for (name, value) in &self.parameters {
             edits.push(set(&parameters, name, value.clone()));

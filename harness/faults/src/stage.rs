@@ -1,15 +1,20 @@
 //! From a scenario to what has to be done to its machine.
 
-use scenario::{Content, ContentDriver, ContentFile, Fault, Moment, Scenario, WindowsPath};
+use scenario::{
+    Content, ContentDriver, ContentFile, ErrorControl, Fault, Moment, Scenario, WindowsPath,
+};
 use winfmt::certificates::{self, Store};
 use winfmt::recovery_settings::{AutoRemediation, RecoverySettings};
 
 use crate::content;
 use crate::driver::{self, ContentDriverOptions, DriverError, DriverKind};
+use crate::inf::InfError;
 use crate::plan::{
     Edit, HiveName, OnlineWrite, Origin, RegistryValue, StagePlan, StagedEdit, VolumeRole,
 };
 use crate::service::{DriverService, nt_path};
+use crate::signing::{Authority, SignError};
+use crate::vendor;
 
 /// What a machine trusts: the certificates of the update service, in DER.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +54,38 @@ pub enum StageError {
         /// The path.
         path: String,
     },
+    /// A driver could not be signed.
+    #[error("fault `{fault}`: {source}")]
+    Sign {
+        /// The fault.
+        fault: String,
+        /// Why.
+        source: SignError,
+    },
+    /// There is nobody to sign a driver.
+    #[error(
+        "fault `{fault}` wants a signed driver, and there is no authority to sign it; run it with an image of the store"
+    )]
+    NoAuthority {
+        /// The fault.
+        fault: String,
+    },
+    /// An INF cannot be used.
+    #[error("fault `{fault}`: {source}")]
+    Package {
+        /// The fault.
+        fault: String,
+        /// Why.
+        source: InfError,
+    },
+    /// A name that cannot be one on the machine.
+    #[error("fault `{fault}`: {what}; rename the file")]
+    Name {
+        /// The fault.
+        fault: String,
+        /// What is wrong with it.
+        what: String,
+    },
     /// A fault cannot be done while the machine runs.
     #[error("fault `{fault}` of kind {kind} can only be `when = \"staged\"`")]
     NotOnline {
@@ -65,9 +102,23 @@ pub enum StageError {
 /// # Errors
 /// A fault cannot be made or placed. [`Scenario::load`] finds most such mistakes earlier and says where.
 pub fn stage(scenario: &Scenario, trust: &Trust) -> Result<StagePlan, StageError> {
+    stage_signed(scenario, trust, None)
+}
+
+/// As [`stage`], with the authority that signs drivers. A scenario without a signed driver does not
+/// need one.
+///
+/// # Errors
+/// As [`stage`].
+pub fn stage_signed(
+    scenario: &Scenario,
+    trust: &Trust,
+    authority: Option<&Authority>,
+) -> Result<StagePlan, StageError> {
     let mut plan = StagePlan::default();
     for given in &scenario.given {
-        add(&mut plan, scenario, given, Origin::Given(given.name().to_owned()))?;
+        let origin = Origin::Given(given.name().to_owned());
+        add(&mut plan, scenario, given, origin, authority)?;
     }
     for canary in &scenario.canary {
         let path = on_c(&canary.path, "a canary")?;
@@ -78,13 +129,14 @@ pub fn stage(scenario: &Scenario, trust: &Trust) -> Result<StagePlan, StageError
     update_service(&mut plan, scenario, trust);
     // Faults last: what is staged before them is what a healthy machine has.
     for fault in &scenario.fault {
-        add(&mut plan, scenario, fault, Origin::Fault(fault.name().to_owned()))?;
+        let origin = Origin::Fault(fault.name().to_owned());
+        add(&mut plan, scenario, fault, origin, authority)?;
     }
     Ok(plan)
 }
 
 fn push(plan: &mut StagePlan, origin: Origin, edit: Edit) {
-    plan.staged.push(StagedEdit { origin, edit });
+    plan.staged.push(StagedEdit { origin, edit, append: false });
 }
 
 fn file(path: String, bytes: Vec<u8>, modified: Option<jiff::Timestamp>) -> Edit {
@@ -96,6 +148,7 @@ fn add(
     scenario: &Scenario,
     fault: &Fault,
     origin: Origin,
+    authority: Option<&Authority>,
 ) -> Result<(), StageError> {
     match (fault, fault.when()) {
         (Fault::ContentDriver(driver), Moment::Staged) => {
@@ -116,8 +169,42 @@ fn add(
                 bytes: bytes_of(scenario, content)?,
             });
         }
-        (Fault::ContentDriver(driver), Moment::Healthy) => {
-            return Err(StageError::NotOnline { fault: driver.name.clone(), kind: fault.kind() });
+        (Fault::Driver(driver), Moment::Staged) => {
+            for edit in vendor::driver(driver, scenario, authority)? {
+                push(plan, origin.clone(), edit);
+            }
+        }
+        (Fault::DriverFile(driver), Moment::Staged) => {
+            for edit in vendor::driver_file(driver, scenario)? {
+                push(plan, origin.clone(), edit);
+            }
+        }
+        (Fault::DriverPackage(package), Moment::Staged) => {
+            for (edit, append) in vendor::driver_package(package, scenario)? {
+                plan.staged.push(StagedEdit { origin: origin.clone(), edit, append });
+            }
+        }
+        (Fault::Update(update), Moment::Staged) => {
+            for (path, bytes) in vendor::update(update, scenario)? {
+                let path = on_c(&path, &update.name)?;
+                push(plan, origin.clone(), file(path, bytes, scenario.machine.clock));
+            }
+        }
+        (Fault::Update(update), Moment::Healthy) => {
+            for (path, bytes) in vendor::update(update, scenario)? {
+                on_c(&path, &update.name)?;
+                plan.online.push(OnlineWrite { fault: update.name.clone(), path, bytes });
+            }
+        }
+        (
+            Fault::ContentDriver(_)
+            | Fault::Driver(_)
+            | Fault::DriverFile(_)
+            | Fault::DriverPackage(_),
+            Moment::Healthy,
+        ) => {
+            let (fault, kind) = (fault.name().to_owned(), fault.kind());
+            return Err(StageError::NotOnline { fault, kind });
         }
     }
     Ok(())
@@ -136,13 +223,15 @@ fn install(
     .map_err(failed)?;
     let folder = RegistryValue::Text(nt_path(&driver.content_folder));
     let service = DriverService {
+        name: None,
         file_name: &driver.driver,
         start: driver.start,
-        group: &driver.group,
+        error_control: ErrorControl::Normal,
+        group: Some(&driver.group),
         modified,
         parameters: vec![("ContentFolder", folder)],
     };
-    Ok(service.install(image))
+    Ok(service.install(Some(image)))
 }
 
 fn bytes_of(scenario: &Scenario, file: &ContentFile) -> Result<Vec<u8>, StageError> {

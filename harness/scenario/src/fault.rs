@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+use crate::driver::{DriverFile, DriverPackage, FaultyDriver, Update};
 use crate::text::WindowsPath;
 
 /// One declared, reversible thing done to a machine. The same kinds serve `[[given]]` (what was on the
@@ -16,6 +17,14 @@ pub enum Fault {
     ContentDriver(ContentDriver),
     /// A file that such a driver (or anything else) reads.
     ContentFile(ContentFile),
+    /// A driver with one thing wrong with it, and the service that starts it.
+    Driver(FaultyDriver),
+    /// A driver file of yours, and the service that starts it.
+    DriverFile(DriverFile),
+    /// A driver package of yours, installed as its INF says.
+    DriverPackage(DriverPackage),
+    /// A folder of yours, copied to the machine.
+    Update(Update),
 }
 
 impl Fault {
@@ -24,6 +33,10 @@ impl Fault {
         match self {
             Self::ContentDriver(driver) => &driver.name,
             Self::ContentFile(file) => &file.name,
+            Self::Driver(driver) => &driver.name,
+            Self::DriverFile(file) => &file.name,
+            Self::DriverPackage(package) => &package.name,
+            Self::Update(update) => &update.name,
         }
     }
 
@@ -32,6 +45,10 @@ impl Fault {
         match self {
             Self::ContentDriver(_) => "content-driver",
             Self::ContentFile(_) => "content-file",
+            Self::Driver(_) => "driver",
+            Self::DriverFile(_) => "driver-file",
+            Self::DriverPackage(_) => "driver-package",
+            Self::Update(_) => "update",
         }
     }
 
@@ -40,6 +57,10 @@ impl Fault {
         match self {
             Self::ContentDriver(driver) => driver.when,
             Self::ContentFile(file) => file.when,
+            Self::Driver(driver) => driver.when,
+            Self::DriverFile(file) => file.when,
+            Self::DriverPackage(package) => package.when,
+            Self::Update(update) => update.when,
         }
     }
 }
@@ -187,4 +208,6 @@ pub enum Damage {
     WrongMagic,
     /// Declares one field more than it holds.
     CountMismatch,
+    /// Says that it is of a later version than the driver knows.
+    VersionTooNew,
 }

@@ -18,16 +18,25 @@
 //! The types are plain data: the engine stores the scenario in the run directory as the source of its
 //! plan, and `faults`, `recovery` and `timeline` take from it what they need.
 
+mod driver;
+mod driver_rules;
 mod expect;
 mod fault;
 mod load;
 mod model;
+mod need;
 mod problem;
 mod rules;
 mod schema;
 mod shape;
 mod text;
 
+pub use driver::{
+    Access, AccessBy, Arch, BugCheck, Chance, Defect, Delay, DriverFile, DriverPackage,
+    DriverSignature, EndlessLoop, ErrorControl, FailureStatus, FaultyDriver, Irql, MissingImport,
+    PoolCorruption, PoolDamage, RaisedIrql, Service, SlowStart, Trigger, Truncated, Update,
+    WildAccess, Word,
+};
 pub use expect::{Expect, Observed, ServiceAnswer, Stop, Unmet, Verdict};
 pub use fault::{
     ChannelFile, Content, ContentDriver, ContentFile, Damage, Fault, Moment, ServiceStart,
@@ -37,6 +46,7 @@ pub use model::{
     AtStopScreen, Available, Canary, Delete, Layer, Limits, Machine, Operator, QuickMachineRecovery,
     Recovery, Remediation, Scenario, Signature, Start, Target, UpdateService,
 };
+pub use need::Need;
 pub use problem::{Problem, ScenarioError};
 pub use schema::{SCHEMA_FILE, schema, schema_text};
 pub use text::{Span, WindowsPath};

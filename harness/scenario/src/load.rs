@@ -1,5 +1,6 @@
 //! Reading scenarios from the disk.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
@@ -77,15 +78,67 @@ fn parse(source: &str, folder: &Path) -> Result<Scenario, Vec<Problem>> {
     if problems.is_empty() { Ok(scenario) } else { Err(problems) }
 }
 
+/// Most files, and most bytes, that a scenario may bring along in folders.
+const MOST_FILES: usize = 4096;
+const MOST_BYTES: u64 = 256 << 20;
+
 fn read_files(scenario: &mut Scenario, folder: &Path) -> Result<(), ScenarioError> {
-    let named = scenario.given.iter().chain(&scenario.fault).filter_map(|fault| match fault {
-        Fault::ContentFile(ContentFile { content: Content::File(name), .. }) => Some(name.clone()),
-        _ => None,
-    });
-    for name in named.collect::<Vec<_>>() {
+    let mut files = std::mem::take(&mut scenario.files);
+    for fault in scenario.given.iter().chain(&scenario.fault) {
+        match fault {
+            Fault::ContentFile(ContentFile { content: Content::File(name), .. }) => {
+                read_file(&mut files, folder, name)?;
+            }
+            Fault::DriverFile(driver) => read_file(&mut files, folder, &driver.file)?,
+            Fault::DriverPackage(package) => {
+                // The files that the INF names lie beside it; which ones, its sections say.
+                let beside = package.inf.rsplit_once('/').map_or("", |(beside, _)| beside);
+                read_folder(&mut files, folder, beside)?;
+            }
+            Fault::Update(update) => read_folder(&mut files, folder, &update.folder)?,
+            Fault::ContentFile(_) | Fault::ContentDriver(_) | Fault::Driver(_) => {}
+        }
+    }
+    scenario.files = files;
+    Ok(())
+}
+
+type Files = BTreeMap<String, Vec<u8>>;
+
+fn read_file(files: &mut Files, folder: &Path, name: &str) -> Result<(), ScenarioError> {
+    let path = folder.join(name);
+    let bytes = fs_err::read(&path).map_err(|source| ScenarioError::Read { path, source })?;
+    files.insert(name.to_owned(), bytes);
+    Ok(())
+}
+
+/// All files of a folder and the folders in it. Links are refused: they could leave the scenario.
+fn read_folder(files: &mut Files, folder: &Path, name: &str) -> Result<(), ScenarioError> {
+    let mut folders = vec![name.to_owned()];
+    while let Some(name) = folders.pop() {
         let path = folder.join(&name);
-        let bytes = fs_err::read(&path).map_err(|source| ScenarioError::Read { path, source })?;
-        scenario.files.insert(name, bytes);
+        let failed = |source| ScenarioError::Read { path: path.clone(), source };
+        for entry in fs_err::read_dir(&path).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let kind = entry.file_type().map_err(failed)?;
+            let below = format!("{name}/{}", entry.file_name().to_string_lossy());
+            if kind.is_dir() {
+                folders.push(below);
+            } else if kind.is_file() {
+                let size = entry.metadata().map_err(failed)?.len();
+                let total: u64 = files.values().map(|bytes| bytes.len() as u64).sum();
+                if files.len() >= MOST_FILES || total.saturating_add(size) > MOST_BYTES {
+                    return Err(failed(std::io::Error::other(
+                        "the scenario brings along more than 4096 files or 256 MiB",
+                    )));
+                }
+                read_file(files, folder, &below)?;
+            } else {
+                return Err(failed(std::io::Error::other(format!(
+                    "`{below}` is neither a file nor a folder"
+                ))));
+            }
+        }
     }
     Ok(())
 }

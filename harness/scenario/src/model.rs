@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::expect::Expect;
 use crate::fault::Fault;
+use crate::need::Need;
 use crate::problem::ScenarioError;
 use crate::text::{Span, WindowsPath};
 
@@ -113,6 +114,13 @@ pub struct Machine {
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 3600))]
     pub time_scale: u32,
+    /// What the image has to be able to do, besides what follows from the recovery and the stop that the
+    /// scenario declares. An image that cannot is refused before anything starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<Need>,
+    /// What the image must not be able to do, because that is what the scenario tests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<Need>,
 }
 
 fn one() -> u32 {

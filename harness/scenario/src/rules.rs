@@ -29,12 +29,17 @@ pub(crate) fn check(
             match fault {
                 Fault::ContentDriver(driver) => rules.driver(&at, driver),
                 Fault::ContentFile(file) => rules.file(&at, file),
+                Fault::Driver(driver) => rules.faulty_driver(&at, driver),
+                Fault::DriverFile(driver) => rules.driver_file(&at, driver),
+                Fault::DriverPackage(package) => rules.driver_package(&at, package),
+                Fault::Update(update) => rules.update(&at, update),
             }
         }
     }
     for (index, canary) in scenario.canary.iter().enumerate() {
         rules.place(&[Step::Key("canary"), Step::Index(index), Step::Key("path")], &canary.path);
     }
+    rules.needs();
     rules.recovery();
     rules.update_service();
     rules.expect();
@@ -43,16 +48,16 @@ pub(crate) fn check(
 
 /// One step into the document.
 #[derive(Debug, Clone, Copy)]
-enum Step<'a> {
+pub(crate) enum Step<'a> {
     Key(&'a str),
     Index(usize),
 }
 
-struct Rules<'a> {
+pub(crate) struct Rules<'a> {
     source: &'a str,
     document: &'a Spanned<DeTable<'a>>,
     scenario: &'a Scenario,
-    folder: &'a Path,
+    pub(crate) folder: &'a Path,
     problems: Vec<Problem>,
 }
 
@@ -87,7 +92,7 @@ impl Rules<'_> {
         }
     }
 
-    fn problem(
+    pub(crate) fn problem(
         &mut self,
         steps: &[Step<'_>],
         what: impl Into<String>,
@@ -275,7 +280,7 @@ impl Rules<'_> {
         }
     }
 
-    fn place(&mut self, at: &[Step<'_>], path: &WindowsPath) {
+    pub(crate) fn place(&mut self, at: &[Step<'_>], path: &WindowsPath) {
         if path.drive() != 'C' {
             self.problem(
                 at,
@@ -291,6 +296,20 @@ impl Rules<'_> {
                 "the path of one file or folder",
                 "write the name in full",
             );
+        }
+    }
+
+    fn needs(&mut self) {
+        let machine = &self.scenario.machine;
+        for (index, need) in machine.lacks.iter().enumerate() {
+            if machine.needs.contains(need) {
+                self.problem(
+                    &[Step::Key("machine"), Step::Key("lacks"), Step::Index(index)],
+                    format!("the image cannot both need and lack `{}`", need.as_str()),
+                    "a word in `needs` or in `lacks`",
+                    "remove one of the two",
+                );
+            }
         }
     }
 
@@ -488,7 +507,7 @@ fn is_name(text: &str) -> bool {
     text.len() <= 64 && text.split('-').all(|part| !part.is_empty() && part.chars().all(plain))
 }
 
-fn four_numbers(text: &str) -> bool {
+pub(crate) fn four_numbers(text: &str) -> bool {
     let parts: Vec<&str> = text.split('.').collect();
     parts.len() == 4 && parts.iter().all(|part| part.parse::<u16>().is_ok())
 }

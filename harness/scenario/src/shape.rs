@@ -7,6 +7,7 @@ use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::driver::Word;
 use crate::problem::Problem;
 use crate::text::{Span, WindowsPath};
 
@@ -260,6 +261,9 @@ impl<'a> Checker<'a> {
                     "an absolute Windows path",
                     "write it in full and in single quotes, as 'C:\\…'",
                 )
+            }),
+            Some("word") => text.parse::<Word>().err().map(|what| {
+                (what, "a number of 64 bits as text", "write it as \"0xffff840500000074\" or \"7\"")
             }),
             Some("date-time") => text.parse::<jiff::Timestamp>().err().map(|_| {
                 let what = format!("`{text}` is not a time");

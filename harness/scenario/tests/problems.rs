@@ -51,7 +51,7 @@ fn an_unknown_key_is_shown_with_the_one_that_was_meant() {
        |
     19 | clokc = "2024-07-19T04:09:00Z"
        | ^^^^^
-       = expected: `clock`
+       = expected: one of `clock`, `needs`, `lacks`
        = do: did you mean `clock`?
     "#);
 }
@@ -334,4 +334,50 @@ fn files_are_looked_for_in_the_scenarios_folder() {
 fn a_missing_scenario_says_what_to_do() {
     let error = Scenario::load(Path::new("/nonexistent/scenario.toml")).unwrap_err();
     assert!(error.to_string().contains("loopbreak scenario list"), "{error}");
+}
+
+#[test]
+fn what_an_image_needs_is_a_word_that_is_known() {
+    assert_problem(
+        "time-scale = 120",
+        "time-scale = 120\nneeds = [\"licence\", \"crash-dumps\"]",
+        "\"crash-dumps\"",
+        "cannot be `crash-dumps`",
+        "`automatic-restart`",
+        "did you mean `crash-dump`?",
+    );
+    assert_problem(
+        "time-scale = 120",
+        "time-scale = 120\nneeds = [\"licence\"]\nlacks = [\"crash-dump\", \"licence\"]",
+        "\"licence\"",
+        "both need and lack `licence`",
+        "`needs` or in `lacks`",
+        "remove one",
+    );
+}
+
+#[test]
+fn what_an_image_needs_follows_from_what_is_declared() {
+    let words = |scenario: &Scenario| -> Vec<&str> {
+        scenario.needs().into_iter().map(scenario::Need::as_str).collect()
+    };
+    let declared = [
+        "recovery-enabled",
+        "boot-status-policy",
+        "automatic-restart",
+        "recovery-image",
+        "recovery-reachable",
+        "crash-dump",
+    ];
+    let scenario = load_with("time-scale = 120", "time-scale = 120").unwrap();
+    assert_eq!(words(&scenario), declared);
+    let by = "time-scale = 120\nneeds = [\"licence\"]\nlacks = [\"recovery-enabled\"]";
+    let scenario = load_with("time-scale = 120", by).unwrap();
+    let mut expected = declared[1..].to_vec();
+    expected.push("licence");
+    assert_eq!(words(&scenario), expected);
+    for need in scenario::Need::ALL {
+        let json = serde_json::to_value(need).unwrap();
+        assert_eq!(json, need.as_str(), "one word for it");
+    }
 }

@@ -27,8 +27,12 @@ pub(crate) enum Arg {
     Value(Local),
     /// The address of something in the image.
     Data(Data),
+    /// A constant of 64 bits.
+    Wide(u64),
     /// 64 bits in the image.
     Load(Data),
+    /// 32 bits in the image.
+    LoadHalf(Data),
     /// The address of a function of this image.
     Function(CodeLabel),
 }
@@ -88,6 +92,8 @@ pub(crate) struct Text {
     pub(crate) functions: Vec<FunctionRange>,
     /// Address of the entry point relative to the image.
     pub(crate) entry: u32,
+    /// Places that hold an address of the image, relative to it. x86-64 code has none.
+    pub(crate) relocations: Vec<u32>,
 }
 
 /// Assembles functions one after the other.
@@ -243,6 +249,12 @@ impl<'a> Assembler<'a> {
                 Register::from(register),
                 rip(self.sections.data(data)),
             )?),
+            Arg::Wide(value) => self.code.mov(register, value),
+            Arg::LoadHalf(data) => self.code.add_instruction(Instruction::with2(
+                Code::Mov_r32_rm32,
+                low(register),
+                rip(self.sections.data(data)),
+            )?),
             Arg::Function(label) => self.code.lea(register, qword_ptr(label)),
         }
     }
@@ -268,6 +280,19 @@ impl<'a> Assembler<'a> {
             Code::Mov_rm64_r64,
             rip(self.sections.data(data)),
             Register::from(register),
+        )?)
+    }
+
+    /// Writes a register's lower 32 bits into the image's data.
+    pub(crate) fn store_half(
+        &mut self,
+        data: Data,
+        register: AsmRegister64,
+    ) -> Result<(), IcedError> {
+        self.code.add_instruction(Instruction::with2(
+            Code::Mov_rm32_r32,
+            rip(self.sections.data(data)),
+            low(register),
         )?)
     }
 
@@ -306,7 +331,8 @@ impl<'a> Assembler<'a> {
             })
             .collect::<Result<_, IcedError>>()?;
         let entry = relative(&self.names[entry])?;
-        Ok(Text { bytes: result.inner.code_buffer, functions, entry })
+        let bytes = result.inner.code_buffer;
+        Ok(Text { bytes, functions, entry, relocations: Vec::new() })
     }
 }
 

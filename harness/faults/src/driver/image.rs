@@ -9,21 +9,24 @@ use std::collections::BTreeMap;
 use iced_x86::IcedError;
 use object::pe;
 use object::write::pe::{NtHeaders, Writer};
+use scenario::Arch;
 
 use super::asm::{Assembler, Text};
-use super::resource;
+use super::program::Function;
+use super::{lower32, lower64, resource};
 
-const IMAGE_BASE: u64 = 0x1_4000_0000;
 const SECTION_ALIGNMENT: u32 = 0x1000;
 const FILE_ALIGNMENT: u32 = 0x200;
 const KERNEL: &str = "ntoskrnl.exe";
+/// What an x86 kernel leaves to `hal.dll`.
+const HAL: [&str; 2] = ["KeLowerIrql", "KeRaiseIrqlToDpcLevel"];
 // 28 February 2024, the day of the sensor's release 7.11 (windows-facts 5.1). Fixed, so that the same
 // input gives the same bytes.
 const TIME_STAMP: u32 = 1_709_078_400;
 
-/// An import from the kernel.
+/// An import: the number of its module, and its own within it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Import(usize);
+pub(crate) struct Import(usize, usize);
 
 /// Something in `.rdata` or `.data`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,10 +37,44 @@ pub(crate) enum Data {
     Variable(u32),
 }
 
+impl Data {
+    /// A part of it.
+    pub(crate) fn at(self, offset: u32) -> Self {
+        match self {
+            Self::Constant(at) => Self::Constant(at + offset),
+            Self::Variable(at) => Self::Variable(at + offset),
+        }
+    }
+}
+
+/// Bytes of a pointer.
+fn width(arch: Arch) -> u32 {
+    match arch {
+        Arch::X86_64 => 8,
+        Arch::X86 => 4,
+    }
+}
+
+/// The base that a driver is linked for.
+fn image_base(arch: Arch) -> u64 {
+    match arch {
+        Arch::X86_64 => 0x1_4000_0000,
+        Arch::X86 => 0x1_0000,
+    }
+}
+
+/// The functions of a module that are imported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Module {
+    name: String,
+    functions: Vec<String>,
+}
+
 /// What a driver is made of, besides its code.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Parts {
-    imports: Vec<&'static str>,
+    arch: Arch,
+    modules: Vec<Module>,
     constants: Vec<u8>,
     /// Places in the constants that hold the address of another constant.
     pointers: Vec<(u32, u32)>,
@@ -46,13 +83,42 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// A function of the kernel.
+    pub(crate) fn new(arch: Arch) -> Self {
+        Self { arch, ..Self::default() }
+    }
+
+    /// A function of the kernel. On x86 those of the hardware abstraction layer are in a module of
+    /// their own; on x86-64 the kernel has them too.
     pub(crate) fn import(&mut self, name: &'static str) -> Import {
-        let index = self.imports.iter().position(|known| *known == name).unwrap_or_else(|| {
-            self.imports.push(name);
-            self.imports.len() - 1
+        let hal = self.arch == Arch::X86 && HAL.contains(&name);
+        self.import_from(if hal { "hal.dll" } else { KERNEL }, name)
+    }
+
+    /// A function of any module.
+    pub(crate) fn import_from(&mut self, module: &str, name: &str) -> Import {
+        let known = self.modules.iter().position(|known| known.name == module);
+        let module = known.unwrap_or_else(|| {
+            self.modules.push(Module { name: module.to_owned(), functions: Vec::new() });
+            self.modules.len() - 1
         });
-        Import(index)
+        let functions = &mut self.modules[module].functions;
+        let known = functions.iter().position(|known| known == name);
+        let function = known.unwrap_or_else(|| {
+            functions.push(name.to_owned());
+            functions.len() - 1
+        });
+        Import(module, function)
+    }
+
+    /// True for functions with a variable number of arguments.
+    fn is_variadic(&self, Import(module, function): Import) -> bool {
+        self.modules[module].functions[function] == "DbgPrint"
+    }
+
+    /// Bytes of one table of imports: an entry a function, and an empty one after each module.
+    fn import_table_size(&self) -> u32 {
+        let entries: usize = self.modules.iter().map(|module| module.functions.len() + 1).sum();
+        width(self.arch) * entries as u32
     }
 
     fn align(&mut self, to: usize) -> u32 {
@@ -92,7 +158,8 @@ impl Parts {
         let at = self.align(8);
         self.constants.extend_from_slice(&length);
         self.constants.extend_from_slice(&maximum);
-        self.constants.extend_from_slice(&[0; 4]);
+        // The pointer is aligned to its own width.
+        self.align(width(self.arch) as usize);
         self.pointer(buffer);
         Data::Constant(at)
     }
@@ -111,7 +178,8 @@ impl Parts {
 
     fn pointer(&mut self, target: u32) {
         self.pointers.push((self.constants.len() as u32, target));
-        self.constants.extend_from_slice(&[0; 8]);
+        let end = self.constants.len() + width(self.arch) as usize;
+        self.constants.resize(end, 0);
     }
 
     /// A variable, zero at first, aligned to 8.
@@ -125,20 +193,43 @@ impl Parts {
 /// Where everything lies, as addresses at the preferred base.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sections {
+    arch: Arch,
     text: u32,
-    import_addresses: u32,
+    /// The import addresses of each module.
+    import_addresses: Vec<u32>,
     constants: u32,
     variables: u32,
 }
 
 impl Sections {
+    fn new(
+        parts: &Parts,
+        text: u32,
+        import_addresses: u32,
+        constants: u32,
+        variables: u32,
+    ) -> Self {
+        let mut next = import_addresses;
+        let import_addresses = parts
+            .modules
+            .iter()
+            .map(|module| {
+                let at = next;
+                next += width(parts.arch) * (module.functions.len() as u32 + 1);
+                at
+            })
+            .collect();
+        Self { arch: parts.arch, text, import_addresses, constants, variables }
+    }
+
     pub(crate) fn text(&self) -> u64 {
-        IMAGE_BASE + u64::from(self.text)
+        image_base(self.arch) + u64::from(self.text)
     }
 
     /// The place where the loader puts the address of an import.
-    pub(crate) fn import(&self, import: Import) -> u64 {
-        IMAGE_BASE + u64::from(self.import_addresses) + 8 * import.0 as u64
+    pub(crate) fn import(&self, Import(module, function): Import) -> u64 {
+        let relative = self.import_addresses[module] + width(self.arch) * function as u32;
+        image_base(self.arch) + u64::from(relative)
     }
 
     pub(crate) fn data(&self, data: Data) -> u64 {
@@ -146,12 +237,12 @@ impl Sections {
             Data::Constant(offset) => self.constants + offset,
             Data::Variable(offset) => self.variables + offset,
         };
-        IMAGE_BASE + u64::from(relative)
+        image_base(self.arch) + u64::from(relative)
     }
 
     /// An address relative to the image.
     pub(crate) fn relative(&self, address: u64) -> u32 {
-        (address - IMAGE_BASE) as u32
+        (address - image_base(self.arch)) as u32
     }
 }
 
@@ -163,7 +254,7 @@ pub(crate) struct Identity {
     pub(crate) version: [u16; 4],
 }
 
-/// Makes the image. `code` emits all functions; it is called twice and has to emit the same
+/// Makes an x86-64 image. `code` emits all functions; it is called twice and has to emit the same
 /// instructions both times: first to learn how long they are, then with the final addresses.
 pub(crate) fn build(
     identity: &Identity,
@@ -171,21 +262,46 @@ pub(crate) fn build(
     entry: &'static str,
     code: impl Fn(&mut Assembler<'_>) -> Result<(), IcedError>,
 ) -> Result<Vec<u8>, IcedError> {
-    let assemble = |sections: &Sections| -> Result<Text, IcedError> {
+    link(identity, parts, |sections| {
         let mut assembler = Assembler::new(sections)?;
         code(&mut assembler)?;
         assembler.finish(entry)
-    };
-    // Operands relative to rip always take four bytes, so the length does not depend on the addresses.
-    let measured = assemble(&Sections { text: SECTION_ALIGNMENT, ..Sections::default() })?;
+    })
+}
+
+/// Makes an image of functions, for the processor that the parts are for.
+pub(crate) fn build_program(
+    identity: &Identity,
+    parts: &Parts,
+    entry: &'static str,
+    functions: &[Function],
+) -> Result<Vec<u8>, IcedError> {
+    match parts.arch {
+        Arch::X86_64 => build(identity, parts, entry, |assembler| {
+            functions.iter().try_for_each(|function| lower64::lower(assembler, function))
+        }),
+        Arch::X86 => link(identity, parts, |sections| {
+            lower32::assemble(sections, functions, entry, |import| parts.is_variadic(import))
+        }),
+    }
+}
+
+fn link(
+    identity: &Identity,
+    parts: &Parts,
+    assemble: impl Fn(&Sections) -> Result<Text, IcedError>,
+) -> Result<Vec<u8>, IcedError> {
+    // Operands that are addresses always take four bytes, so the length does not depend on them.
+    let measured = assemble(&Sections::new(parts, SECTION_ALIGNMENT, 0, 0, 0))?;
     let text_end = SECTION_ALIGNMENT + measured.bytes.len() as u32;
     let rdata = Rdata::lay_out(parts, &measured, text_end.next_multiple_of(SECTION_ALIGNMENT));
-    let sections = Sections {
-        text: SECTION_ALIGNMENT,
-        import_addresses: rdata.base,
-        constants: rdata.base + rdata.constants,
-        variables: (rdata.base + rdata.size).next_multiple_of(SECTION_ALIGNMENT),
-    };
+    let sections = Sections::new(
+        parts,
+        SECTION_ALIGNMENT,
+        rdata.base,
+        rdata.base + rdata.constants,
+        (rdata.base + rdata.size).next_multiple_of(SECTION_ALIGNMENT),
+    );
     let text = assemble(&sections)?;
     assert_eq!(
         text.bytes.len(),
@@ -211,13 +327,15 @@ const DESCRIPTOR: u32 = 20;
 
 impl Rdata {
     fn lay_out(parts: &Parts, text: &Text, base: u32) -> Self {
-        let table = 8 * (parts.imports.len() as u32 + 1);
+        let table = parts.import_table_size();
         let constants = table.next_multiple_of(16);
         let descriptors = (constants + parts.constants.len() as u32).next_multiple_of(8);
-        // One descriptor and the empty one that ends the list, then the names' table.
-        let names = (descriptors + 2 * DESCRIPTOR).next_multiple_of(8);
-        let hints: u32 = parts.imports.iter().map(|name| hint_size(name)).sum();
-        let unwind = (names + table + hints + KERNEL.len() as u32 + 1).next_multiple_of(4);
+        // A descriptor a module and the empty one that ends the list, then the names' tables.
+        let names = (descriptors + descriptors_size(parts)).next_multiple_of(8);
+        let functions = parts.modules.iter().flat_map(|module| &module.functions);
+        let hints: u32 = functions.map(|name| hint_size(name)).sum();
+        let modules: u32 = parts.modules.iter().map(|module| module.name.len() as u32 + 1).sum();
+        let unwind = (names + table + hints + modules).next_multiple_of(4);
         let codes: u32 = text.functions.iter().map(|function| function.unwind.len() as u32).sum();
         Self { base, constants, descriptors, names, unwind, size: unwind + codes }
     }
@@ -227,25 +345,36 @@ impl Rdata {
         let mut put = |at: u32, what: &[u8]| {
             bytes[at as usize..at as usize + what.len()].copy_from_slice(what);
         };
+        let width = width(parts.arch);
+        let pointer = |value: u64| value.to_le_bytes()[..width as usize].to_vec();
         put(self.constants, &parts.constants);
         for (at, target) in &parts.pointers {
-            let address = sections.data(Data::Constant(*target));
-            put(self.constants + at, &address.to_le_bytes());
+            put(self.constants + at, &pointer(sections.data(Data::Constant(*target))));
         }
-        let table = 8 * (parts.imports.len() as u32 + 1);
-        let mut hint = self.names + table;
-        for (index, name) in parts.imports.iter().enumerate() {
-            let pointer = u64::from(self.base + hint).to_le_bytes();
-            put(8 * index as u32, &pointer);
-            put(self.names + 8 * index as u32, &pointer);
-            put(hint + 2, name.as_bytes());
-            hint += hint_size(name);
+        let mut entry = 0;
+        let mut hint = self.names + parts.import_table_size();
+        let mut first = Vec::new();
+        for module in &parts.modules {
+            first.push(entry);
+            for name in &module.functions {
+                let place = pointer(u64::from(self.base + hint));
+                put(entry, &place);
+                put(self.names + entry, &place);
+                put(hint + 2, name.as_bytes());
+                hint += hint_size(name);
+                entry += width;
+            }
+            entry += width;
         }
-        put(hint, KERNEL.as_bytes());
-        // IMAGE_IMPORT_DESCRIPTOR: names, time, forwarder, module's name, addresses.
-        put(self.descriptors, &(self.base + self.names).to_le_bytes());
-        put(self.descriptors + 12, &(self.base + hint).to_le_bytes());
-        put(self.descriptors + 16, &self.base.to_le_bytes());
+        for (index, (module, first)) in parts.modules.iter().zip(first).enumerate() {
+            put(hint, module.name.as_bytes());
+            // IMAGE_IMPORT_DESCRIPTOR: names, time, forwarder, module's name, addresses.
+            let descriptor = self.descriptors + DESCRIPTOR * index as u32;
+            put(descriptor, &(self.base + self.names + first).to_le_bytes());
+            put(descriptor + 12, &(self.base + hint).to_le_bytes());
+            put(descriptor + 16, &(self.base + first).to_le_bytes());
+            hint += module.name.len() as u32 + 1;
+        }
         let mut unwind = self.unwind;
         for function in &text.functions {
             put(unwind, &function.unwind);
@@ -253,6 +382,10 @@ impl Rdata {
         }
         bytes
     }
+}
+
+fn descriptors_size(parts: &Parts) -> u32 {
+    DESCRIPTOR * (parts.modules.len() as u32 + 1)
 }
 
 // IMAGE_IMPORT_BY_NAME: a hint of two bytes, the name, its zero, padded to an even length.
@@ -277,10 +410,12 @@ fn write(
     }
 
     let mut buffer = Vec::new();
-    let mut writer = Writer::new(true, SECTION_ALIGNMENT, FILE_ALIGNMENT, &mut buffer);
+    let wide = parts.arch == Arch::X86_64;
+    let mut writer = Writer::new(wide, SECTION_ALIGNMENT, FILE_ALIGNMENT, &mut buffer);
     writer.reserve_dos_header_and_stub();
     writer.reserve_nt_headers(pe::IMAGE_NUMBEROF_DIRECTORY_ENTRIES);
-    writer.reserve_section_headers(6);
+    // x86 has no table of functions.
+    writer.reserve_section_headers(if wide { 6 } else { 5 });
     let code = pe::IMAGE_SCN_CNT_CODE | pe::IMAGE_SCN_MEM_EXECUTE | pe::IMAGE_SCN_MEM_READ;
     let constant = pe::IMAGE_SCN_CNT_INITIALIZED_DATA | pe::IMAGE_SCN_MEM_READ;
     // Not paged: a driver may be called where a page fault cannot be served.
@@ -295,13 +430,15 @@ fn write(
         parts.variables.max(8),
         0,
     );
-    let pdata_range = writer.reserve_pdata_section(pdata.len() as u32);
+    let pdata_range = wide.then(|| writer.reserve_pdata_section(pdata.len() as u32));
     // The version resource holds addresses relative to the image; its size does not depend on them.
     let size = resource::version(identity, 0).len() as u32;
     let rsrc_range = writer.reserve_rsrc_section(size);
     let rsrc = resource::version(identity, rsrc_range.virtual_address);
-    for (at, _) in &parts.pointers {
-        writer.add_reloc(rdata.base + rdata.constants + at, pe::IMAGE_REL_BASED_DIR64);
+    let relocation = if wide { pe::IMAGE_REL_BASED_DIR64 } else { pe::IMAGE_REL_BASED_HIGHLOW };
+    let constants = parts.pointers.iter().map(|(at, _)| rdata.base + rdata.constants + at);
+    for place in text.relocations.iter().copied().chain(constants) {
+        writer.add_reloc(place, relocation);
     }
     writer.reserve_reloc_section();
     debug_assert_eq!(text_range.virtual_address, sections.text);
@@ -310,34 +447,37 @@ fn write(
     writer.set_data_directory(
         pe::IMAGE_DIRECTORY_ENTRY_IMPORT,
         rdata.base + rdata.descriptors,
-        2 * DESCRIPTOR,
+        descriptors_size(parts),
     );
-    writer.set_data_directory(
-        pe::IMAGE_DIRECTORY_ENTRY_IAT,
-        rdata.base,
-        8 * (parts.imports.len() as u32 + 1),
-    );
+    writer.set_data_directory(pe::IMAGE_DIRECTORY_ENTRY_IAT, rdata.base, parts.import_table_size());
 
     writer.write_dos_header_and_stub().expect("writing into a vector does not fail");
+    let mut dll_characteristics = pe::IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE
+        | pe::IMAGE_DLLCHARACTERISTICS_NX_COMPAT
+        | pe::IMAGE_DLLCHARACTERISTICS_WDM_DRIVER;
+    let (machine, addresses, system) = if wide {
+        dll_characteristics |= pe::IMAGE_DLLCHARACTERISTICS_HIGH_ENTROPY_VA;
+        (pe::IMAGE_FILE_MACHINE_AMD64, pe::IMAGE_FILE_LARGE_ADDRESS_AWARE, (10, 0))
+    } else {
+        // Windows Server 2003's, which is what ReactOS stands for.
+        (pe::IMAGE_FILE_MACHINE_I386, pe::IMAGE_FILE_32BIT_MACHINE, (5, 2))
+    };
     writer.write_nt_headers(NtHeaders {
-        machine: pe::IMAGE_FILE_MACHINE_AMD64,
+        machine,
         time_date_stamp: TIME_STAMP,
-        characteristics: pe::IMAGE_FILE_EXECUTABLE_IMAGE | pe::IMAGE_FILE_LARGE_ADDRESS_AWARE,
+        characteristics: pe::IMAGE_FILE_EXECUTABLE_IMAGE | addresses,
         major_linker_version: 14,
         minor_linker_version: 0,
         address_of_entry_point: text.entry,
-        image_base: IMAGE_BASE,
-        major_operating_system_version: 10,
-        minor_operating_system_version: 0,
+        image_base: image_base(parts.arch),
+        major_operating_system_version: system.0,
+        minor_operating_system_version: system.1,
         major_image_version: identity.version[0],
         minor_image_version: identity.version[1],
-        major_subsystem_version: 10,
-        minor_subsystem_version: 0,
+        major_subsystem_version: system.0,
+        minor_subsystem_version: system.1,
         subsystem: pe::IMAGE_SUBSYSTEM_NATIVE,
-        dll_characteristics: pe::IMAGE_DLLCHARACTERISTICS_HIGH_ENTROPY_VA
-            | pe::IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE
-            | pe::IMAGE_DLLCHARACTERISTICS_NX_COMPAT
-            | pe::IMAGE_DLLCHARACTERISTICS_WDM_DRIVER,
+        dll_characteristics,
         size_of_stack_reserve: 0x10_0000,
         size_of_stack_commit: 0x1000,
         size_of_heap_reserve: 0x10_0000,
@@ -346,20 +486,27 @@ fn write(
     writer.write_section_headers();
     writer.write_section(text_range.file_offset, &text.bytes);
     writer.write_section(rdata_range.file_offset, &rdata.bytes(parts, sections, text));
-    writer.write_section(pdata_range.file_offset, &pdata);
+    if let Some(range) = pdata_range {
+        writer.write_section(range.file_offset, &pdata);
+    }
     writer.write_section(rsrc_range.file_offset, &rsrc);
     writer.write_reloc_section();
     buffer
 }
 
-/// Where the checksum lies in the optional header of a 64-bit image.
+/// Where the checksum lies from the signature of the headers on, in images of both widths.
 const CHECKSUM: usize = 4 + 20 + 64;
+
+/// Where the checksum lies in an image that this module made.
+pub(crate) fn checksum_field(image: &[u8]) -> usize {
+    let headers = u32::from_le_bytes([image[0x3c], image[0x3d], image[0x3e], image[0x3f]]);
+    headers as usize + CHECKSUM
+}
 
 // The kernel refuses a driver whose checksum does not match (STATUS_IMAGE_CHECKSUM_MISMATCH); the
 // writer leaves it zero.
-fn patch_checksum(image: &mut [u8]) {
-    let headers = u32::from_le_bytes([image[0x3c], image[0x3d], image[0x3e], image[0x3f]]) as usize;
-    let at = headers + CHECKSUM;
+pub(crate) fn patch_checksum(image: &mut [u8]) {
+    let at = checksum_field(image);
     let sum = checksum(image, at);
     image[at..at + 4].copy_from_slice(&sum.to_le_bytes());
 }

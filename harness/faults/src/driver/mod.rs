@@ -1,31 +1,68 @@
-//! Drivers that this project makes: real PE images with real x86-64 code, no compiler needed.
+//! Drivers that this project makes: real PE images with real machine code, no compiler needed.
 //!
-//! One module a kind (`content_driver`); `asm` knows the calling convention and the unwind data, `image`
-//! the file format, `resource` the version. The same options always give the same bytes.
+//! `content_driver` is the driver of the main scenario, x86-64 only. `faulty` makes a driver with any
+//! one defect, for x86-64 and x86: its functions are written once (`program`) and lowered to either
+//! (`lower64`, `lower32`). `asm` knows the x64 calling convention and the unwind data, `image` the file
+//! format, `resource` the version. The same options always give the same bytes.
 
 mod asm;
 mod content_driver;
+mod faulty;
 mod image;
+mod lower32;
+mod lower64;
+mod names;
+mod program;
 mod resource;
 
+#[cfg(test)]
+mod faulty_tests;
 #[cfg(test)]
 mod tests;
 
 pub use content_driver::ContentDriverOptions;
+pub use faulty::{FaultyDriverOptions, acts};
+pub use names::{defects, name};
+
+pub(crate) use image::{checksum_field, patch_checksum};
 
 /// A driver to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DriverKind {
     /// Interprets content files, with the defect of channel file 291.
     ContentDriver(ContentDriverOptions),
+    /// Has one thing wrong with it.
+    Faulty(FaultyDriverOptions),
 }
 
 /// Why a driver could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
     /// There is no such kind.
-    #[error("there is no kind of driver called `{0}`; there is `content-driver`")]
+    #[error(
+        "there is no kind of driver called `{0}`; there is `content-driver`, and with one thing wrong: {known}",
+        known = known_names()
+    )]
     UnknownKind(String),
+    /// A defect of the file cannot wait.
+    #[error("`{0}` is wrong with the file itself, so it has no trigger; leave the trigger out")]
+    NoTrigger(&'static str),
+    /// It makes sense in the entry only.
+    #[error("`{0}` is what the driver's start returns; use it with the trigger `entry` only")]
+    OnlyAtEntry(&'static str),
+    /// A timer's routine cannot wait.
+    #[error("`{0}` waits, which a timer's routine cannot; use the trigger `thread`")]
+    CannotWait(&'static str),
+    /// No file is the defect.
+    #[error(
+        "`missing-file` is a service whose file is not there, so there is no file to make; use it in a scenario"
+    )]
+    NoFile,
+    /// A name that an import table cannot hold.
+    #[error(
+        "`{0}` cannot be a name in an import table; use 1 to 128 letters, digits, `.`, `-` or `_`"
+    )]
+    ImportName(String),
     /// The file name cannot be one of a driver.
     #[error(
         "`{0}` cannot be a driver's file name; use 1 to 32 letters, digits, `-` or `_`, and `.sys`"
@@ -42,16 +79,25 @@ pub enum DriverError {
     Assemble(#[from] iced_x86::IcedError),
 }
 
+fn known_names() -> String {
+    let names: Vec<String> = defects().iter().map(|defect| format!("`{}`", name(defect))).collect();
+    names.join(", ")
+}
+
 impl DriverKind {
-    /// The kind of this name, with the options that the main scenario uses.
+    /// The kind of this name, with its usual options.
     ///
     /// # Errors
     /// There is no such kind.
-    pub fn named(name: &str) -> Result<Self, DriverError> {
-        match name {
-            "content-driver" => Ok(Self::ContentDriver(ContentDriverOptions::default())),
-            other => Err(DriverError::UnknownKind(other.to_owned())),
+    pub fn named(kind: &str) -> Result<Self, DriverError> {
+        if kind == "content-driver" {
+            return Ok(Self::ContentDriver(ContentDriverOptions::default()));
         }
+        defects()
+            .into_iter()
+            .find(|defect| name(defect) == kind)
+            .map(|defect| Self::Faulty(FaultyDriverOptions::new(defect)))
+            .ok_or_else(|| DriverError::UnknownKind(kind.to_owned()))
     }
 }
 
@@ -70,6 +116,23 @@ pub fn build(kind: &DriverKind) -> Result<Vec<u8>, DriverError> {
             }
             Ok(content_driver::build(options)?)
         }
+        DriverKind::Faulty(options) => {
+            check_file_name(&options.file_name)?;
+            if let scenario::Defect::MissingImport(missing) = &options.defect {
+                check_import(&missing.module)?;
+                check_import(&missing.function)?;
+            }
+            faulty::check(options)?;
+            faulty::build(options)
+        }
+    }
+}
+
+fn check_import(name: &str) -> Result<(), DriverError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    match (1..=128).contains(&name.len()) && name.chars().all(plain) {
+        true => Ok(()),
+        false => Err(DriverError::ImportName(name.to_owned())),
     }
 }
 

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::edit::{
-    Before, Edit, FileState, HiveName, Origin, RegistryValue, StagePlan, VolumeRole, file_proof,
+    Before, Edit, FileState, HiveName, Origin, RegistryValue, StagePlan, StagedEdit, VolumeRole,
+    file_proof,
 };
 
 /// Why a disk could not do something: its own words.
@@ -81,15 +82,18 @@ impl StagePlan {
     /// The disk refused something, or what it holds afterwards differs.
     pub fn apply(&self, disk: &mut dyn Offline) -> Result<Applied, ApplyError> {
         let mut undo = Vec::new();
+        let mut done = Vec::new();
         for staged in &self.staged {
             let fail = |source| ApplyError::Disk {
                 origin: staged.origin.clone(),
                 object: staged.edit.object(),
                 source,
             };
-            let before = staged.edit.before(disk).map_err(fail)?;
-            disk.edit(&staged.edit).map_err(fail)?;
-            undo.extend(before.into_iter().map(|before| staged.edit.undone(before)));
+            let edit = staged.resolved(disk).map_err(fail)?;
+            let before = edit.before(disk).map_err(fail)?;
+            disk.edit(&edit).map_err(fail)?;
+            undo.extend(before.into_iter().map(|before| edit.undone(before)));
+            done.push((&staged.origin, edit));
         }
         if let Some(last) = self.staged.last() {
             disk.commit().map_err(|source| ApplyError::Disk {
@@ -100,15 +104,57 @@ impl StagePlan {
         }
         undo.reverse();
         let mut landed: Vec<(Origin, Vec<String>)> = Vec::new();
-        for staged in &self.staged {
-            let line = prove(&staged.origin, &staged.edit, disk)?;
-            match landed.iter_mut().find(|(origin, _)| *origin == staged.origin) {
+        for (index, (origin, edit)) in done.iter().enumerate() {
+            // What a later change wrote over cannot be found any more; that change has its own proof.
+            if done[index + 1..].iter().any(|(_, later)| later.object() == edit.object()) {
+                continue;
+            }
+            let line = prove(origin, edit, disk)?;
+            match landed.iter_mut().find(|(known, _)| known == *origin) {
                 Some((_, lines)) => lines.push(line),
-                None => landed.push((staged.origin.clone(), vec![line])),
+                None => landed.push(((*origin).clone(), vec![line])),
             }
         }
         Ok(Applied { landed, undo })
     }
+}
+
+impl StagedEdit {
+    /// The change as it is done to this disk: a list that is added to becomes the whole list.
+    fn resolved(&self, disk: &mut dyn Offline) -> Result<Edit, OfflineError> {
+        let (true, Edit::SetValue { hive, key, name, value: RegistryValue::Other(kind, added) }) =
+            (self.append, &self.edit)
+        else {
+            return Ok(self.edit.clone());
+        };
+        let mut list = match disk.read_value(*hive, key, name)? {
+            Some(RegistryValue::Other(found, bytes)) if found == *kind => texts(&bytes),
+            Some(other) => {
+                return Err(format!("it is {other}, not a list that can be added to").into());
+            }
+            None => Vec::new(),
+        };
+        for text in texts(added) {
+            if !list.contains(&text) {
+                list.push(text);
+            }
+        }
+        let mut bytes: Vec<u8> = list.concat().into_iter().flat_map(u16::to_le_bytes).collect();
+        bytes.extend_from_slice(&[0, 0]);
+        let value = RegistryValue::Other(*kind, bytes);
+        Ok(Edit::SetValue { hive: *hive, key: key.clone(), name: name.clone(), value })
+    }
+}
+
+/// The texts of a REG_MULTI_SZ, each with its zero.
+fn texts(bytes: &[u8]) -> Vec<Vec<u16>> {
+    let units: Vec<u16> =
+        bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+    units
+        .split(|unit| *unit == 0)
+        .filter(|text| !text.is_empty())
+        .map(|text| text.iter().copied().chain([0]).collect())
+        .collect()
 }
 
 /// Reads one change back.

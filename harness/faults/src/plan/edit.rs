@@ -19,6 +19,8 @@ pub struct StagedEdit {
     pub origin: Origin,
     /// The change.
     pub edit: Edit,
+    /// The value is a list (REG_MULTI_SZ) whose texts are added to those that are there.
+    pub append: bool,
 }
 
 /// What a change is for.
@@ -188,9 +190,9 @@ impl StagePlan {
     /// the same until the online part begins: a checkpoint of one serves the other.
     pub fn staged_digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();
-        for StagedEdit { origin, edit } in &self.staged {
+        for StagedEdit { origin, edit, append } in &self.staged {
             // Debug output of these types is their full content.
-            let line = format!("{origin:?} {edit:?}\n");
+            let line = format!("{origin:?} {edit:?} {append}\n");
             hasher.update(&(line.len() as u64).to_le_bytes());
             hasher.update(line.as_bytes());
         }

@@ -15,6 +15,8 @@ use iced_x86::code_asm::{
     ax, cx, dword_ptr, eax, ebx, ecx, esi, qword_ptr, rax, rbx, rcx, rdi, rdx, rsi, rsp, word_ptr,
 };
 
+use scenario::Arch;
+
 use super::asm::{Arg, Assembler, Frame};
 use super::image::{self, Data, Identity, Import, Parts};
 
@@ -98,7 +100,7 @@ struct Constants {
 pub(crate) fn build(options: &ContentDriverOptions) -> Result<Vec<u8>, IcedError> {
     let name = options.file_name.as_str();
     let stem = name.strip_suffix(".sys").unwrap_or(name);
-    let mut parts = Parts::default();
+    let mut parts = Parts::new(Arch::X86_64);
     let kernel = Kernel {
         dbg_print: parts.import("DbgPrint"),
         allocate: parts.import("ExAllocatePoolWithTag"),

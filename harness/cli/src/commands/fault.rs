@@ -1,0 +1,156 @@
+//! `loopbreak fault`.
+
+use clap::Subcommand;
+use faults::{DefectInfo, KindInfo, defect_infos, explain, explain_defect, kinds};
+use serde_json::json;
+
+use crate::exit::{Exit, usage};
+use crate::output::print;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum FaultCommand {
+    /// Lists what can go wrong: the kinds of faults, and the defects of drivers.
+    List {
+        /// As JSON lines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Says what a kind of fault or a driver's defect does, how it lands, how it is undone, and what
+    /// to expect of it.
+    Explain {
+        /// A kind or a defect, as `fault list` shows it.
+        #[arg(value_name = "KIND")]
+        kind: String,
+    },
+}
+
+pub(crate) fn run(command: &FaultCommand) -> anyhow::Result<Exit> {
+    match command {
+        FaultCommand::List { json } => list(*json)?,
+        FaultCommand::Explain { kind } => print(&explanation(kind)?)?,
+    }
+    Ok(Exit::AsExpected)
+}
+
+fn list(as_json: bool) -> anyhow::Result<()> {
+    let mut text = String::new();
+    if as_json {
+        for kind in kinds() {
+            let line = json!({ "kind": kind.name, "title": kind.title, "images": kind.images });
+            text += &format!("{line}\n");
+        }
+        for defect in defect_infos() {
+            let line = json!({
+                "kind": "driver",
+                "defect": defect.name,
+                "title": defect.title,
+                "stops": defect.stops,
+            });
+            text += &format!("{line}\n");
+        }
+    } else {
+        text += "Kinds of faults (`kind` in [[fault]] and [[given]]):\n";
+        for kind in kinds() {
+            text += &format!("  {:<16} {}\n", kind.name, kind.title);
+        }
+        text += "\nDefects of a driver (`defect` with `kind = \"driver\"`; `loopbreak driver build --fault`):\n";
+        for defect in defect_infos() {
+            text += &format!("  {:<16} {:<58} {}\n", defect.name, defect.title, stops(defect));
+        }
+        text += "\nloopbreak fault explain KIND says more.\n";
+    }
+    print(&text)
+}
+
+fn stops(defect: &DefectInfo) -> String {
+    let codes: Vec<String> = defect.stops.iter().map(|code| format!("{code:#X}")).collect();
+    match codes.as_slice() {
+        [] => "no stop".to_owned(),
+        codes => codes.join(", ").replace("0X", "0x"),
+    }
+}
+
+fn explanation(name: &str) -> anyhow::Result<String> {
+    if let Some(kind) = explain(name) {
+        return Ok(of_kind(kind));
+    }
+    if let Some(defect) = explain_defect(name) {
+        return Ok(of_defect(defect));
+    }
+    Err(usage(anyhow::anyhow!(
+        "there is no kind of fault called `{name}`; `loopbreak fault list` shows what there is"
+    )))
+}
+
+fn of_kind(kind: &KindInfo) -> String {
+    sections(
+        kind.name,
+        kind.title,
+        &[
+            ("What", kind.what),
+            ("Lands", kind.lands),
+            ("Undone", kind.undone),
+            ("Inert", kind.inert),
+            ("Images", kind.images),
+            ("Expect", kind.expect),
+        ],
+    )
+}
+
+fn of_defect(defect: &DefectInfo) -> String {
+    let driver = explain("driver");
+    let [lands, undone, images] =
+        driver.map_or(["", "", ""], |driver| [driver.lands, driver.undone, driver.images]);
+    let expect = format!("{}. {}", stops(defect), defect.expect);
+    sections(
+        defect.name,
+        defect.title,
+        &[
+            ("What", defect.what),
+            ("Lands", lands),
+            ("Undone", undone),
+            ("Inert", defect.inert),
+            ("Images", images),
+            ("Expect", expect.as_str()),
+        ],
+    )
+}
+
+const WIDTH: usize = 92;
+
+fn sections(name: &str, title: &str, sections: &[(&str, &str)]) -> String {
+    let mut text = format!("{name}: {title}\n");
+    for (label, body) in sections {
+        let mut line = format!("\n{:<8}", format!("{label}:"));
+        for word in body.split_whitespace() {
+            if line.trim_start_matches('\n').chars().count() + 1 + word.chars().count() > WIDTH {
+                text += &line;
+                line = format!("\n{:<8}", "");
+            }
+            line += " ";
+            line += word;
+        }
+        text += &line;
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_and_defect_is_explained_in_full_lines() {
+        let names = kinds().iter().map(|kind| kind.name);
+        for name in names.chain(defect_infos().iter().map(|defect| defect.name)) {
+            let text = explanation(name).unwrap();
+            for label in ["What:", "Lands:", "Undone:", "Inert:", "Images:", "Expect:"] {
+                assert!(text.contains(label), "{name}: {label}");
+            }
+            assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        }
+        assert!(explanation("nothing").unwrap_err().to_string().contains("fault list"));
+    }
+}
