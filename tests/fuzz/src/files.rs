@@ -1,8 +1,13 @@
-//! What an inspection reads besides: event logs, programs; and the frames of a display.
+//! What an inspection reads besides: event logs, programs, the texts of Windows' own tools; and the frames of
+//! a display.
 
 use inspect::event_log::EventLog;
 use inspect::executable::Executable;
+use inspect::recovery_image::RecoveryImage;
+use inspect::servicing::PendingXml;
+use inspect::startup_repair::StartupRepair;
 use screen::Frame;
+use winfmt::freeldr::FreeLdr;
 
 /// The input is an event log, of either form.
 pub(crate) fn event_log(input: &[u8]) {
@@ -118,4 +123,56 @@ pub(crate) fn screen_seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("blue", vec![160, 120, 0, 0, 128]),
         ("stripes", [&[80, 60][..], &[0, 120, 215].repeat(40), &[255; 30]].concat()),
     ]
+}
+
+/// The input is a text that Windows or ReactOS leaves: a trail of Startup Repair, a list of pending changes,
+/// a boot configuration.
+pub(crate) fn texts(input: &[u8]) {
+    if let Ok(trail) = StartupRepair::read(input) {
+        let _ = trail.repaired();
+    }
+    let _ = PendingXml::read(input);
+    let text = String::from_utf8_lossy(input);
+    let _ = screen::read(&text);
+    let Ok(mut settings) = FreeLdr::parse(input) else { return };
+    assert_eq!(settings.to_bytes(), input, "what was not changed is given back as it was");
+    let _ = (settings.problems(), settings.entries(), settings.default_entry());
+    if settings.set("FREELOADER", "TimeOut", "7").is_ok() {
+        let again = FreeLdr::parse(&settings.to_bytes()).expect("what was written parses");
+        assert_eq!(again.get("freeloader", "timeout").as_deref(), Some("7"));
+    }
+}
+
+pub(crate) fn text_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let trail = "Startup Repair diagnosis and repair log\r\n---------------------------\r\n\
+        Number of repair attempts: 1\r\n\r\nSession details\r\n---------------------------\r\n\
+        System Disk = \\Device\\Harddisk0\r\nWindows directory = C:\\Windows\r\n\r\n\
+        Test Performed: \r\n---------------------------\r\nName: Disk failure diagnosis\r\n\
+        Result: Completed successfully. Error code =  0x0\r\nTime taken = 16 ms\r\n\r\n\
+        Root cause found: \r\n---------------------------\r\nA patch is preventing the system from starting.\r\n\r\n\
+        Repair action: \r\nResult: Failed. Error code =  0x490\r\nTime taken = 31 ms\r\n";
+    let wide =
+        [0xff, 0xfe].into_iter().chain(trail.encode_utf16().flat_map(u16::to_le_bytes)).collect();
+    let pending = "<?xml version='1.0' encoding='utf-8'?><PendingTransaction Version=\"3.1\" \
+        WcpVersion=\"10.0.1\"><POQ><CreateFile path=\"\\??\\C:\\a\"/><HardlinkFile source=\"a\" \
+        destination=\"b\"/></POQ></PendingTransaction>";
+    let settings = "[FREELOADER]\r\nDefaultOS=ReactOS\r\nTimeOut=0\r\n; a comment\r\n\r\n\
+        [Operating Systems]\r\nReactOS=\"ReactOS\"\r\n\r\n[ReactOS]\r\nBootType=Windows2003\r\n\
+        SystemPath=multi(0)disk(0)rdisk(0)partition(1)\\ReactOS\r\nOptions=/DEBUG /DEBUGPORT=COM1\r\n";
+    let screen = "A problem has been detected and Windows has been shut down\nSYSTEM_SERVICE_EXCEPTION\n\
+        *** STOP: 0x0000003B (0x00000000C0000005,0xFFFFF80001234567,0x0,0x0)\nWhat failed: csagent.sys\n";
+    vec![
+        ("trail", trail.into()),
+        ("trail-wide", wide),
+        ("pending", pending.into()),
+        ("freeldr", settings.into()),
+        ("stop-screen", screen.into()),
+    ]
+}
+
+/// The input is the image of a recovery environment.
+pub(crate) fn recovery_image(input: &[u8]) {
+    if let Ok(image) = RecoveryImage::from_bytes(input) {
+        let _ = image.booted();
+    }
 }

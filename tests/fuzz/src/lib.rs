@@ -45,6 +45,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "xml", run: records::xml, seeds: records::xml_seeds },
     Target { name: "event-log", run: files::event_log, seeds: files::event_log_seeds },
     Target { name: "executable", run: files::executable, seeds: files::executable_seeds },
+    Target { name: "texts", run: files::texts, seeds: files::text_seeds },
+    Target { name: "recovery-image", run: files::recovery_image, seeds: records::wim_seeds },
     Target { name: "screen", run: files::screen, seeds: files::screen_seeds },
     Target { name: "wim", run: records::wim, seeds: records::wim_seeds },
 ];
