@@ -8,6 +8,7 @@ use winfmt::bcd::{
     BcdError, BcdStore, Device, DeviceKind, ElementId, ElementValue, LocalDevice, Object,
     ObjectType, known,
 };
+use winfmt::freeldr::FreeLdr;
 
 use crate::Known;
 use crate::ground::{Ground, file_size, read_file, read_hive};
@@ -132,8 +133,8 @@ pub struct FreeldrFacts {
     pub default: Known<String>,
     /// Its section's `SystemPath`.
     pub system_path: Known<String>,
-    /// Its section's `Options`.
-    pub options: Known<String>,
+    /// Its section's `Options`, one by one.
+    pub options: Vec<String>,
     /// Names of all entries.
     pub entries: Vec<String>,
 }
@@ -347,14 +348,29 @@ fn boot_partition(ground: &Ground<'_>) -> Known<u32> {
 
 fn freeldr(ground: &Ground<'_>) -> Known<FreeldrFacts> {
     for (number, file) in candidates(ground) {
-        if file == FREELDR {
-            let found = ground
-                .volume(number)
-                .and_then(|mut volume| read_file(&mut *volume, file, MAX_FREELDR));
-            if let Known::Known(_) = found {
-                return Known::Unknown("freeldr.ini is not read yet".to_owned());
-            }
+        if file != FREELDR {
+            continue;
+        }
+        let found = ground
+            .volume(number)
+            .and_then(|mut volume| read_file(&mut *volume, file, MAX_FREELDR))
+            .and_then(|bytes| Known::read(FreeLdr::parse(&bytes).map(Some)))
+            .map(|configuration| freeldr_facts(number, &configuration));
+        if found != Known::Absent {
+            return found;
         }
     }
     Known::Absent
+}
+
+fn freeldr_facts(partition: u32, configuration: &FreeLdr) -> FreeldrFacts {
+    let default = configuration.default_entry();
+    let path = default.as_ref().and_then(|entry| entry.system_path.clone());
+    FreeldrFacts {
+        partition,
+        system_path: path.map_or(Known::Absent, Known::Known),
+        options: default.as_ref().map(|entry| entry.options.clone()).unwrap_or_default(),
+        default: default.map_or(Known::Absent, |entry| Known::Known(entry.name)),
+        entries: configuration.entries().into_iter().map(|entry| entry.name).collect(),
+    }
 }

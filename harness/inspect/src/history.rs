@@ -1,12 +1,15 @@
 //! What earlier starts left behind: boot status, boot log, event log, Startup Repair's log.
 
+use disk::VolumeRole;
 use serde::{Deserialize, Serialize};
+use volume::Volume;
 use winfmt::bootstat::{BootLog, BootStatus, LogEvent, Record};
 
 use crate::Known;
 use crate::boot::BootConfiguration;
 use crate::event_log::{Event, EventLog};
 use crate::ground::{Ground, read_file};
+use crate::startup_repair::StartupRepair;
 
 /// What earlier starts left behind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,19 +71,21 @@ pub struct EventTail {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct StartupRepairFacts {
-    /// The file, from the root of the volume.
+    /// The file, from the root of its volume.
     pub path: String,
     /// When it was last changed.
     pub modified: Option<jiff::Timestamp>,
-    /// How many tests it lists.
-    pub tests: usize,
-    /// Result codes other than 0, in order.
-    pub failures: Vec<u64>,
+    /// Whether the last session ended with a repair that worked. That Windows starts is not said.
+    pub repaired: Known<bool>,
+    /// What it says.
+    pub log: StartupRepair,
 }
 
 /// How many of the latest records of the boot log are shown.
 const BOOT_RECORDS: usize = 12;
 const MAX_STATUS: u64 = 4 << 20;
+/// A larger log of Startup Repair is not read.
+const MAX_REPAIR_LOG: u64 = 16 << 20;
 /// How many of the latest events are shown.
 const EVENTS: usize = 20;
 /// A larger event log is not read. Windows' default is 20 MiB.
@@ -167,6 +172,36 @@ fn events(ground: &mut Ground<'_>) -> Known<EventTail> {
     })
 }
 
-fn startup_repair(_ground: &mut Ground<'_>) -> Known<StartupRepairFacts> {
-    Known::Unknown("Startup Repair's log is not read yet".to_owned())
+/// On the Windows volume; where that could not be reached, Startup Repair leaves its log on the EFI
+/// system partition (windows-facts.md 3.6).
+fn startup_repair(ground: &mut Ground<'_>) -> Known<StartupRepairFacts> {
+    let found = ground.windows().and_then(|(volume, root)| {
+        repair_log(volume, &format!(r"{root}\System32\LogFiles\Srt\SrtTrail.txt"))
+    });
+    if found != Known::Absent {
+        return found;
+    }
+    for summary in ground.readable().filter(|own| own.role == VolumeRole::Efi) {
+        if let Known::Known(mut volume) = ground.volume(summary.number)
+            && let Known::Known(log) = repair_log(&mut *volume, r"Temp\SrtTrail.txt")
+        {
+            return Known::Known(log);
+        }
+    }
+    Known::Absent
+}
+
+fn repair_log(volume: &mut dyn Volume, file: &str) -> Known<StartupRepairFacts> {
+    let modified = volume
+        .metadata(file)
+        .ok()
+        .and_then(|metadata| winfmt::FileTime::from_ticks(metadata.modified.0).to_timestamp());
+    read_file(volume, file, MAX_REPAIR_LOG)
+        .and_then(|bytes| Known::read(StartupRepair::read(&bytes).map(Some)))
+        .map(|log| StartupRepairFacts {
+            path: file.to_owned(),
+            modified,
+            repaired: log.repaired().map_or(Known::Absent, Known::Known),
+            log,
+        })
 }

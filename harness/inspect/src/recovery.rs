@@ -10,6 +10,7 @@ use winfmt::recovery_settings::RecoverySettings;
 use crate::Known;
 use crate::boot::{BootConfiguration, ImagePlace};
 use crate::ground::{Ground, read_file};
+use crate::recovery_image;
 use crate::system::Build;
 
 /// The recovery environment.
@@ -204,7 +205,32 @@ fn settings(volume: &mut dyn Volume, file: &str) -> Known<QuickMachineRecovery> 
         })
 }
 
-fn contents(_ground: &Ground<'_>, _place: &ImagePlace) -> (Known<Build>, Known<String>) {
-    let reason = "images are not read yet".to_owned();
-    (Known::Unknown(reason.clone()), Known::Unknown(reason))
+/// The build and the instruction set of the image that boots, by the image's own description.
+fn contents(ground: &Ground<'_>, place: &ImagePlace) -> (Known<Build>, Known<String>) {
+    let size = place.size.known().copied();
+    let (Known::Known(partition), Some(size)) = (&place.partition, size) else {
+        return (Known::Absent, Known::Absent);
+    };
+    let image = ground.volume(*partition).and_then(|mut volume| {
+        let read = recovery_image::RecoveryImage::read(size, |offset, length| {
+            let mut bytes = vec![0; length];
+            let read = volume.read_at(&place.path, offset, &mut bytes);
+            bytes.truncate(read.map_err(|error| error.to_string())?);
+            Ok(bytes)
+        });
+        Known::read(read.map(Some))
+    });
+    let booted = image.and_then(|image| {
+        image.booted().cloned().map_or_else(
+            || Known::Unknown("the WIM says of none of its images that it boots".to_owned()),
+            Known::Known,
+        )
+    });
+    let build = booted.as_ref().and_then(|booted| match booted.build {
+        Some(number) => Known::Known(Build { number, revision: booted.revision }),
+        None => Known::Absent,
+    });
+    let architecture =
+        booted.and_then(|booted| booted.architecture.map_or(Known::Absent, Known::Known));
+    (build, architecture)
 }

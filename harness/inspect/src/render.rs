@@ -277,7 +277,7 @@ fn boot(page: &mut Page, inspection: &Inspection) {
             page.line("store", format!("\\freeldr.ini on partition {}", freeldr.partition));
             page.text("default", &freeldr.default);
             page.text("system path", &freeldr.system_path);
-            page.text("options", &freeldr.options);
+            page.line("options", freeldr.options.join(" "));
         }
         Known::Absent => page.line("store", "none"),
         Known::Unknown(reason) => page.line("store", format!("unknown: {reason}")),
@@ -433,7 +433,8 @@ fn drivers(page: &mut Page, inspection: &Inspection) {
 fn pending(page: &mut Page, inspection: &Inspection) {
     page.heading("Pending");
     let pending = &inspection.pending;
-    page.fact("updates", &pending.updates, |signs| {
+    page.fact("updates", &pending.updates, |updates| {
+        let signs = updates.signs();
         if signs.is_empty() { "none".to_owned() } else { signs.join("; ") }
     });
     page.fact("renames", &pending.renames, |renames| renames.len().to_string());
@@ -468,12 +469,23 @@ fn history(page: &mut Page, inspection: &Inspection) {
         page.list("starts and stops", &rows);
     }
     page.fact("startup repair", &history.startup_repair, |repair| {
-        let failures: Vec<String> =
-            repair.failures.iter().map(|code| format!("{code:#x}")).collect();
-        match failures.is_empty() {
-            true => format!("{} tests, none failed", repair.tests),
-            false => format!("{} tests, failed with {}", repair.tests, failures.join(", ")),
+        let last = repair.log.sessions.last();
+        let failed: Vec<String> = last
+            .into_iter()
+            .flat_map(|session| &session.tests)
+            .filter(|test| test.code != 0)
+            .map(|test| format!("{} {:#x}", test.name, test.code))
+            .collect();
+        let mut text = format!("{} sessions", repair.log.sessions.len());
+        match repair.repaired {
+            Known::Known(true) => text += ", the last repaired something",
+            Known::Known(false) => text += ", the last repair failed",
+            _ => text += ", nothing repaired",
         }
+        if !failed.is_empty() {
+            let _ = write!(text, "; tests that failed: {}", failed.join(", "));
+        }
+        text
     });
 }
 

@@ -143,6 +143,8 @@ pub struct ServiceImage {
     pub size: u64,
     /// Instruction set.
     pub architecture: String,
+    /// Whether its checksum is right: the loader refuses a boot driver where it is not.
+    pub checksum_right: bool,
     /// Four numbers.
     pub version: Known<String>,
     /// `CompanyName`.

@@ -185,6 +185,21 @@ fn put_resource(bytes: &mut Vec<u8>, resource: Resource) {
 
 /// A valid WIM, not compressed, with one bootable image that holds an empty root folder.
 pub fn empty_image(id: Guid, name: &str, time: FileTime) -> Vec<u8> {
+    file(id, &xml_data(name, "", time), time)
+}
+
+/// The same, with a description that says which build of Windows for x86-64 the image is of: the build
+/// and its revision.
+pub fn empty_windows_image(id: Guid, name: &str, build: (u32, u32), time: FileTime) -> Vec<u8> {
+    let (build, revision) = build;
+    let windows = format!(
+        "<WINDOWS><ARCH>9</ARCH><VERSION><MAJOR>10</MAJOR><MINOR>0</MINOR><BUILD>{build}</BUILD>\
+         <SPBUILD>{revision}</SPBUILD></VERSION></WINDOWS>"
+    );
+    file(id, &xml_data(name, &windows, time), time)
+}
+
+fn file(id: Guid, xml: &[u8], time: FileTime) -> Vec<u8> {
     let metadata = empty_metadata(time);
     let metadata_resource = Resource {
         size: metadata.len() as u64,
@@ -203,7 +218,6 @@ pub fn empty_image(id: Guid, name: &str, time: FileTime) -> Vec<u8> {
         original_size: table.len() as u64,
         flags: 0,
     };
-    let xml = xml_data(name, time);
     let xml_resource = Resource {
         size: xml.len() as u64,
         offset: table_resource.offset + table_resource.size,
@@ -251,7 +265,7 @@ fn empty_metadata(time: FileTime) -> Vec<u8> {
     metadata
 }
 
-fn xml_data(name: &str, time: FileTime) -> Vec<u8> {
+fn xml_data(name: &str, windows: &str, time: FileTime) -> Vec<u8> {
     let (high, low) = (time.ticks() >> 32, time.ticks() & 0xffff_ffff);
     let stamp = |tag: &str| {
         format!("<{tag}><HIGHPART>0x{high:08X}</HIGHPART><LOWPART>0x{low:08X}</LOWPART></{tag}>")
@@ -259,7 +273,7 @@ fn xml_data(name: &str, time: FileTime) -> Vec<u8> {
     let text = format!(
         "<WIM><TOTALBYTES>0</TOTALBYTES><IMAGE INDEX=\"1\"><DIRCOUNT>0</DIRCOUNT>\
          <FILECOUNT>0</FILECOUNT><TOTALBYTES>0</TOTALBYTES><HARDLINKBYTES>0</HARDLINKBYTES>\
-         {}{}<NAME>{}</NAME></IMAGE></WIM>",
+         {}{}{windows}<NAME>{}</NAME></IMAGE></WIM>",
         stamp("CREATIONTIME"),
         stamp("LASTMODIFICATIONTIME"),
         escape(name)
@@ -285,6 +299,14 @@ mod tests {
         assert_eq!((header.images, header.boot_index, header.parts), (1, 1, 1));
         assert_eq!(header.compression(), Compression::None);
         assert!(header.xml_text(&file).unwrap().contains("<NAME>Recovery &amp; more</NAME>"));
+    }
+
+    #[test]
+    fn a_windows_image_says_its_build() {
+        let time = FileTime::from_ticks(1);
+        let file = empty_windows_image(Guid::from_bytes([7; 16]), "WinRE", (26100, 4770), time);
+        let xml = WimHeader::parse(&file).unwrap().xml_text(&file).unwrap();
+        assert!(xml.contains("<BUILD>26100</BUILD><SPBUILD>4770</SPBUILD>"), "{xml}");
     }
 
     /// wimlib is the judge where it is installed.

@@ -46,6 +46,8 @@ pub(crate) struct Recipe {
     pub(crate) system: Hive,
     pub(crate) software: Hive,
     pub(crate) image: Image,
+    /// The build that it says it is of.
+    pub(crate) image_build: u32,
     /// Further files of the Windows volume.
     pub(crate) files: Vec<(String, Vec<u8>)>,
 }
@@ -71,6 +73,7 @@ impl Recipe {
             system: system(),
             software: software(),
             image: Image::OwnPartition,
+            image_build: 26100,
             files: Vec::new(),
         }
     }
@@ -184,7 +187,8 @@ impl Recipe {
         if let Some(volume) = place {
             volume.create_dir_all(r"Recovery\WindowsRE").unwrap();
             let clock = winfmt::FileTime::from_ticks(133_600_000_000_000_000);
-            let image = wim::empty_image(id(8), "Microsoft Windows Recovery Environment", clock);
+            let name = "Microsoft Windows Recovery Environment";
+            let image = wim::empty_windows_image(id(8), name, (self.image_build, 1), clock);
             volume.write(r"Recovery\WindowsRE\Winre.wim", &image).unwrap();
             let settings = RecoverySettings {
                 cloud_remediation: Some(true),
