@@ -2,14 +2,26 @@
 
 use std::path::PathBuf;
 
-use volume::{TableError, VolumeError};
+use volume::VolumeError;
 
 use crate::overlay::OverlayError;
-use crate::readback::ReadBackError;
+use crate::store::SourceError;
+use crate::worker::WorkerError;
 
 /// The disk cannot be opened, read or edited.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
+    /// It is no disk, or one that must not be opened.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// It is an overlay on something that must not be opened.
+    #[error("{path} must not be opened: {reason}")]
+    Chain {
+        /// The disk.
+        path: PathBuf,
+        /// What it refers to.
+        reason: String,
+    },
     /// The storage daemon cannot be started.
     #[error("qemu-storage-daemon cannot be started: {source}; install qemu-system-common")]
     NoProgram {
@@ -32,21 +44,21 @@ pub enum DiskError {
         /// Why.
         source: std::io::Error,
     },
-    /// No partition table.
+    /// The process that reads the volumes could not do it.
     #[error("{path}: {source}")]
-    Table {
+    Worker {
         /// The disk.
         path: PathBuf,
         /// Why.
-        source: TableError,
+        source: WorkerError,
     },
     /// A volume that was asked for is not there.
-    #[error("{path} has no {what}; its partitions are: {found}")]
+    #[error("{path} has no {what}; on it: {found}")]
     NoVolume {
         /// The disk.
         path: PathBuf,
         /// Which volume.
-        what: &'static str,
+        what: String,
         /// What there is.
         found: String,
     },
@@ -58,17 +70,37 @@ pub enum DiskError {
         /// Why.
         source: VolumeError,
     },
-    /// A file cannot be read back with the other implementation.
-    #[error("{path}: '{file}' cannot be read back: {source}")]
-    ReadBack {
+    /// A volume does not agree with itself after it was edited.
+    #[error(
+        "{path}, partition {number}: the volume contradicts itself after the edit: {finding}; throw the \
+         disk away, and have the volume's own system check the original (chkdsk /f)"
+    )]
+    Damaged {
         /// The disk.
         path: PathBuf,
-        /// The file on its Windows volume.
-        file: String,
-        /// Why.
-        source: ReadBackError,
+        /// The partition.
+        number: u32,
+        /// The first findings.
+        finding: String,
     },
-    /// The disk is damaged after an edit.
+    /// What the second reader finds is not what was written.
+    #[error(
+        "{path}, partition {number}: '{file}' did not land: {expected} should be there, and another \
+         reader finds {found}; throw the disk away"
+    )]
+    NotLanded {
+        /// The disk.
+        path: PathBuf,
+        /// The partition.
+        number: u32,
+        /// The file on its volume.
+        file: String,
+        /// What was written.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// The disk file is damaged after an edit.
     #[error(transparent)]
     Overlay(#[from] OverlayError),
 }

@@ -3,7 +3,6 @@
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::time::Duration;
 
 use volume::BlockDevice;
@@ -39,12 +38,14 @@ pub(crate) struct NbdDevice {
     handle: u64,
 }
 
-impl NbdDevice {
-    /// Connects to the export `name` of the server that listens on `socket`.
-    pub(crate) fn connect(socket: &Path, name: &str) -> io::Result<Self> {
-        let mut stream = UnixStream::connect(socket)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+/// A connection to a server, before anything was said.
+#[derive(Debug)]
+pub(crate) struct NbdServer(UnixStream);
+
+impl NbdServer {
+    /// Chooses the export `name`.
+    pub(crate) fn open(self, name: &str) -> io::Result<NbdDevice> {
+        let mut stream = self.0;
         let mut greeting = [0; 18];
         stream.read_exact(&mut greeting)?;
         if &greeting[..8] != b"NBDMAGIC" || greeting[8..16] != OPTION_MAGIC.to_be_bytes() {
@@ -61,8 +62,17 @@ impl NbdDevice {
         hello.extend(name.as_bytes());
         hello.extend(0u16.to_be_bytes());
         stream.write_all(&hello)?;
-        let len = Self::export_size(&mut stream)?;
-        Ok(Self { stream, len, handle: 0 })
+        let len = NbdDevice::export_size(&mut stream)?;
+        Ok(NbdDevice { stream, len, handle: 0 })
+    }
+}
+
+impl NbdDevice {
+    /// A server on a connected socket. No system call but reading and writing is needed afterwards.
+    pub(crate) fn over(stream: UnixStream) -> io::Result<NbdServer> {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(NbdServer(stream))
     }
 
     fn export_size(stream: &mut UnixStream) -> io::Result<u64> {

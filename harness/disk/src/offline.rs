@@ -1,27 +1,32 @@
 //! A machine's disk while the machine is off.
 //!
-//! `qemu-storage-daemon` opens the overlay with all that lies below it, holds QEMU's own locks on it (so
-//! a disk that a machine still uses is refused), and exports it over a Unix socket. So nothing needs
-//! root, a kernel module or an appliance.
+//! `qemu-storage-daemon` opens the disk with all that lies below it, holds QEMU's own locks on it (so
+//! a disk that a machine still uses is refused), and exports it over a Unix socket. The other end of that
+//! socket is the worker's, which reads and writes volumes behind its fence. So nothing needs root, a kernel
+//! module or an appliance.
 
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use volume::{
-    BASIC_DATA, BlockDevice, EFI_SYSTEM, Fat, MICROSOFT_RESERVED, Ntfs, Partition, PartitionTable,
-    SharedDevice, Volume, VolumeError, WINDOWS_RECOVERY, read_partitions,
-};
+use serde_json::{Value, json};
+use volume::{PartitionTable, TableStyle, Volume};
 
-use crate::daemon::{Daemon, start_daemon};
+use crate::chain::overlay_node;
+use crate::daemon::Daemon;
 use crate::error::DiskError;
-use crate::nbd::NbdDevice;
-use crate::overlay::check_qcow2;
-use crate::readback;
-use crate::summary::{NotWritable, VolumeRole, VolumeSummary};
+use crate::overlay::check_file;
+use crate::session::{Expected, Session};
+use crate::store::{DiskFormat, DiskSource, SourceError};
+use crate::summary::{VolumeRole, VolumeSummary};
+use crate::worker::{Answer, Found, Reader, RemoteVolume, Request, Survey, Worker, WorkerError};
 
-/// What a Windows folder is called: Windows since XP, Windows NT and 2000, ReactOS.
-const SYSTEM_ROOTS: [&str; 3] = ["Windows", "WINNT", "ReactOS"];
-/// What makes a folder a Windows folder.
-const SYSTEM_HIVE: &str = r"System32\config\SYSTEM";
+/// More partitions than any table that is read has.
+const MAX_PARTITIONS: usize = 4096;
+/// Largest file that [`OfflineDisk::read_back`] takes into memory, in bytes.
+const READ_BACK_LIMIT: u64 = 256 << 20;
+/// What a fixed VHD has after its disk, in bytes.
+const VHD_FOOTER: u64 = 512;
 
 /// Whether a disk is to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,54 +38,95 @@ pub enum Access {
 }
 
 /// A disk that no machine uses, opened.
+///
+/// What is written to its volumes is remembered by path and BLAKE3, and compared with what is there when
+/// it is closed ([`OfflineDisk::close`]). Dropped without that, it may lose what was not flushed.
 #[derive(Debug)]
 pub struct OfflineDisk {
     path: PathBuf,
     access: Access,
+    format: DiskFormat,
     table: PartitionTable,
-    summaries: Vec<VolumeSummary>,
-    device: SharedDevice,
+    volumes: Vec<VolumeSummary>,
+    session: Arc<Session>,
+    worker: Arc<Worker>,
+    daemon: Daemon,
+    // Holds the socket.
     _directory: tempfile::TempDir,
-    // Dropped after the device: its end closes the connection first.
-    _daemon: Daemon,
 }
 
 impl OfflineDisk {
-    /// Opens the disk `path`, of whatever format. One that refers to other files is refused: a disk from
-    /// outside could name any file of this host. `scratch` is a directory for the socket, with a short
-    /// path.
+    /// Opens the disk file `path`: qcow2, raw, VHD, VHDX or VMDK, told by its contents. One that refers to
+    /// other files is refused: a disk from elsewhere could name any file of this host. `scratch` is a
+    /// directory for a socket, with a short path.
     pub fn open(path: &Path, access: Access, scratch: &Path) -> Result<Self, DiskError> {
-        Self::open_daemon(path, access, scratch)
+        let source = DiskSource::probe(path)?;
+        let disk = Self::open_node(path, source.format, plain_node(&source), access, scratch)?;
+        let len = disk.1;
+        // QEMU takes the size of a VHD from its geometry where it does not know the program that made it.
+        if len != source.virtual_size {
+            return Err(SourceError::Refused {
+                path: path.to_path_buf(),
+                format: source.format,
+                what: format!(
+                    "its header says {} bytes, and QEMU sees {len}; convert it with `qemu-img convert \
+                     -O qcow2`",
+                    source.virtual_size
+                ),
+            }
+            .into());
+        }
+        Ok(disk.0)
     }
 
-    /// Opens an overlay that the harness itself made: a qcow2 file whose backing file is an image of the
-    /// store or a checkpoint.
+    /// Opens an overlay that the harness itself made: a qcow2 file on an image of the store or on a
+    /// checkpoint. All files below it are opened, read-only.
     pub fn open_overlay(path: &Path, access: Access, scratch: &Path) -> Result<Self, DiskError> {
-        Self::open_daemon(path, access, scratch)
+        let node = overlay_node(path, access == Access::ReadOnly)?;
+        Ok(Self::open_node(path, DiskFormat::Qcow2, node, access, scratch)?.0)
     }
 
-    fn open_daemon(path: &Path, access: Access, scratch: &Path) -> Result<Self, DiskError> {
+    /// The disk, and the bytes that it has.
+    fn open_node(
+        path: &Path,
+        format: DiskFormat,
+        mut node: Value,
+        access: Access,
+        scratch: &Path,
+    ) -> Result<(Self, u64), DiskError> {
         let device_error = |source| DiskError::Device { path: path.to_path_buf(), source };
+        let worker_error = |source| DiskError::Worker { path: path.to_path_buf(), source };
         let directory =
             tempfile::Builder::new().prefix("nbd").tempdir_in(scratch).map_err(device_error)?;
         let socket = directory.path().join("s");
-        let daemon = start_daemon(path, access, &socket)?;
-        let nbd = NbdDevice::connect(&socket, "disk").map_err(device_error)?;
-        let mut device = SharedDevice::new(nbd);
-        let table = read_partitions(&mut device)
-            .map_err(|source| DiskError::Table { path: path.to_path_buf(), source })?;
-        let mut disk = Self {
+        let read_only = access == Access::ReadOnly;
+        node["read-only"] = read_only.into();
+        node["file"]["read-only"] = read_only.into();
+        let daemon = Daemon::start(path, node, !read_only, &socket)?;
+        let connected = UnixStream::connect(&socket).map_err(device_error)?;
+        let worker = Worker::start(connected).map_err(worker_error)?;
+        let survey = match worker.ask(&Request::Survey).map_err(worker_error)? {
+            Answer::Survey(survey) => checked(survey).map_err(worker_error)?,
+            _ => return Err(worker_error(WorkerError::confused())),
+        };
+        let style = survey.table.style;
+        let partitions = survey.table.partitions.iter();
+        let volumes = partitions
+            .zip(survey.volumes)
+            .map(|(partition, seen)| VolumeSummary::new(partition, style, seen))
+            .collect();
+        let disk = Self {
             path: path.to_path_buf(),
             access,
-            table,
-            summaries: Vec::new(),
-            device,
+            format,
+            table: survey.table,
+            volumes,
+            session: Arc::default(),
+            worker: Arc::new(worker),
+            daemon,
             _directory: directory,
-            _daemon: daemon,
         };
-        disk.summaries =
-            (1..).zip(&disk.table.partitions).map(|(n, one)| disk.summarise(n, one)).collect();
-        Ok(disk)
+        Ok((disk, survey.len))
     }
 
     /// The file.
@@ -88,177 +134,255 @@ impl OfflineDisk {
         &self.path
     }
 
-    /// The partition table.
+    /// What the file is.
+    pub fn format(&self) -> DiskFormat {
+        self.format
+    }
+
+    /// How the disk is divided.
     pub fn table(&self) -> &PartitionTable {
         &self.table
     }
 
     /// Every partition with its volume, in the order of the table, as it was when the disk was opened.
     pub fn volumes(&self) -> &[VolumeSummary] {
-        &self.summaries
+        &self.volumes
     }
 
     /// The volume of the partition `number`.
+    ///
+    /// Two handles on one volume must not be used by turns while one of them writes.
     pub fn volume(&self, number: u32) -> Result<Box<dyn Volume>, DiskError> {
-        let summary = self
-            .summaries
-            .iter()
-            .find(|summary| summary.number == number)
-            .ok_or_else(|| self.no_volume("partition of that number"))?;
-        self.open_volume(summary)
+        let summary = self.volumes.iter().find(|summary| summary.number == number);
+        match summary {
+            Some(summary) => self.open_volume(summary),
+            None => Err(self.no_volume(format!("partition {number}"))),
+        }
     }
 
     /// The volume that Windows lies on: the first with a Windows folder that has a SYSTEM hive.
     pub fn windows_volume(&self) -> Result<Box<dyn Volume>, DiskError> {
-        self.role(VolumeRole::Windows, "volume with a Windows folder")
+        self.open_volume(self.windows()?)
     }
 
     /// The Windows folder on that volume: `Windows`, `WINNT` or `ReactOS`, as it is spelt there.
     pub fn system_root(&self) -> Result<String, DiskError> {
-        self.summaries
-            .iter()
-            .find_map(|summary| summary.system_root.clone())
-            .ok_or_else(|| self.no_volume("volume with a Windows folder"))
+        Ok(self.windows()?.system_root.clone().unwrap_or_default())
     }
 
     /// The volume of the recovery environment's own partition.
     pub fn recovery_volume(&self) -> Result<Box<dyn Volume>, DiskError> {
-        self.role(VolumeRole::Recovery, "recovery partition")
+        self.open_volume(self.role(VolumeRole::Recovery, "recovery partition")?)
     }
 
     /// The EFI system partition.
     pub fn efi_volume(&self) -> Result<Box<dyn Volume>, DiskError> {
-        self.role(VolumeRole::Efi, "EFI system partition")
+        self.open_volume(self.role(VolumeRole::Efi, "EFI system partition")?)
     }
 
     /// The volume that the firmware starts from: of a BIOS disk the active partition, which may be the
-    /// Windows volume itself; else the EFI system partition.
+    /// Windows volume itself; of a disk without a table the whole; of a UEFI disk the EFI system partition.
     pub fn boot_volume(&self) -> Result<Box<dyn Volume>, DiskError> {
-        self.efi_volume()
+        let active = self.table.partitions.iter().find(|partition| match self.table.style {
+            TableStyle::Gpt => false,
+            TableStyle::Mbr => partition.active,
+            TableStyle::None => true,
+        });
+        match active {
+            Some(partition) => self.volume(partition.number),
+            None => self
+                .efi_volume()
+                .map_err(|_| self.no_volume("partition that firmware starts from".to_owned())),
+        }
     }
 
     /// Reads a file of the Windows volume with another implementation of its file system than the one
-    /// that writes: the proof that an edit landed. `None` if there is no such file.
+    /// that writes. `None` if there is no such file.
     ///
     /// # Errors
-    /// As [`OfflineDisk::windows_volume`], and [`DiskError::ReadBack`].
+    /// As [`OfflineDisk::windows_volume`]; [`DiskError::Worker`] for a folder, and for a file above 256 MiB.
     pub fn read_back(&self, path: &str) -> Result<Option<Vec<u8>>, DiskError> {
-        let windows = self.summaries.iter().find(|one| one.role == VolumeRole::Windows);
-        let summary = windows.ok_or_else(|| self.no_volume("volume with a Windows folder"))?;
-        readback::read(self.part(summary.start, summary.len)?, path).map_err(|source| {
-            DiskError::ReadBack { path: self.path.clone(), file: path.to_owned(), source }
-        })
+        let partition = self.windows()?.number;
+        let request =
+            Request::ReadBack { partition, path: path.to_owned(), limit: READ_BACK_LIMIT };
+        let mut bytes = Vec::new();
+        let answer = self.worker.fetch(&request, &mut |part| {
+            bytes.extend_from_slice(part);
+            match bytes.len() as u64 <= READ_BACK_LIMIT {
+                true => Ok(()),
+                false => Err("sends more than the largest file has".to_owned()),
+            }
+        });
+        match answer.map_err(|source| self.worker_error(source))? {
+            Answer::Number(size) if size == bytes.len() as u64 => Ok(Some(bytes)),
+            Answer::Done if bytes.is_empty() => Ok(None),
+            _ => Err(self.worker_error(WorkerError::confused())),
+        }
     }
 
-    /// Brings all edits to the file and checks it.
-    pub fn close(mut self) -> Result<(), DiskError> {
+    /// Brings all edits to the file and proves them: every volume that was edited is checked against
+    /// itself, every file that was written, changed or removed is read back with another implementation of
+    /// the file system, and the disk file is checked.
+    ///
+    /// # Errors
+    /// [`DiskError::Damaged`] and [`DiskError::NotLanded`] name the volume and the file.
+    pub fn close(self) -> Result<(), DiskError> {
         if self.access == Access::ReadOnly {
             return Ok(());
         }
-        let path = self.path.clone();
-        self.device.flush().map_err(|source| DiskError::Device { path: path.clone(), source })?;
-        drop(self);
-        Ok(check_qcow2(&path)?)
+        self.done(&Request::Flush)?;
+        for (partition, edits) in self.session.changes() {
+            self.check(partition)?;
+            self.compare(partition, edits)?;
+        }
+        let Self { path, format, worker, daemon, .. } = self;
+        // Volumes that someone still holds are of no use without the daemon.
+        drop(worker);
+        daemon.close();
+        Ok(check_file(&path, format.driver())?)
     }
 
-    fn role(&self, role: VolumeRole, what: &'static str) -> Result<Box<dyn Volume>, DiskError> {
-        match self.summaries.iter().find(|summary| summary.role == role) {
-            Some(summary) => self.open_volume(summary),
-            None => Err(self.no_volume(what)),
+    fn check(&self, partition: u32) -> Result<(), DiskError> {
+        match self.ask(&Request::Check { partition })? {
+            Answer::Check(check) if check.errors.is_empty() => Ok(()),
+            Answer::Check(check) => Err(DiskError::Damaged {
+                path: self.path.clone(),
+                number: partition,
+                finding: check.errors.into_iter().take(3).collect::<Vec<_>>().join("; "),
+            }),
+            _ => Err(self.worker_error(WorkerError::confused())),
         }
     }
 
-    fn summarise(&self, number: u32, partition: &Partition) -> VolumeSummary {
-        let mut summary = VolumeSummary {
-            number,
-            start: partition.start,
-            len: partition.len,
-            file_system: "unknown".to_owned(),
-            label: None,
-            role: match partition.kind {
-                kind if kind == EFI_SYSTEM => VolumeRole::Efi,
-                kind if kind == WINDOWS_RECOVERY => VolumeRole::Recovery,
-                kind if kind == MICROSOFT_RESERVED => VolumeRole::Reserved,
-                _ => VolumeRole::Data,
-            },
-            system_root: None,
-            unreadable: None,
-            not_writable: None,
-        };
-        let part = || self.part(partition.start, partition.len);
-        let opened = match part().map(Ntfs::open) {
-            Ok(Ok(mut ntfs)) => {
-                summary.file_system = "NTFS".to_owned();
-                summary.label = ntfs.label().ok().filter(|label| !label.is_empty());
-                if ntfs.is_dirty().unwrap_or(true) {
-                    summary.not_writable = Some(NotWritable {
-                        reason: "it was not let go of cleanly".to_owned(),
-                        way_out: "start Windows once and shut it down".to_owned(),
-                    });
-                }
-                Some(Box::new(ntfs) as Box<dyn Volume>)
+    fn compare(
+        &self,
+        partition: u32,
+        edits: Vec<(String, Expected)>,
+    ) -> Result<(), DiskError> {
+        let touched = edits.iter().filter(|(_, expected)| *expected == Expected::Touched);
+        let touched = touched.map(|(path, _)| path.clone()).collect();
+        let mut own = self.find(partition, Reader::Own, touched)?.into_iter();
+        let paths = edits.iter().map(|(path, _)| path.clone()).collect();
+        let found = self.find(partition, Reader::Independent, paths)?;
+        for ((file, expected), found) in edits.into_iter().zip(found) {
+            let expected = match expected {
+                Expected::Known(expected) => expected,
+                Expected::Touched => own.next().unwrap_or(Found::Nothing),
+            };
+            if expected != found || matches!(found, Found::Unreadable(_)) {
+                return Err(DiskError::NotLanded {
+                    path: self.path.clone(),
+                    number: partition,
+                    file,
+                    expected: expected.to_string(),
+                    found: found.to_string(),
+                });
             }
-            _ => match part().map(Fat::open) {
-                Ok(Ok(mut fat)) => {
-                    summary.file_system = "FAT".to_owned();
-                    summary.label = fat.label().ok().filter(|label| !label.is_empty());
-                    Some(Box::new(fat) as Box<dyn Volume>)
-                }
-                Ok(Err(error)) => {
-                    summary.unreadable = Some(error.to_string());
-                    None
-                }
-                Err(error) => {
-                    summary.unreadable = Some(error.to_string());
-                    None
-                }
-            },
-        };
-        if partition.kind == BASIC_DATA
-            && let Some(mut volume) = opened
-            && let Some(root) = system_root(&mut *volume)
-        {
-            summary.role = VolumeRole::Windows;
-            summary.system_root = Some(root);
         }
-        summary
+        Ok(())
     }
 
-    fn part(&self, start: u64, len: u64) -> Result<impl BlockDevice + use<>, DiskError> {
-        volume::SubDevice::new(self.device.clone(), start, len)
-            .map_err(|source| DiskError::Device { path: self.path.clone(), source })
+    fn find(
+        &self,
+        partition: u32,
+        reader: Reader,
+        paths: Vec<String>,
+    ) -> Result<Vec<Found>, DiskError> {
+        if paths.is_empty() {
+            return Ok(Vec::new());
+        }
+        let count = paths.len();
+        match self.ask(&Request::Find { partition, reader, paths })? {
+            Answer::Found(found) if found.len() == count => Ok(found),
+            _ => Err(self.worker_error(WorkerError::confused())),
+        }
+    }
+
+    fn ask(&self, request: &Request) -> Result<Answer, DiskError> {
+        match self.worker.ask(request) {
+            Ok(Answer::Failed(source)) => {
+                Err(DiskError::Volume { path: self.path.clone(), source })
+            }
+            Ok(answer) => Ok(answer),
+            Err(source) => Err(self.worker_error(source)),
+        }
+    }
+
+    fn done(&self, request: &Request) -> Result<(), DiskError> {
+        match self.ask(request)? {
+            Answer::Done => Ok(()),
+            _ => Err(self.worker_error(WorkerError::confused())),
+        }
+    }
+
+    fn windows(&self) -> Result<&VolumeSummary, DiskError> {
+        self.role(VolumeRole::Windows, "volume with a Windows folder")
+    }
+
+    fn role(&self, role: VolumeRole, what: &str) -> Result<&VolumeSummary, DiskError> {
+        let found = self.volumes.iter().find(|summary| summary.role == role);
+        found.ok_or_else(|| self.no_volume(what.to_owned()))
     }
 
     fn open_volume(&self, summary: &VolumeSummary) -> Result<Box<dyn Volume>, DiskError> {
-        let device = self.part(summary.start, summary.len)?;
-        if summary.file_system == "FAT" {
-            let fat = Fat::open(device).map_err(|source| self.volume_error(source))?;
-            return Ok(Box::new(fat));
-        }
-        let ntfs = Ntfs::open(device).map_err(|source| self.volume_error(source))?;
-        Ok(Box::new(ntfs))
+        let file_system = summary.file_system.clone();
+        RemoteVolume::open(&self.worker, summary.number, file_system, &self.session)
+            .map(|volume| Box::new(volume) as Box<dyn Volume>)
+            .map_err(|source| DiskError::Volume { path: self.path.clone(), source })
     }
 
-    fn volume_error(&self, source: VolumeError) -> DiskError {
-        DiskError::Volume { path: self.path.clone(), source }
+    fn worker_error(&self, source: WorkerError) -> DiskError {
+        DiskError::Worker { path: self.path.clone(), source }
     }
 
-    fn no_volume(&self, what: &'static str) -> DiskError {
+    fn no_volume(&self, what: String) -> DiskError {
         let found: Vec<String> = self
-            .table
-            .partitions
+            .volumes
             .iter()
-            .map(|partition| format!("'{}' ({} MiB)", partition.name, partition.len >> 20))
+            .map(|volume| {
+                let label = volume.label.as_ref().map_or(String::new(), |label| format!(" '{label}'"));
+                let reason = volume.unreadable.as_ref();
+                let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
+                format!(
+                    "{} {}{label} ({} MiB{reason})",
+                    volume.number,
+                    volume.file_system,
+                    volume.len >> 20
+                )
+            })
             .collect();
         DiskError::NoVolume { path: self.path.clone(), what, found: found.join(", ") }
     }
 }
 
-/// The Windows folder of a volume, as it is spelt there.
-fn system_root(volume: &mut dyn Volume) -> Option<String> {
-    let root = volume.list("").ok()?;
-    root.into_iter().map(|entry| entry.name).find(|name| {
-        SYSTEM_ROOTS.iter().any(|known| known.eq_ignore_ascii_case(name))
-            && volume.exists(&format!("{name}\\{SYSTEM_HIVE}")).unwrap_or(false)
-    })
+/// How QEMU is told to open a disk that is one file.
+fn plain_node(source: &DiskSource) -> Value {
+    let mut node = json!({
+        "driver": source.format.driver(),
+        "file": { "driver": "file", "filename": source.path.to_string_lossy() },
+    });
+    match source.format {
+        DiskFormat::Qcow2 | DiskFormat::Vmdk => node["backing"] = Value::Null,
+        // A fixed VHD is its disk and a footer: so the size is that of the footer, and no guess.
+        DiskFormat::Vhd if source.virtual_size + VHD_FOOTER == source.file_size => {
+            node["driver"] = "raw".into();
+            node["offset"] = 0.into();
+            node["size"] = source.virtual_size.into();
+        }
+        DiskFormat::Vhd | DiskFormat::Raw | DiskFormat::Vhdx => {}
+    }
+    node
+}
+
+/// The worker is not trusted either.
+fn checked(survey: Survey) -> Result<Survey, WorkerError> {
+    let partitions = &survey.table.partitions;
+    let inside = |start: u64, len: u64| start.checked_add(len).is_some();
+    if partitions.len() > MAX_PARTITIONS
+        || partitions.len() != survey.volumes.len()
+        || !partitions.iter().all(|one| inside(one.start, one.len))
+    {
+        return Err(WorkerError::confused());
+    }
+    Ok(survey)
 }

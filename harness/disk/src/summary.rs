@@ -1,6 +1,12 @@
 //! What is on a disk, one line a partition.
 
 use serde::{Deserialize, Serialize};
+use volume::{EFI_SYSTEM, MICROSOFT_RESERVED, Partition, PartitionKind, TableStyle};
+
+use crate::worker::Surveyed;
+
+/// MBR type byte of an EFI system partition (UEFI 2.10, 5.2.2).
+const MBR_EFI: u8 = 0xef;
 
 /// What a partition is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -15,7 +21,7 @@ pub enum VolumeRole {
     /// The active partition of a BIOS disk, where it is not the Windows volume itself: boot manager and
     /// boot configuration.
     Boot,
-    /// Microsoft reserved: no file system.
+    /// No volume: Microsoft reserved, or an extended partition, which holds logical ones.
     Reserved,
     /// Anything else.
     Data,
@@ -33,7 +39,7 @@ pub struct NotWritable {
 /// A partition, and the volume in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumeSummary {
-    /// The partition's number as `fdisk` shows it, from 1; 0 for a disk without partitions.
+    /// The partition's number as `fdisk` shows it, from 1; 1 for a disk without partitions.
     pub number: u32,
     /// First byte on the disk.
     pub start: u64,
@@ -47,8 +53,63 @@ pub struct VolumeSummary {
     pub role: VolumeRole,
     /// The Windows folder at its root: `Windows`, `WINNT` or `ReactOS`, as it is spelt there.
     pub system_root: Option<String>,
-    /// Why the volume cannot be read; `None` if it can.
+    /// Why the volume cannot be read, and what to do; `None` if it can, or if there is none.
     pub unreadable: Option<String>,
     /// Why it is not written to; `None` if it can be written.
     pub not_writable: Option<NotWritable>,
+}
+
+/// What libguestfs can do beside us.
+const FALLBACK: &str = "or read and write it with the fallback over libguestfs, given its key";
+const FALLBACK_DYNAMIC: &str =
+    "convert it to a basic disk in Windows, or read and write it with the fallback over libguestfs";
+
+impl VolumeSummary {
+    pub(crate) fn new(partition: &Partition, style: TableStyle, seen: Surveyed) -> Self {
+        let mut summary = Self {
+            number: partition.number,
+            start: partition.start,
+            len: partition.len,
+            file_system: seen.file_system.kind.to_string(),
+            label: seen.label,
+            role: role(partition, style, seen.system_root.is_some()),
+            system_root: seen.system_root,
+            unreadable: seen.unreadable,
+            not_writable: None,
+        };
+        if summary.role == VolumeRole::Reserved {
+            summary.unreadable = None;
+            return summary;
+        }
+        if let Some(guard) = seen.guard {
+            let mut way_out = guard.way_out.clone();
+            if seen.file_system.kind.is_encrypted() {
+                way_out = format!("{way_out}, {FALLBACK}");
+            } else if partition.kind.is_dynamic() {
+                way_out = FALLBACK_DYNAMIC.to_owned();
+            }
+            if !guard.is_readable() {
+                summary.unreadable = Some(format!("{}; {way_out}", guard.reason));
+            }
+            summary.not_writable = Some(NotWritable { reason: guard.reason, way_out });
+        }
+        summary
+    }
+}
+
+fn role(partition: &Partition, style: TableStyle, windows: bool) -> VolumeRole {
+    let kind = partition.kind;
+    if kind == EFI_SYSTEM || kind == PartitionKind::Mbr(MBR_EFI) {
+        VolumeRole::Efi
+    } else if kind == MICROSOFT_RESERVED || kind.is_extended() {
+        VolumeRole::Reserved
+    } else if kind.is_recovery() {
+        VolumeRole::Recovery
+    } else if windows {
+        VolumeRole::Windows
+    } else if partition.active && style == TableStyle::Mbr {
+        VolumeRole::Boot
+    } else {
+        VolumeRole::Data
+    }
 }

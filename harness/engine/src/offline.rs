@@ -4,7 +4,7 @@ use disk::OfflineDisk;
 use faults::{Edit, HiveName, Offline, OfflineError, RegistryValue, VolumeRole};
 use jiff::Timestamp;
 use volume::{FileTime, Volume};
-use winfmt::hive::{Data, Hive, ValueType};
+use winfmt::hive::{Data, EMPTY_LOG, Hive, ValueType};
 
 /// The volumes and hives of one disk. Hives are read when first needed and written back by `commit`.
 pub(crate) struct WindowsDisk {
@@ -12,35 +12,75 @@ pub(crate) struct WindowsDisk {
     /// Opened when first needed: not every image has one.
     recovery: Option<Box<dyn Volume>>,
     disk: OfflineDisk,
+    clock: Option<FileTime>,
     system: OpenHive,
     software: OpenHive,
 }
 
 struct OpenHive {
-    path: &'static str,
+    path: String,
     hive: Option<Hive>,
+    /// Its transaction logs that are there and not empty.
+    logs: Vec<String>,
     changed: bool,
 }
 
 impl OpenHive {
-    fn at(path: &'static str) -> Self {
-        Self { path, hive: None, changed: false }
+    fn at(root: &str, name: &str) -> Self {
+        let path = format!(r"{root}\System32\config\{name}");
+        Self { path, hive: None, logs: Vec::new(), changed: false }
     }
 
+    /// The hive, brought up to date from its transaction logs as Windows would at its next start: else an
+    /// edit would be lost, or what the logs hold.
     fn get(&mut self, volume: &mut dyn Volume) -> Result<&mut Hive, OfflineError> {
         if self.hive.is_none() {
-            let bytes = volume.read(self.path)?;
-            let hive = Hive::open(bytes).map_err(|error| format!("C:\\{}: {error}", self.path))?;
+            let bytes = volume.read(&self.path)?;
+            self.logs.clear();
+            let mut logs = Vec::new();
+            for suffix in ["LOG1", "LOG2"] {
+                self.read_log(volume, suffix, &mut logs)?;
+            }
+            if logs.is_empty() {
+                self.read_log(volume, "LOG", &mut logs)?;
+            }
+            let logs: Vec<&[u8]> = logs.iter().map(Vec::as_slice).collect();
+            let (hive, recovery) = Hive::recover(bytes, &logs)
+                .map_err(|error| format!("C:\\{}: {error}", self.path))?;
+            if !recovery.clean {
+                tracing::info!(hive = self.path, %recovery, "the hive was not written back by Windows");
+            }
             self.hive = Some(hive);
         }
         self.hive.as_mut().ok_or_else(|| "the hive was not read".into())
     }
 
+    fn read_log(
+        &mut self,
+        volume: &mut dyn Volume,
+        suffix: &str,
+        logs: &mut Vec<Vec<u8>>,
+    ) -> Result<(), OfflineError> {
+        let path = format!("{}.{suffix}", self.path);
+        if volume.exists(&path)? {
+            let log = volume.read(&path)?;
+            if !log.is_empty() {
+                self.logs.push(path);
+                logs.push(log);
+            }
+        }
+        Ok(())
+    }
+
+    /// The hive first, then its logs: see [`EMPTY_LOG`].
     fn write_back(&mut self, volume: &mut dyn Volume) -> Result<(), OfflineError> {
         if let Some(hive) = self.hive.take()
             && self.changed
         {
-            volume.write(self.path, &hive.to_bytes()?)?;
+            volume.write(&self.path, &hive.to_bytes()?)?;
+            for log in self.logs.drain(..) {
+                volume.write(&log, EMPTY_LOG)?;
+            }
         }
         self.changed = false;
         Ok(())
@@ -48,19 +88,21 @@ impl OpenHive {
 }
 
 impl WindowsDisk {
-    /// Opens the Windows volume. `clock` is the time that new files get where none is given.
+    /// Opens the Windows volume. `clock` is the time that new files get where none is given, in seconds
+    /// since 1970.
     pub(crate) fn new(disk: OfflineDisk, clock: Option<u64>) -> Result<Self, disk::DiskError> {
-        let mut windows = disk.windows_volume()?;
-        if let Some(clock) = clock {
-            windows.set_clock(FileTime::from_unix_seconds(clock));
-        }
-        Ok(Self {
+        let root = disk.system_root()?;
+        let windows = disk.windows_volume()?;
+        let mut opened = Self {
             windows,
             recovery: None,
             disk,
-            system: OpenHive::at(r"Windows\System32\config\SYSTEM"),
-            software: OpenHive::at(r"Windows\System32\config\SOFTWARE"),
-        })
+            clock: clock.map(FileTime::from_unix_seconds),
+            system: OpenHive::at(&root, "SYSTEM"),
+            software: OpenHive::at(&root, "SOFTWARE"),
+        };
+        set_clock(&mut *opened.windows, opened.clock);
+        Ok(opened)
     }
 
     pub(crate) fn windows(&mut self) -> &mut dyn Volume {
@@ -77,7 +119,9 @@ impl WindowsDisk {
             VolumeRole::Windows => Ok(&mut *self.windows),
             VolumeRole::Recovery => {
                 if self.recovery.is_none() {
-                    self.recovery = Some(self.disk.recovery_volume()?);
+                    let mut recovery = self.disk.recovery_volume()?;
+                    set_clock(&mut *recovery, self.clock);
+                    self.recovery = Some(recovery);
                 }
                 match &mut self.recovery {
                     Some(recovery) => Ok(&mut **recovery),
@@ -92,6 +136,12 @@ impl WindowsDisk {
             HiveName::System => (&mut self.system, &mut *self.windows),
             HiveName::Software => (&mut self.software, &mut *self.windows),
         }
+    }
+}
+
+fn set_clock(volume: &mut dyn Volume, clock: Option<FileTime>) {
+    if let Some(clock) = clock {
+        volume.set_clock(clock);
     }
 }
 
@@ -189,6 +239,7 @@ impl Offline for WindowsDisk {
         // What is read from here on comes from the disk.
         self.recovery = None;
         self.windows = self.disk.windows_volume()?;
+        set_clock(&mut *self.windows, self.clock);
         Ok(())
     }
 }

@@ -1,0 +1,127 @@
+//! What the harness asks of the worker, and what it answers.
+
+use serde::{Deserialize, Serialize};
+use volume::{
+    Check, Entry, FileSystem, FileTime, Guard, Metadata, PartitionTable, VolumeError,
+};
+
+/// The name of the export that the worker reads.
+pub(crate) const EXPORT: &str = "disk";
+
+/// A request. One is under way at a time.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Request {
+    /// What is on the disk. The first request: the others need the table.
+    Survey,
+    /// Opens the volume of a partition; answered by its handle.
+    Open { partition: u32 },
+    /// Forgets a handle.
+    Close { volume: u32 },
+    /// Something by path on an open volume.
+    On { volume: u32, task: Task },
+    /// Checks the volume of a partition against itself, opened anew.
+    Check { partition: u32 },
+    /// What is at these paths.
+    Find { partition: u32, reader: Reader, paths: Vec<String> },
+    /// A file by the independent reader; its bytes follow as those of [`Task::Read`].
+    ReadBack { partition: u32, path: String, limit: u64 },
+    /// Has everything reach the medium.
+    Flush,
+}
+
+/// Who looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Reader {
+    /// The implementation that also writes.
+    Own,
+    /// Another one.
+    Independent,
+}
+
+/// What the methods of [`volume::Volume`] do.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Task {
+    List { path: String },
+    Metadata { path: String },
+    /// Data frames with the bytes from `offset`, at most `len` of them, then the answer.
+    Read { path: String, offset: u64, len: u64 },
+    /// Data frames with `size` bytes follow, then an end or abort frame.
+    Write { path: String, size: u64 },
+    /// As [`Task::Write`].
+    WriteAt { path: String, offset: u64, size: u64 },
+    SetSize { path: String, size: u64 },
+    CreateDirAll { path: String },
+    Rename { from: String, to: String },
+    RemoveFile { path: String },
+    RemoveDirAll { path: String },
+    SetTimes { path: String, created: FileTime, modified: FileTime },
+    SetClock { now: FileTime },
+    Label,
+    Guard,
+    Check,
+    FreeSpace,
+    Flush,
+}
+
+/// An answer.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Answer {
+    Done,
+    Survey(Survey),
+    Volume(u32),
+    Entries(Vec<Entry>),
+    Metadata(Metadata),
+    Number(u64),
+    Text(String),
+    Guard(Option<Guard>),
+    Check(Check),
+    Found(Vec<Found>),
+    /// The volume could not do it.
+    Failed(VolumeError),
+    /// The worker could not do it.
+    Refused(String),
+}
+
+/// What is on a disk.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Survey {
+    /// Bytes.
+    pub(crate) len: u64,
+    /// How it is divided.
+    pub(crate) table: PartitionTable,
+    /// One for each partition.
+    pub(crate) volumes: Vec<Surveyed>,
+}
+
+/// What is on a partition.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Surveyed {
+    pub(crate) file_system: FileSystem,
+    pub(crate) label: Option<String>,
+    /// The Windows folder, as it is spelt there.
+    pub(crate) system_root: Option<String>,
+    pub(crate) guard: Option<Guard>,
+    /// Why it cannot be read.
+    pub(crate) unreadable: Option<String>,
+}
+
+/// What is at a path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Found {
+    Nothing,
+    Folder,
+    File { size: u64, blake3: String },
+    /// It cannot be told.
+    Unreadable(String),
+}
+
+impl std::fmt::Display for Found {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Nothing => out.write_str("nothing"),
+            Self::Folder => out.write_str("a folder"),
+            Self::File { size, blake3 } => write!(out, "{size} bytes with BLAKE3 {blake3}"),
+            Self::Unreadable(reason) => write!(out, "something that cannot be read: {reason}"),
+        }
+    }
+}
