@@ -98,9 +98,12 @@ impl Seen<'_> {
 
     fn face(&self) -> Option<&Row> {
         let face = self.layout.rows.iter().find(|row| row.is_face())?;
-        let largest = self.layout.text().map(Row::height).max()?;
+        // Not the largest: a QR code and the text beside it may look like one large row.
+        let mut heights: Vec<usize> = self.layout.text().map(Row::height).collect();
+        heights.sort_unstable();
+        let usual = *heights.get(heights.len() / 2)?;
         (face.height() * 20 >= self.ground.height
-            && face.height() >= largest * 3 / 2
+            && face.height() >= usual * 3 / 2
             && face.top < self.ground.height / 2)
             .then_some(face)
     }
