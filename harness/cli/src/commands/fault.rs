@@ -60,7 +60,8 @@ fn list(as_json: bool) -> anyhow::Result<()> {
         }
         text += "\nloopbreak fault explain KIND says more.\n";
     }
-    print(&text)
+    print(&text)?;
+    Ok(())
 }
 
 fn stops(defect: &DefectInfo) -> String {
