@@ -16,6 +16,7 @@
 pub mod agent;
 pub mod bootmgr;
 pub mod console;
+mod drivers;
 pub mod kernel;
 pub mod loader;
 pub mod machine;

@@ -1,7 +1,7 @@
 //! The machine from power-on to power-off, stage after stage.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::bootmgr::{self, BootError, Next};
@@ -16,15 +16,26 @@ const DISK_PATIENCE: Duration = Duration::from_secs(20);
 /// by a stop.
 static WORLD: RwLock<()> = RwLock::new(());
 
-/// Runs `work` unless the machine has stopped; then it never returns.
+/// Somebody keeps the processor for itself: whoever goes through [`while_running`] waits.
+static HELD: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
+
+/// Holds everything that goes through [`while_running`], or lets it go on.
+pub fn hold(held: bool) {
+    *HELD.0.lock().unwrap_or_else(PoisonError::into_inner) = held;
+    HELD.1.notify_all();
+}
+
+/// Runs `work` unless the machine has stopped; then it never returns. Waits while it is held.
 pub fn while_running<T>(work: impl FnOnce() -> T) -> T {
-    let _running = WORLD.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let held = HELD.0.lock().unwrap_or_else(PoisonError::into_inner);
+    drop(HELD.1.wait_while(held, |held| *held).unwrap_or_else(PoisonError::into_inner));
+    let _running = WORLD.read().unwrap_or_else(PoisonError::into_inner);
     work()
 }
 
 /// Stops everything that goes through [`while_running`], for ever.
 pub fn freeze() {
-    std::mem::forget(WORLD.write().unwrap_or_else(std::sync::PoisonError::into_inner));
+    std::mem::forget(WORLD.write().unwrap_or_else(PoisonError::into_inner));
 }
 
 /// What ends a stage from outside.
@@ -92,7 +103,9 @@ pub fn run() -> ! {
     match bootmgr::run(&disk) {
         Err(error) => halt(&error),
         Ok(Next::Windows { entry, drive, record }) => windows::run(&entry, &drive, record),
-        Ok(Next::Recovery { recovery, drive, reason }) => recovery::run(recovery, drive, reason),
+        Ok(Next::Recovery { recovery, esp, drive, reason }) => {
+            recovery::run(recovery, esp, drive, reason)
+        }
     }
 }
 

@@ -1,16 +1,24 @@
 //! Windows, from the loader to the end of the session.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use crate::agent::{self, Agent};
+use winfmt::hive::Hive;
+
+use crate::agent::{self, Agent, EndProcess};
 use crate::bootmgr::{BootError, BootRecord, Entry, Status, StatusFile};
-use crate::kernel::{Driver, Kernel, KernelHost, LoadError, StopReport};
-use crate::loader::{self, ErrorControl, SafeMode, Service, StartPlan};
+use crate::drivers::Starter;
+use crate::kernel::{Kernel, KernelHost, Module, StopReport, check_boot_image};
+use crate::loader::{self, SafeMode, StartPlan};
 use crate::machine::{self, Wish, Wishes};
-use crate::session;
-use crate::storage::{Drive, Host, Registry, RegistryError, SOFTWARE_HIVE, SYSTEM_HIVE, load_hive};
-use crate::{say, stop, sys};
+use crate::session::processes::{self, Failure};
+use crate::session::servicing::{self, Operation};
+use crate::session::{self, Services};
+use crate::storage::{
+    Drive, Host, Registry, RegistryError, SOFTWARE_HIVE, SYSTEM_HIVE, fall_back, load_hive,
+};
+use crate::sys::Power;
+use crate::{say, stop};
 
 /// How long the session waits for the network before it goes on without.
 const NETWORK_PATIENCE: Duration = Duration::from_secs(6);
@@ -25,17 +33,19 @@ const DHCP_SERVICE: &str = "Dhcp";
 /// The service behind which the guest agent stands.
 const AGENT_SERVICE: &str = "QEMU-GA";
 
-/// Drivers without which the system disk cannot be reached.
-const DISK_DRIVERS: [&str; 5] = ["viostor", "disk", "partmgr", "volmgr", "Ntfs"];
-/// `INACCESSIBLE_BOOT_DEVICE`.
-const INACCESSIBLE_BOOT_DEVICE: u32 = 0x7B;
-/// `CRITICAL_SERVICE_FAILED`.
-const CRITICAL_SERVICE_FAILED: u32 = 0x5A;
+/// `STATUS_CANNOT_LOAD_REGISTRY_FILE`: a hive other than SYSTEM cannot be loaded.
+const CANNOT_LOAD_REGISTRY_FILE: u32 = 0xC000_0218;
+/// The program behind which the service of remote procedure calls stands.
+const SERVICE_HOST: &str = "svchost.exe";
+/// That service.
+const RPC_SERVICE: &str = "RpcSs";
 
 /// What the loader found.
 struct Loaded {
     registry: Arc<Registry>,
     plan: StartPlan,
+    /// The SOFTWARE hive, which the kernel needs, could not be loaded.
+    without_software: bool,
 }
 
 /// Starts Windows and runs it to its end.
@@ -44,29 +54,40 @@ pub fn run(entry: &Entry, drive: &Arc<Drive>, record: BootRecord) -> ! {
         Ok(loaded) => loaded,
         Err(error) => machine::halt(&error),
     };
-    let Loaded { registry, plan } = loaded;
+    let Loaded { registry, plan, without_software } = loaded;
     let status = StatusFile::new(Arc::clone(drive), record);
     let crash_control = stop::crash_control(&registry);
     let host: Arc<dyn KernelHost> = Arc::new(Host::new(Arc::clone(drive), Arc::clone(&registry)));
     let stopper = stop::Stopper::new(Arc::clone(drive), crash_control);
     let on_stop = stopper.clone();
-    let kernel = match Kernel::start(host, Box::new(move |report| on_stop.stop(&report))) {
-        Ok(kernel) => kernel,
-        Err(error) => {
-            say!("[kernel] {error}");
-            machine::halt(&BootError::new(Status::NO_FILE, "\\Windows\\System32\\ntoskrnl.exe"));
-        }
-    };
+    let kernel =
+        match Kernel::start(Arc::clone(&host), Box::new(move |report| on_stop.stop(&report))) {
+            Ok(kernel) => kernel,
+            Err(error) => {
+                say!("[kernel] {error}");
+                machine::halt(&BootError::new(
+                    Status::NO_FILE,
+                    "\\Windows\\System32\\ntoskrnl.exe",
+                ));
+            }
+        };
     stopper.know_kernel(kernel.pid());
     say!("[kernel] started, control set {}", registry.control_set());
-    start_drivers(&kernel, drive, &plan, &stopper);
+    if without_software {
+        stopper.stop(&StopReport::raised(CANNOT_LOAD_REGISTRY_FILE, [0; 4], kernel.modules()));
+    }
+    Starter { kernel: &kernel, drive, registry: &registry, stopper: &stopper }.start(&plan);
     say!("[kernel] {} drivers loaded", kernel.modules().len().saturating_sub(2));
-    let wish = run_session(drive, &registry, &plan, &status, &kernel);
+    let session =
+        Session { drive, registry: &registry, plan: &plan, kernel: &kernel, host: &host, stopper };
+    let wish = session.run(&status);
+    machine::while_running(|| ());
     say!("[session] shutting down");
     status.change(BootRecord::shut_down);
     // Nothing may change the volume after its last flush: neither the agent nor a driver.
     machine::freeze();
     kernel.freeze();
+    session::freeze_services();
     machine::obey(Some(drive), wish)
 }
 
@@ -84,8 +105,18 @@ fn load(entry: &Entry, drive: &Arc<Drive>) -> Result<Loaded, BootError> {
             }
         })
     };
-    let system = hive(SYSTEM_HIVE)?;
-    let software = hive(SOFTWARE_HIVE)?;
+    let mut system = hive(SYSTEM_HIVE)?;
+    let software = load_hive(drive, SOFTWARE_HIVE);
+    let without_software = software.is_err();
+    let software = match software {
+        Ok(software) => software,
+        Err(error) => {
+            say!("[loader] {error}");
+            // Never read: the kernel stops before anybody asks.
+            Hive::create("ROOT")
+                .map_err(|_| BootError::new(Status::REGISTRY_CORRUPT, SOFTWARE_HIVE))?
+        }
+    };
     let damaged = |error: &dyn std::fmt::Display| {
         say!("[loader] {error}");
         BootError::new(Status::REGISTRY_CORRUPT, SYSTEM_HIVE)
@@ -102,11 +133,20 @@ fn load(entry: &Entry, drive: &Arc<Drive>) -> Result<Loaded, BootError> {
     }
     for service in &plan.boot {
         let file = service.image_file();
-        match check_image(drive, &file) {
-            Ok(()) => {}
-            Err(error) if service.error_control == ErrorControl::Critical => return Err(error),
-            Err(error) => say!("[loader] {}: {} ({file}), going on", service.name, error.status),
+        let Err(error) = check_driver(drive, &file) else { continue };
+        if !service.error_control.falls_back() {
+            say!("[loader] {}: {} ({file}), going on", service.name, error.status);
+            continue;
         }
+        if fall_back(&mut system, &control_set).map_err(|error| damaged(&error))? {
+            say!("[loader] {}: {} ({file})", service.name, error.status);
+            say!("[loader] starting again with the last known good control set");
+            let bytes = system.to_bytes().map_err(|error| damaged(&error))?;
+            if drive.write(SYSTEM_HIVE, &bytes).is_ok() {
+                machine::leave(Some(drive), Power::Reset);
+            }
+        }
+        return Err(error);
     }
     say!(
         "[loader] {control_set}: {} boot drivers, {} system drivers",
@@ -114,7 +154,7 @@ fn load(entry: &Entry, drive: &Arc<Drive>) -> Result<Loaded, BootError> {
         plan.system.len()
     );
     let registry = Registry::mount(Arc::clone(drive), system, software, control_set);
-    Ok(Loaded { registry: Arc::new(registry), plan })
+    Ok(Loaded { registry: Arc::new(registry), plan, without_software })
 }
 
 /// An image that the loader must find: there, and for this machine.
@@ -131,137 +171,161 @@ fn check_image(drive: &Drive, file: &str) -> Result<(), BootError> {
     }
 }
 
-/// Loads boot drivers, then system drivers. Does not return if one of them stops the system.
-fn start_drivers(kernel: &Kernel, drive: &Drive, plan: &StartPlan, stopper: &stop::Stopper) {
-    let mut running = Vec::new();
-    for (service, at_boot) in
-        plan.boot.iter().map(|s| (s, true)).chain(plan.system.iter().map(|s| (s, false)))
-    {
-        if load_driver(kernel, drive, service, at_boot, stopper) {
-            running.push(service.name.to_ascii_lowercase());
-        }
-    }
-    let missing = DISK_DRIVERS.iter().find(|name| !running.contains(&name.to_ascii_lowercase()));
-    if let Some(name) = missing {
-        say!("[kernel] the system disk cannot be reached without {name}");
-        stopper.stop(&StopReport::raised(INACCESSIBLE_BOOT_DEVICE, [0; 4], kernel.modules()));
-    }
+/// A boot driver's image: there, for this machine, sound, and with everything that it imports.
+fn check_driver(drive: &Drive, file: &str) -> Result<(), BootError> {
+    let image = drive.read(file).map_err(|_| BootError::new(Status::NO_FILE, file))?;
+    check_boot_image(&image).map_err(|error| {
+        say!("[loader] {file}: {error}");
+        BootError::new(Status(error.status().0), file)
+    })
 }
 
-/// Loads one driver. True if it runs.
-fn load_driver(
-    kernel: &Kernel,
-    drive: &Drive,
-    service: &Service,
-    check_checksum: bool,
-    stopper: &stop::Stopper,
-) -> bool {
-    let file = service.image_file();
-    let name = service.image_name();
-    let failure = match drive.read(&file) {
-        Err(error) if error.is_not_found() => "the file is missing".to_owned(),
-        Err(error) => error.to_string(),
-        Ok(image) => {
-            let driver = Driver {
-                name: name.clone(),
-                path: nt_image_path(&file),
-                service_key: format!(
-                    "\\Registry\\Machine\\System\\CurrentControlSet\\Services\\{}",
-                    service.name
-                ),
-                image,
-                check_checksum,
+/// What the session has to do with.
+struct Session<'a> {
+    drive: &'a Arc<Drive>,
+    registry: &'a Arc<Registry>,
+    plan: &'a StartPlan,
+    kernel: &'a Kernel,
+    host: &'a Arc<dyn KernelHost>,
+    stopper: stop::Stopper,
+}
+
+impl Session<'_> {
+    /// Network, services, agent, the good word; then whatever is wished for.
+    fn run(&self, status: &StatusFile) -> Wish {
+        let registry = self.registry;
+        let computer_name = registry
+            .control_string("Control\\ComputerName\\ComputerName", "ComputerName")
+            .unwrap_or_else(|| "UNDERSTUDY".to_owned());
+        self.finish_update();
+        if let Some(failure) = processes::check(|path| self.drive.read(path).ok()) {
+            fail(&self.stopper, &failure, self.kernel.modules());
+        }
+        say!("[session] {computer_name} starting");
+        let wishes = Wishes::listen();
+        let starts = |name: &str| {
+            self.plan.automatic.iter().any(|service| service.name.eq_ignore_ascii_case(name))
+        };
+        if starts(DHCP_SERVICE) {
+            match session::bring_up(&computer_name, NETWORK_PATIENCE) {
+                Ok(lease) => say!("[session] network: {} from {}", lease.address, lease.server),
+                Err(error) => say!("[session] no network: {error}"),
+            }
+        }
+        let services = Services {
+            drive: self.drive,
+            kernel: self.kernel,
+            host: self.host,
+            wishes: wishes.sender(),
+        };
+        services.start(&self.plan.automatic);
+        if starts(AGENT_SERVICE) {
+            self.start_agent(computer_name, &wishes);
+        }
+        machine::while_running(|| status.change(BootRecord::good));
+        say!("[session] boot marked good");
+        self.kernel.begin_session();
+        if let Some(wish) = wishes.wait_for(SETTLED) {
+            return wish;
+        }
+        machine::while_running(|| status.change(BootRecord::settled));
+        wishes.wait()
+    }
+
+    /// Carries out an update that is half done, as the session manager has it done.
+    fn finish_update(&self) {
+        let lines = self.registry.control_list(servicing::MANAGER, servicing::SETUP_EXECUTE);
+        if !servicing::is_due(&lines) {
+            return;
+        }
+        let Ok(list) = self.drive.read(servicing::PENDING) else {
+            say!("[session] servicing: there is no pending.xml, nothing is done");
+            return;
+        };
+        match self.carry_out(&list) {
+            Ok(count) => say!("[session] servicing: {count} files put in place"),
+            Err(why) => {
+                let failure = Failure {
+                    code: processes::SYSTEM_PROCESS_TERMINATED,
+                    parameters: [0, 0xFFFF_FFFF_C000_0001, 0, 0],
+                    why: format!("servicing failed: {why}"),
+                };
+                fail(&self.stopper, &failure, self.kernel.modules());
+            }
+        }
+    }
+
+    fn carry_out(&self, list: &[u8]) -> Result<usize, String> {
+        let text = |error: volume::VolumeError| error.to_string();
+        let operations = servicing::read(list).map_err(|error| error.to_string())?;
+        servicing::check(&operations, |path| self.drive.exists(path).unwrap_or(false))
+            .map_err(|error| error.to_string())?;
+        for operation in &operations {
+            let (Operation::Move { source, destination } | Operation::Link { source, destination }) =
+                operation;
+            let bytes = self.drive.read(source).map_err(text)?;
+            self.drive.write(destination, &bytes).map_err(text)?;
+            if matches!(operation, Operation::Move { .. }) {
+                self.drive.remove_file(source).map_err(text)?;
+            }
+        }
+        self.drive.remove_file(servicing::PENDING).map_err(text)?;
+        let key = format!("\\Registry\\Machine\\System\\CurrentControlSet\\{}", servicing::MANAGER);
+        self.registry
+            .delete_value(&key, servicing::SETUP_EXECUTE)
+            .map_err(|status| status.to_string())?;
+        self.drive.flush().map_err(text)?;
+        Ok(operations.len())
+    }
+
+    /// What ends processes by name for the agent.
+    fn end_process(&self, wishes: &Wishes) -> EndProcess {
+        let stopper = self.stopper.clone();
+        let modules = self.kernel.modules();
+        let rpc = self.plan.automatic.iter().find(|service| service.name == RPC_SERVICE).cloned();
+        let wishes = std::sync::Mutex::new(wishes.sender());
+        EndProcess::new(move |name| {
+            if let Some(failure) = processes::died(name) {
+                fail(&stopper, &failure, modules.clone());
+            }
+            let Some(service) = rpc.clone().filter(|_| name.eq_ignore_ascii_case(SERVICE_HOST))
+            else {
+                return false;
             };
-            match kernel.load_driver(&driver) {
-                Ok(outcome) if outcome.status.is_success() => {
-                    say!("[kernel] {name} loaded");
-                    return true;
+            say!("[session] service {} ended", service.name);
+            let wishes = wishes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            session::service_ended(service, wishes);
+            true
+        })
+    }
+
+    fn start_agent(&self, computer_name: String, wishes: &Wishes) {
+        let Some(port) = agent::find_port(PORT_PATIENCE) else {
+            say!("[session] no guest agent: the machine has no port for it");
+            return;
+        };
+        let (drive, registry) = (Arc::clone(self.drive), Arc::clone(self.registry));
+        let mut agent = Agent::new(drive, registry, computer_name, self.end_process(wishes));
+        let sender = wishes.sender();
+        std::thread::spawn(move || {
+            match agent::serve(&mut agent, &port) {
+                Ok(wish) => {
+                    // Nobody listens any more: the machine is on its way already.
+                    let _ = sender.send(match wish {
+                        agent::Wish::PowerDown => Wish::PowerOff,
+                        agent::Wish::Reboot => Wish::Restart,
+                        agent::Wish::Halt => Wish::Halt,
+                    });
                 }
-                Ok(outcome) => match outcome.reason {
-                    Some(reason) => format!("{}: {reason}", outcome.status),
-                    None => outcome.status.to_string(),
-                },
-                // The stop handler has it on another thread; this one has nothing left to do.
-                Err(LoadError::Stopped { .. }) => sys::stand_still(),
-                Err(error) => error.to_string(),
+                Err(error) => say!("[session] {error}"),
             }
-        }
-    };
-    say!("[kernel] {name} failed to load: {failure}");
-    if service.error_control == ErrorControl::Critical {
-        stopper.stop(&StopReport::raised(CRITICAL_SERVICE_FAILED, [0; 4], kernel.modules()));
-    }
-    false
-}
-
-/// `\Windows\…` as the kernel names it.
-fn nt_image_path(file: &str) -> String {
-    match file.get(.."\\Windows".len()) {
-        Some(head) if head.eq_ignore_ascii_case("\\Windows") => {
-            format!("\\SystemRoot{}", &file[head.len()..])
-        }
-        _ => format!("\\??\\C:{file}"),
+        });
+        say!("[session] guest agent listening");
     }
 }
 
-/// The session: network, services, agent, the good word; then whatever is wished for.
-fn run_session(
-    drive: &Arc<Drive>,
-    registry: &Arc<Registry>,
-    plan: &StartPlan,
-    status: &StatusFile,
-    kernel: &Kernel,
-) -> Wish {
-    let computer_name = registry
-        .control_string("Control\\ComputerName\\ComputerName", "ComputerName")
-        .unwrap_or_else(|| "UNDERSTUDY".to_owned());
-    say!("[session] {computer_name} starting");
-    let wishes = Wishes::listen();
-    let starts =
-        |name: &str| plan.automatic.iter().any(|service| service.name.eq_ignore_ascii_case(name));
-    if starts(DHCP_SERVICE) {
-        match session::bring_up(&computer_name, NETWORK_PATIENCE) {
-            Ok(lease) => say!("[session] network: {} from {}", lease.address, lease.server),
-            Err(error) => say!("[session] no network: {error}"),
-        }
-    }
-    session::start_services(drive, &plan.automatic, kernel);
-    if starts(AGENT_SERVICE) {
-        start_agent(drive, registry, computer_name, &wishes);
-    }
-    status.change(BootRecord::good);
-    say!("[session] boot marked good");
-    if let Some(wish) = wishes.wait_for(SETTLED) {
-        return wish;
-    }
-    machine::while_running(|| status.change(BootRecord::settled));
-    wishes.wait()
-}
-
-fn start_agent(
-    drive: &Arc<Drive>,
-    registry: &Arc<Registry>,
-    computer_name: String,
-    wishes: &Wishes,
-) {
-    let Some(port) = agent::find_port(PORT_PATIENCE) else {
-        say!("[session] no guest agent: the machine has no port for it");
-        return;
-    };
-    let mut agent = Agent::new(Arc::clone(drive), Arc::clone(registry), computer_name);
-    let sender = wishes.sender();
-    std::thread::spawn(move || {
-        match agent::serve(&mut agent, &port) {
-            Ok(wish) => {
-                // Nobody listens any more: the machine is on its way already.
-                let _ = sender.send(match wish {
-                    agent::Wish::PowerDown => Wish::PowerOff,
-                    agent::Wish::Reboot => Wish::Restart,
-                    agent::Wish::Halt => Wish::Halt,
-                });
-            }
-            Err(error) => say!("[session] {error}"),
-        }
-    });
-    say!("[session] guest agent listening");
+/// Stops the system because a process is gone.
+fn fail(stopper: &stop::Stopper, failure: &Failure, modules: Vec<Module>) -> ! {
+    say!("[session] {}", failure.why);
+    stopper.stop(&StopReport::raised(failure.code, failure.parameters, modules))
 }

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value, json};
 
-use super::exec::Jobs;
+use super::exec::{EndProcess, Jobs};
 use super::files::OpenFiles;
 use crate::storage::{Drive, Registry};
 
@@ -82,11 +82,16 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// An agent that works on `drive`.
-    pub fn new(drive: Arc<Drive>, registry: Arc<Registry>, computer_name: String) -> Self {
+    /// An agent that works on `drive`. `end_process` ends a process by the name of its program.
+    pub fn new(
+        drive: Arc<Drive>,
+        registry: Arc<Registry>,
+        computer_name: String,
+        end_process: EndProcess,
+    ) -> Self {
         Self {
             files: OpenFiles::new(Arc::clone(&drive)),
-            jobs: Jobs::new(drive, registry, computer_name.clone()),
+            jobs: Jobs::new(drive, registry, computer_name.clone(), end_process),
             computer_name,
         }
     }

@@ -48,17 +48,41 @@ pub(super) struct Jobs {
     next: i64,
 }
 
+/// Ends a process by the name of its program. False: there is none. Does not return where the end of
+/// the process is the end of the system.
+#[derive(Clone)]
+pub struct EndProcess(Arc<dyn Fn(&str) -> bool + Send + Sync>);
+
+impl EndProcess {
+    /// Wraps the function.
+    pub fn new(end: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(end))
+    }
+}
+
+impl std::fmt::Debug for EndProcess {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("EndProcess")
+    }
+}
+
 #[derive(Debug)]
 struct Shell {
+    end_process: EndProcess,
     drive: Arc<Drive>,
     registry: Arc<Registry>,
     computer_name: String,
 }
 
 impl Jobs {
-    pub(super) fn new(drive: Arc<Drive>, registry: Arc<Registry>, computer_name: String) -> Self {
+    pub(super) fn new(
+        drive: Arc<Drive>,
+        registry: Arc<Registry>,
+        computer_name: String,
+        end_process: EndProcess,
+    ) -> Self {
         Self {
-            shell: Arc::new(Shell { drive, registry, computer_name }),
+            shell: Arc::new(Shell { end_process, drive, registry, computer_name }),
             jobs: Arc::default(),
             next: 4,
         }
@@ -122,7 +146,7 @@ impl Jobs {
 }
 
 /// The programs that exist.
-const PROGRAMS: &[&str] = &["cmd", "hostname", "reg", "probe"];
+const PROGRAMS: &[&str] = &["cmd", "hostname", "reg", "probe", "taskkill"];
 
 /// `C:\Windows\System32\CMD.EXE` is `cmd`.
 fn program_name(path: &str) -> String {
@@ -136,6 +160,7 @@ impl Shell {
             "hostname" => Output::ok(format!("{}\r\n", self.computer_name)),
             "reg" => self.reg(args),
             "probe" => probe::run(args),
+            "taskkill" => self.taskkill(args),
             _ => match args.first().map(|arg| arg.to_ascii_lowercase()).as_deref() {
                 Some("/c") => self.shell(&args[1..].join(" ")),
                 _ => Output::failed(1, "cmd: only /c is modelled\r\n"),
@@ -259,6 +284,23 @@ impl Shell {
             _ => self.drive.remove_file(path)?,
         }
         Ok(String::new())
+    }
+
+    /// `taskkill /f /im PROGRAM`.
+    fn taskkill(&self, args: &[String]) -> Output {
+        let words: Vec<String> = args.iter().map(|word| word.to_ascii_lowercase()).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let (["/f", "/im", name] | ["/im", name, "/f"]) = words[..] else {
+            return Output::failed(
+                1,
+                "ERROR: Invalid syntax. Only \"taskkill /f /im PROGRAM\" is modelled.\r\n",
+            );
+        };
+        if (self.end_process.0)(name) {
+            Output::ok(format!("SUCCESS: The process \"{name}\" has been terminated.\r\n"))
+        } else {
+            Output::failed(128, format!("ERROR: The process \"{name}\" not found.\r\n"))
+        }
     }
 
     /// `reg query KEY [/v NAME]`.

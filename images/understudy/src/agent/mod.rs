@@ -12,4 +12,5 @@ mod serve;
 mod tests;
 
 pub use commands::{Agent, Answer, Wish};
+pub use exec::EndProcess;
 pub use serve::{AgentError, find_port, serve};

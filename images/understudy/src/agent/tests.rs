@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use volume::{FileTime, MemoryDevice, Ntfs, NtfsFormat};
 use winfmt::hive::{Data, Hive};
 
+use super::EndProcess;
 use super::commands::{Agent, Wish};
 use crate::kernel::{Change, ChangeAction, NotifyDone};
 use crate::storage::{Drive, Registry};
@@ -23,7 +24,9 @@ fn agent() -> (Agent, Arc<Drive>) {
     let software = Hive::create("ROOT").expect("a hive");
     let registry =
         Registry::mount(Arc::clone(&drive), system, software, "ControlSet001".to_owned());
-    (Agent::new(Arc::clone(&drive), Arc::new(registry), "TEST".to_owned()), drive)
+    let end_process = EndProcess::new(|name| name == "lsass.exe");
+    let name = "TEST".to_owned();
+    (Agent::new(Arc::clone(&drive), Arc::new(registry), name, end_process), drive)
 }
 
 fn ask(agent: &mut Agent, request: Value) -> Value {
@@ -53,6 +56,15 @@ fn synchronising_answers_with_the_delimiter() {
     let request = json!({"execute": "guest-sync-delimited", "arguments": {"id": 77}});
     let answer = agent.answer(request.to_string().as_bytes());
     assert_eq!(answer.bytes, b"\xff{\"return\":77}\n");
+}
+
+#[test]
+fn processes_are_ended_by_name() {
+    let (mut agent, _) = agent();
+    let (code, out) = exec(&mut agent, "taskkill", &["/F", "/IM", "LSASS.exe"]);
+    assert_eq!((code, out.starts_with("SUCCESS")), (0, true), "{out}");
+    assert_eq!(exec(&mut agent, "taskkill", &["/f", "/im", "other.exe"]).0, 128);
+    assert_eq!(exec(&mut agent, "taskkill", &["/im", "lsass.exe"]).0, 1);
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub struct Entry {
     pub system_root: String,
     /// Partition of the Windows volume, where the entry names one.
     pub partition: Option<Guid>,
+    /// The entry names no volume that can be found: none at all, or in a form that is not known.
+    pub without_device: bool,
     /// Partition and path of a RAM disk image, for a recovery environment.
     pub ramdisk: Option<(Option<Guid>, String)>,
     /// `recoverysequence`.

@@ -19,6 +19,12 @@ impl Status {
     pub const INVALID_IMAGE: Self = Self(0xC000_007B);
     /// An image does not match its checksum.
     pub const CHECKSUM: Self = Self(0xC000_0221);
+    /// An image needs a module that is not there.
+    pub const MISSING_MODULE: Self = Self(0xC000_0135);
+    /// An image needs a function by number that is not there.
+    pub const MISSING_ORDINAL: Self = Self(0xC000_0262);
+    /// An image needs a function that is not there.
+    pub const MISSING_FUNCTION: Self = Self(0xC000_0263);
 
     /// What the screen says about it.
     fn text(self) -> &'static str {
@@ -30,7 +36,11 @@ impl Status {
             Self::REGISTRY_CORRUPT => {
                 "The operating system couldn't be loaded because the registry file is missing or contains errors."
             }
-            Self::INVALID_IMAGE | Self::CHECKSUM => {
+            Self::INVALID_IMAGE
+            | Self::CHECKSUM
+            | Self::MISSING_MODULE
+            | Self::MISSING_ORDINAL
+            | Self::MISSING_FUNCTION => {
                 "The operating system couldn't be loaded because a critical system driver is missing or contains errors."
             }
             _ => "The Boot Configuration Data for your PC is missing or contains errors.",

@@ -10,5 +10,5 @@ mod store;
 pub use attempts::{BootRecord, LastStart, Policy, Verdict};
 pub use decide::{Configuration, Decided, Decision, Entry, Reason, decide};
 pub use error::{BootError, Status};
-pub use run::{Next, run};
+pub use run::{Next, STORE, run};
 pub use status::StatusFile;

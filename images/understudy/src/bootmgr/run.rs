@@ -10,11 +10,12 @@ use super::attempts::BootRecord;
 use super::decide::{Decision, Entry, Reason, decide};
 use super::error::{BootError, Status};
 use super::{status, store};
+use crate::kernel::pe;
 use crate::say;
 use crate::storage::{Disk, Drive};
 
 /// The store on the EFI partition.
-const STORE: &str = "\\EFI\\Microsoft\\Boot\\BCD";
+pub const STORE: &str = "\\EFI\\Microsoft\\Boot\\BCD";
 
 /// What the boot manager hands on.
 pub enum Next {
@@ -31,6 +32,8 @@ pub enum Next {
     Recovery {
         /// Its volume.
         recovery: Box<dyn Volume>,
+        /// The EFI partition.
+        esp: Box<dyn Volume>,
         /// The Windows volume, where it can be opened.
         drive: Option<Arc<Drive>>,
         /// Why.
@@ -81,14 +84,12 @@ pub fn run(disk: &Disk) -> Result<Next, BootError> {
     match decided.decision {
         Decision::Stop(error) => Err(error),
         Decision::Windows { id, entry } => {
-            let drive = drive.ok_or_else(|| {
-                BootError::new(Status::NO_DEVICE, format!("{}\\{}", entry.system_root, entry.path))
-            })?;
-            match drive.exists(&entry.path) {
-                Ok(true) => {}
-                _ => return Err(BootError::new(Status::NO_FILE, entry.path)),
-            }
+            let drive = drive
+                .filter(|_| !entry.without_device)
+                .ok_or_else(|| BootError::new(Status::NO_DEVICE, entry.path.clone()))?;
+            // Before anything can fail: a start that ends on an error screen is a failed start.
             remember(&drive);
+            check_loader(&drive, &entry.path)?;
             say!(
                 "[bootmgr] starting {} (start {})",
                 entry.description,
@@ -110,9 +111,21 @@ pub fn run(disk: &Disk) -> Result<Next, BootError> {
                 Reason::Asked => say!("[bootmgr] starting {}, once", entry.description),
             }
             status::log_start(&mut esp, id, &image, decided.record.last_boot_id);
-            Ok(Next::Recovery { recovery, drive, reason })
+            Ok(Next::Recovery { recovery, esp: Box::new(esp), drive, reason })
         }
     }
+}
+
+/// The loader's program: there, and a program of the boot environment for this machine.
+fn check_loader(drive: &Drive, path: &str) -> Result<(), BootError> {
+    let image = drive.read(path).map_err(|error| {
+        say!("[bootmgr] {error}");
+        BootError::new(Status::NO_FILE, path)
+    })?;
+    pe::Image::parse(&image).map(|_| ()).map_err(|error| {
+        say!("[bootmgr] {path}: {error}");
+        BootError::new(Status::INVALID_IMAGE, path)
+    })
 }
 
 fn open_store(esp: &mut Fat) -> Result<BcdStore, BootError> {

@@ -43,6 +43,10 @@ fn entry(store: &BcdStore, id: Guid) -> Result<Entry, BcdError> {
         path: text(ElementId::PATH)?,
         system_root: text(ElementId::SYSTEM_ROOT)?,
         partition: kind.as_ref().and_then(partition),
+        without_device: !matches!(
+            kind,
+            Some(DeviceKind::Gpt { .. } | DeviceKind::File { .. } | DeviceKind::Locate)
+        ),
         ramdisk: match &kind {
             Some(DeviceKind::File { parent, path, .. }) => Some((partition(parent), path.clone())),
             _ => None,
@@ -64,7 +68,7 @@ fn partition(kind: &DeviceKind) -> Option<Guid> {
 
 #[cfg(test)]
 mod tests {
-    use winfmt::bcd::StandardStore;
+    use winfmt::bcd::{Device, ElementId, ElementValue, StandardStore};
     use winfmt::{FileTime, Guid};
 
     #[test]
@@ -88,9 +92,15 @@ mod tests {
         let windows = &configuration.entries[&id(5)];
         assert_eq!(windows.partition, Some(id(3)));
         assert_eq!(windows.recovery_sequence, [id(6)]);
-        assert!(windows.recovery_enabled);
+        assert!(windows.recovery_enabled && !windows.without_device);
         let recovery = &configuration.entries[&id(6)];
         let image = "\\Recovery\\WindowsRE\\Winre.wim".to_owned();
         assert_eq!(recovery.ramdisk, Some((Some(id(4)), image)));
+
+        let mut store = store;
+        let unknown = Device::from_bytes(vec![0xFF; 0x58]);
+        store.set(id(5), ElementId::OS_DEVICE, &ElementValue::Device(unknown)).expect("set");
+        let configuration = super::read(&store).expect("reads");
+        assert!(configuration.entries[&id(5)].without_device);
     }
 }

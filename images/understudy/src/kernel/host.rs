@@ -188,6 +188,9 @@ pub trait KernelHost: Send + Sync + 'static {
     /// Deletes one value.
     fn delete_value(&self, key: &str, name: &str) -> Result<(), NtStatus>;
 
+    /// Code at raised IRQL keeps the processor from everything else (true), or has given it back.
+    fn processor_taken(&self, taken: bool);
+
     /// What a driver printed with DbgPrint, one call per print, text as printed.
     fn debug_print(&self, text: &str);
 }

@@ -36,6 +36,7 @@
 //! See [`layout`]: driver code runs below 2^47, everything shown outside is translated to where
 //! Windows would have it.
 
+mod check;
 mod child;
 pub mod crash_dump;
 mod exports;
@@ -55,6 +56,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use check::check_boot_image;
 pub use host::{
     Change, ChangeAction, Disposition, FileFacts, FileId, KernelHost, NotifyDone, OpenRequest,
     Opened, RegistryValue,

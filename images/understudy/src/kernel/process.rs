@@ -114,6 +114,15 @@ impl Kernel {
     /// The child must not be reaped by anyone else: a PID 1 that collects orphans leaves
     /// [`Kernel::pid`] alone.
     pub fn start(host: Arc<dyn KernelHost>, on_stop: StopHandler) -> Result<Self, StartError> {
+        Self::start_scaled(host, on_stop, crate::sys::time_scale())
+    }
+
+    /// As [`Kernel::start`], with documented times divided by `time_scale` (1 is real time).
+    pub fn start_scaled(
+        host: Arc<dyn KernelHost>,
+        on_stop: StopHandler,
+        time_scale: f64,
+    ) -> Result<Self, StartError> {
         let step = |step| move |source| StartError { step, source };
         let shared = Shared::new().map_err(step("mapping the shared page"))?;
         let (ours, theirs) = UnixStream::pair().map_err(step("making the line"))?;
@@ -128,7 +137,7 @@ impl Kernel {
         if pid == 0 {
             drop(ours);
             drop(stop_read);
-            child::run(theirs, stop_write, shared);
+            child::run(theirs, stop_write, shared, time_scale);
         }
         drop(theirs);
         drop(stop_write);
@@ -172,6 +181,12 @@ impl Kernel {
             Ok(Finished::Load(outcome)) => Ok(outcome),
             _ => Err(self.stopped(&driver.name)),
         }
+    }
+
+    /// Tells drivers that a session can begin (the local security authority is up).
+    pub fn begin_session(&self) {
+        // A broken line is a stop, which the server thread is about to see.
+        let _ = self.inner.send(&ToKernel::Session, &[]);
     }
 
     /// Calls the driver's unload routine and removes it. `NOT_FOUND` where it is not loaded,
@@ -376,6 +391,7 @@ impl Inner {
     fn take(self: &Arc<Self>, host: &dyn KernelHost, message: ToHost, payload: &[u8]) {
         match message {
             ToHost::Print(text) => host.debug_print(&text),
+            ToHost::Processor { taken } => host.processor_taken(taken),
             ToHost::Loaded { id, status, entered, reason } => {
                 self.finish(id, Finished::Load(DriverOutcome { status, entered, reason }));
             }

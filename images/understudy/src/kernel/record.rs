@@ -48,6 +48,7 @@ pub(super) struct StopRecord {
 
 pub(super) const CAUSE_FAULT: u32 = 1;
 pub(super) const CAUSE_CALLED: u32 = 2;
+pub(super) const CAUSE_SYSTEM: u32 = 3;
 
 #[repr(C)]
 struct Page {
@@ -186,7 +187,11 @@ impl Shared {
         let r = stop.registers;
         Some(StopReport {
             bug_check: BugCheck { code: stop.code, parameters: stop.parameters },
-            cause: if stop.cause == CAUSE_CALLED { StopCause::Called } else { StopCause::Fault },
+            cause: match stop.cause {
+                CAUSE_CALLED => StopCause::Called,
+                CAUSE_SYSTEM => StopCause::System,
+                _ => StopCause::Fault,
+            },
             module,
             modules,
             registers: Registers {

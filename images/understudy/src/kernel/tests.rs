@@ -45,7 +45,7 @@ fn compile(name: &str) -> Option<Vec<u8>> {
         .arg(&out)
         .arg(&source)
         .arg(&library)
-        .arg("-lntoskrnl")
+        .args(["-lntoskrnl", "-lhal"])
         .output()
         .unwrap();
     assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
@@ -186,6 +186,9 @@ impl KernelHost for Memory {
     fn delete_value(&self, _: &str, _: &str) -> Result<(), NtStatus> {
         Err(NtStatus::ACCESS_DENIED)
     }
+    fn processor_taken(&self, taken: bool) {
+        self.debug_print(if taken { "(taken)" } else { "(given back)" });
+    }
     fn debug_print(&self, text: &str) {
         self.printed.lock().unwrap().send(text.trim_end().to_owned()).unwrap();
     }
@@ -323,6 +326,72 @@ fn calls_of_the_kernel_stop_with_the_callers_parameters() {
     let copy = crash(18).unwrap();
     assert_eq!(copy.bug_check.code, 0x50);
     assert_eq!(copy.module.as_deref(), Some("ntoskrnl.exe"));
+}
+
+/// Loads the crashing driver into a kernel whose documented times pass faster.
+fn scaled(how: u32, scale: f64) -> Option<(Kernel, Receiver<StopReport>, Receiver<String>)> {
+    let image = driver("crash")?;
+    let (host, printed) = Memory::new();
+    host.value(KEY, "How", how);
+    let (sender, stopped) = channel();
+    let on_stop = Box::new(move |report| sender.send(report).unwrap());
+    let kernel = Kernel::start_scaled(host, on_stop, scale).unwrap();
+    match kernel.load_driver(&probe(image)) {
+        Ok(outcome) => assert_eq!(outcome.status, NtStatus::SUCCESS, "how {how}"),
+        Err(error) => assert!(matches!(error, LoadError::Stopped { .. }), "how {how}: {error}"),
+    }
+    Some((kernel, stopped, printed))
+}
+
+#[test]
+fn who_keeps_the_processor_is_stopped_by_the_watchdog() {
+    for (how, parameters) in [(20, [1, 0x1E00, 0, 0]), (21, [0, 0x501, 0x500, 0])] {
+        let Some((_kernel, stopped, printed)) = scaled(how, 60.0) else { return };
+        let report = stopped.recv_timeout(LIMIT).unwrap();
+        assert_eq!(report.bug_check, BugCheck { code: 0x133, parameters }, "how {how}");
+        assert_eq!(report.cause, StopCause::System);
+        assert_eq!(report.irql, 2);
+        assert_eq!(report.module.as_deref(), Some("probe.sys"), "how {how}: {report:x?}");
+        assert!(printed.try_iter().any(|line| line == "(taken)"), "how {how}");
+    }
+}
+
+#[test]
+fn who_lowers_the_irql_in_time_gives_the_processor_back() {
+    let Some((kernel, stopped, printed)) = scaled(23, 1.0) else { return };
+    let lines: Vec<String> = std::iter::from_fn(|| printed.recv_timeout(LIMIT).ok())
+        .take_while(|line| line != "(given back)")
+        .collect();
+    assert_eq!(lines, ["crash 23", "(taken)"]);
+    assert_eq!(kernel.wait_stop(Some(Duration::ZERO)), None);
+    assert!(stopped.try_recv().is_err());
+}
+
+#[test]
+fn a_driver_that_waits_for_a_session_goes_on_once_there_is_one() {
+    let Some((kernel, stopped, printed)) = scaled(22, 1.0) else { return };
+    assert_eq!(printed.recv_timeout(LIMIT).unwrap(), "crash 22");
+    assert_eq!(printed.recv_timeout(LIMIT).unwrap(), "no session yet");
+    assert_eq!(kernel.wait_stop(Some(Duration::ZERO)), None);
+    kernel.begin_session();
+    let report = stopped.recv_timeout(LIMIT).unwrap();
+    assert_eq!(report.bug_check.code, 0x50);
+    assert_eq!(report.bug_check.parameters[1], 2);
+}
+
+#[test]
+fn the_loader_refuses_what_could_not_be_loaded() {
+    let Some(good) = driver("crash") else { return };
+    assert_eq!(check_boot_image(&good), Ok(()));
+    let status = |image: &[u8]| check_boot_image(image).map_err(|error| error.status());
+    let missing = driver("missing").unwrap();
+    assert_eq!(status(&missing), Err(NtStatus::DRIVER_ENTRYPOINT_NOT_FOUND));
+    assert_eq!(status(&good[..good.len() / 2]), Err(NtStatus::INVALID_IMAGE_FORMAT));
+    assert_eq!(status(b"not an image"), Err(NtStatus::INVALID_IMAGE_FORMAT));
+    let mut changed = good;
+    let last = changed.len() - 1;
+    changed[last] ^= 1;
+    assert_eq!(status(&changed), Err(NtStatus::IMAGE_CHECKSUM_MISMATCH));
 }
 
 #[test]

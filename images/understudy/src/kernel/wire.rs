@@ -55,10 +55,25 @@ pub(super) enum Answer {
 /// From the kernel process to PID 1.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum ToHost {
-    Call { id: u64, call: Call },
+    Call {
+        id: u64,
+        call: Call,
+    },
     Print(String),
-    Loaded { id: u64, status: NtStatus, entered: bool, reason: Option<String> },
-    Unloaded { id: u64, status: NtStatus },
+    Loaded {
+        id: u64,
+        status: NtStatus,
+        entered: bool,
+        reason: Option<String>,
+    },
+    Unloaded {
+        id: u64,
+        status: NtStatus,
+    },
+    /// Code at raised IRQL keeps the processor, or has given it back.
+    Processor {
+        taken: bool,
+    },
 }
 
 /// From PID 1 to the kernel process.
@@ -80,6 +95,8 @@ pub(super) enum ToKernel {
         id: u64,
         name: String,
     },
+    /// A session can begin.
+    Session,
 }
 
 pub(super) fn send(mut to: impl Write, head: &impl Serialize, payload: &[u8]) -> io::Result<()> {

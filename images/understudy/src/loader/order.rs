@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use winfmt::hive::{Hive, HiveError};
 
+use super::filters::{Filter, filters};
 use super::service::Service;
 
 /// What starts, in order.
@@ -16,6 +17,8 @@ pub struct StartPlan {
     pub system: Vec<Service>,
     /// Start 2: drivers and services that the session starts.
     pub automatic: Vec<Service>,
+    /// Filters of the classes that the system disk needs.
+    pub filters: Vec<Filter>,
 }
 
 /// A safe mode: the key of `Control\\SafeBoot` that lists what may start.
@@ -83,6 +86,7 @@ pub fn plan(
         boot: of_start(0, true),
         system: of_start(1, true),
         automatic: of_start(2, false),
+        filters: filters(system, control_set)?,
     })
 }
 

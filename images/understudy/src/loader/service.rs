@@ -1,5 +1,7 @@
 //! One service key, and where its image lies.
 
+use std::time::Duration;
+
 use winfmt::hive::Key;
 
 /// `ErrorControl`: what a failed start means (windows-facts.md 4).
@@ -13,6 +15,51 @@ pub enum ErrorControl {
     Severe,
     /// 3: last known good; if that is in use or off, stop.
     Critical,
+}
+
+/// What the service control manager does when a service's process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureAction {
+    /// Nothing; a command is not run either.
+    None,
+    /// It is started again.
+    Restart,
+    /// The machine starts again.
+    Reboot,
+}
+
+/// The actions for the first, second … end of the process, each after its delay; the last one counts
+/// for all that follow (`SERVICE_FAILURE_ACTIONS`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FailureActions(Vec<(FailureAction, Duration)>);
+
+impl FailureActions {
+    /// Reads the value: five numbers, the fourth one is the count, the fifth where the actions begin;
+    /// each action is a kind and a delay in milliseconds. What lies outside is left out.
+    pub fn parse(bytes: &[u8]) -> Self {
+        let number = |at: usize| {
+            let field = bytes.get(at..at.checked_add(4)?)?;
+            Some(u32::from_le_bytes([field[0], field[1], field[2], field[3]]))
+        };
+        let count = number(12).unwrap_or(0).min(16) as usize;
+        let start = number(16).unwrap_or(0) as usize;
+        let action = |at: usize| {
+            let at = start.checked_add(at * 8)?;
+            let kind = match number(at)? {
+                1 => FailureAction::Restart,
+                2 => FailureAction::Reboot,
+                _ => FailureAction::None,
+            };
+            Some((kind, Duration::from_millis(u64::from(number(at.checked_add(4)?)?))))
+        };
+        Self((0..count).map_while(action).collect())
+    }
+
+    /// The action for the process's end of this number, from 0.
+    pub fn after(&self, failure: usize) -> (FailureAction, Duration) {
+        let action = self.0.get(failure).or(self.0.last());
+        action.copied().unwrap_or((FailureAction::None, Duration::ZERO))
+    }
 }
 
 /// A service key. Values that are missing have Windows' defaults.
@@ -32,6 +79,15 @@ pub struct Service {
     pub group: Option<String>,
     /// `Tag`, the place in the group.
     pub tag: Option<u32>,
+    /// `FailureActions`: what follows when the service's process ends by itself.
+    pub failure_actions: FailureActions,
+}
+
+impl ErrorControl {
+    /// A failed start first leads to the last known good control set, where that can be.
+    pub fn falls_back(self) -> bool {
+        matches!(self, Self::Severe | Self::Critical)
+    }
 }
 
 impl Service {
@@ -54,6 +110,12 @@ impl Service {
             image_path: text("ImagePath"),
             group: text("Group"),
             tag: number("Tag"),
+            failure_actions: key
+                .value("FailureActions")
+                .ok()
+                .flatten()
+                .map(|data| FailureActions::parse(&data.bytes))
+                .unwrap_or_default(),
         })
     }
 
@@ -96,7 +158,22 @@ pub fn image_file(image_path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::image_file;
+    use std::time::Duration;
+
+    use super::{FailureAction, FailureActions, image_file};
+
+    #[test]
+    fn the_last_failure_action_counts_for_all_that_follow() {
+        let numbers = [86_400_u32, 0, 0, 2, 20, 1, 5_000, 2, 60_000];
+        let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        let actions = FailureActions::parse(&bytes);
+        assert_eq!(actions.after(0), (FailureAction::Restart, Duration::from_secs(5)));
+        assert_eq!(actions.after(1), (FailureAction::Reboot, Duration::from_secs(60)));
+        assert_eq!(actions.after(7), actions.after(1));
+        let cut = FailureActions::parse(&bytes[..30]);
+        assert_eq!(cut.after(1).0, FailureAction::Restart);
+        assert_eq!(FailureActions::parse(&[]).after(0).0, FailureAction::None);
+    }
 
     #[test]
     fn image_paths_lead_to_files() {

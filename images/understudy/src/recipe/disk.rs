@@ -16,6 +16,7 @@ use winfmt::recovery_settings::{AutoRemediation, RecoverySettings};
 
 use super::pe::{Kind, minimal};
 use super::{hives, identity};
+use crate::session::processes;
 
 const MIB: u64 = 1 << 20;
 const ESP_SIZE: u64 = 64 * MIB;
@@ -143,6 +144,8 @@ fn fill_esp(esp: &mut Fat, boot_manager: &[u8]) -> Result<(), DiskError> {
 fn fill_windows(windows: &mut Ntfs) -> Result<(), DiskError> {
     for folder in [
         "\\Windows\\System32\\config",
+        "\\Windows\\System32\\Boot",
+        "\\Windows\\System32\\config\\RegBack",
         "\\Windows\\System32\\drivers\\etc",
         "\\Windows\\System32\\LogFiles\\Srt",
         "\\Windows\\System32\\Recovery",
@@ -166,6 +169,7 @@ fn fill_windows(windows: &mut Ntfs) -> Result<(), DiskError> {
     }
     for (file, kind) in [
         ("\\Windows\\System32\\winload.efi", Kind::BootApplication),
+        ("\\Windows\\System32\\Boot\\winload.efi", Kind::BootApplication),
         ("\\Windows\\System32\\ntoskrnl.exe", Kind::Driver),
         ("\\Windows\\System32\\hal.dll", Kind::Driver),
         ("\\Windows\\System32\\svchost.exe", Kind::Driver),
@@ -173,6 +177,11 @@ fn fill_windows(windows: &mut Ntfs) -> Result<(), DiskError> {
     ] {
         let name = file.rsplit('\\').next().unwrap_or(file);
         windows.write(file, &minimal(kind, name))?;
+    }
+    let system = processes::files().chain([processes::LIBRARY.to_owned()]);
+    for file in system.chain(processes::TWINS.map(str::to_owned)) {
+        let name = file.rsplit('\\').next().unwrap_or(&file);
+        windows.write(&file, &minimal(Kind::Driver, name))?;
     }
     windows.write("\\Windows\\bootstat.dat", &BootStatus::create().to_bytes())?;
     windows.write(
@@ -188,9 +197,10 @@ fn fill_windows(windows: &mut Ntfs) -> Result<(), DiskError> {
 fn fill_recovery(recovery: &mut Ntfs) -> Result<(), DiskError> {
     let folder = "\\Recovery\\WindowsRE";
     recovery.create_dir_all(folder)?;
-    let image = winfmt::wim::empty_image(
+    let image = winfmt::wim::empty_windows_image(
         identity::RECOVERY_IMAGE,
         "loopbreak understudy recovery environment",
+        identity::BUILD,
         identity::time(),
     );
     recovery.write(&format!("{folder}\\Winre.wim"), &image)?;

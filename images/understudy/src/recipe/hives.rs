@@ -3,7 +3,7 @@
 use winfmt::FileTime;
 use winfmt::hive::{CreateOptions, Data, Hive, HiveError};
 
-use super::identity::COMPUTER_NAME;
+use super::identity::{self, COMPUTER_NAME};
 
 /// A service of the image.
 struct Entry {
@@ -146,6 +146,7 @@ pub(super) fn system(clock: FileTime) -> Result<Hive, HiveError> {
         for entry in SERVICES {
             add_service(&mut hive, &format!("{set}\\Services\\{}", entry.name), entry)?;
         }
+        failure_actions(&mut hive, &format!("{set}\\Services\\RpcSs"))?;
     }
     let mut windows = b"DMIO:ID:".to_vec();
     windows.extend_from_slice(&super::identity::WINDOWS.to_bytes());
@@ -218,15 +219,36 @@ fn control(hive: &mut Hive, control: &str) -> Result<(), HiveError> {
     ] {
         hive.set_value(format!("{control}\\SafeBoot\\Network\\{name}"), "", &Data::string(what))?;
     }
+    // The class of disks, whose filter Windows has too.
+    hive.set_value(
+        format!("{control}\\Class\\{{4D36E967-E325-11CE-BFC1-08002BE10318}}"),
+        "UpperFilters",
+        &Data::multi_string(["partmgr"]),
+    )?;
     let computer = format!("{control}\\ComputerName\\ComputerName");
     hive.set_value(&computer, "ComputerName", &Data::string(COMPUTER_NAME))?;
     let manager = format!("{control}\\Session Manager");
+    // Windows chooses the volume and the size.
+    hive.set_value(
+        format!("{manager}\\Memory Management"),
+        "PagingFiles",
+        &Data::multi_string(["?:\\pagefile.sys"]),
+    )?;
     hive.set_value(&manager, "BootExecute", &Data::multi_string(["autocheck autochk *"]))?;
     hive.set_value(
         format!("{manager}\\Configuration Manager\\LastKnownGood"),
         "Enabled",
         &Data::dword(0),
     )?;
+    Ok(())
+}
+
+/// The loss of the service of remote procedure calls restarts the machine after a minute, as Windows
+/// has it: no reset of the count, one action, of kind 2, after 60 000 ms.
+fn failure_actions(hive: &mut Hive, key: &str) -> Result<(), HiveError> {
+    let numbers = [0_u32, 0, 0, 1, 20, 2, 60_000];
+    let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+    hive.set_value(key, "FailureActions", &Data::binary(bytes))?;
     Ok(())
 }
 
@@ -256,10 +278,12 @@ pub(super) fn software(clock: FileTime) -> Result<Hive, HiveError> {
         ("InstallationType", "Client"),
         ("SystemRoot", "C:\\Windows"),
         ("CurrentVersion", "6.3"),
-        ("CurrentBuild", "26100"),
+        ("CurrentBuild", &identity::BUILD.0.to_string()),
+        ("DisplayVersion", "24H2"),
     ] {
         hive.set_value(version, name, &Data::string(text))?;
     }
+    hive.set_value(version, "UBR", &Data::dword(identity::BUILD.1))?;
     for store in [winfmt::certificates::Store::Root, winfmt::certificates::Store::TrustedPublisher]
     {
         hive.create_key(store.key())?;
@@ -271,7 +295,7 @@ pub(super) fn software(clock: FileTime) -> Result<Hive, HiveError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::identity, software, system};
+    use super::{identity, software, system};
 
     #[test]
     fn the_loader_finds_its_way_through_the_hive() {

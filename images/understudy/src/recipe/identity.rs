@@ -24,6 +24,10 @@ pub(super) const RECOVERY_OPTIONS: Guid = id(0x22);
 /// The id in the header of `Winre.wim`.
 pub(super) const RECOVERY_IMAGE: Guid = id(0x23);
 
+/// Build and update revision of the Windows that is modelled: one with Quick Machine Recovery
+/// (windows-facts.md 1.2).
+pub(super) const BUILD: (u32, u32) = (26100, 4770);
+
 /// 2024-07-01T00:00:00Z, the time of everything on the disk.
 pub(super) const TIME_UNIX: u64 = 1_719_792_000;
 

@@ -10,6 +10,12 @@ mod kernel_package;
 mod pe;
 mod uki;
 
+/// A program of the image, for tests of what looks at programs.
+#[cfg(test)]
+pub(crate) fn sample_program() -> Vec<u8> {
+    pe::minimal(pe::Kind::BootApplication, "winload.efi")
+}
+
 pub use build::{BuildError, Built, Inputs, build};
 pub use disk::DiskError;
 pub use kernel_package::KernelError;

@@ -2,11 +2,12 @@
 //!
 //! [`run`] is the whole course. What is decided is pure and apart from what touches the world:
 //! `scan` (when to ask, what to try), `remediation` (what may be believed), `startup_repair` (what is
-//! wrong); `service`, `apply` and `crash` are the hands and eyes.
+//! wrong); `repair`, `service`, `apply` and `crash` are the hands and eyes.
 
 mod apply;
 mod crash;
 mod remediation;
+mod repair;
 mod run;
 mod scan;
 mod service;

@@ -11,6 +11,7 @@ use winfmt::recovery_settings::RecoverySettings;
 use super::apply::apply;
 use super::crash::{self, CrashSignature};
 use super::remediation::{Envelope, FORMAT, Manifest, Offer, ScanAnswer, ScanRequest};
+use super::repair::repair;
 use super::scan::{self, Applied, Patience, ScanEnd, World};
 use super::service::{Report, UpdateService};
 use super::startup_repair::{self, Findings};
@@ -39,7 +40,12 @@ struct Target {
 }
 
 /// Runs it. The machine then restarts, or waits for a person.
-pub fn run(mut recovery: Box<dyn Volume>, drive: Option<Arc<Drive>>, reason: Reason) -> ! {
+pub fn run(
+    mut recovery: Box<dyn Volume>,
+    mut esp: Box<dyn Volume>,
+    drive: Option<Arc<Drive>>,
+    reason: Reason,
+) -> ! {
     say!("[recovery] recovery environment started");
     screen::show_recovery("Preparing Automatic Repair");
     let wishes = Wishes::listen();
@@ -80,7 +86,10 @@ pub fn run(mut recovery: Box<dyn Volume>, drive: Option<Arc<Drive>>, reason: Rea
             ScanEnd::OneScan => {}
         }
     }
-    startup_repair(drive.as_deref(), crash);
+    if startup_repair(drive.as_deref(), &mut *esp, crash) {
+        say!("[recovery] startup repair: repaired: restarting");
+        machine::obey(drive.as_ref(), Wish::Restart);
+    }
     screen::show_recovery("Automatic Repair couldn't repair your PC");
     say!("[recovery] waiting for a person");
     machine::obey(drive.as_ref(), wishes.wait())
@@ -100,8 +109,13 @@ fn read_settings(recovery: &mut dyn Volume) -> RecoverySettings {
     }
 }
 
-/// Startup Repair: looks, writes its log, finds nothing that it can do.
-fn startup_repair(drive: Option<&Drive>, crash: Option<CrashSignature>) {
+/// Startup Repair: looks, repairs what it can, writes its log. True if everything that it found wrong
+/// was repaired, and that was something.
+fn startup_repair(
+    drive: Option<&Drive>,
+    esp: &mut dyn Volume,
+    crash: Option<CrashSignature>,
+) -> bool {
     say!("[recovery] startup repair: diagnosing");
     let findings = Findings {
         volume_readable: drive.is_some_and(|drive| drive.list("\\Windows").is_ok()),
@@ -110,17 +124,25 @@ fn startup_repair(drive: Option<&Drive>, crash: Option<CrashSignature>) {
         crash,
     };
     let diagnosis = startup_repair::diagnose(&findings);
-    let cause = diagnosis.root_cause.as_deref().unwrap_or("none");
-    say!("[recovery] startup repair: root cause: {cause}");
-    say!("[recovery] startup repair: nothing that it can repair");
+    let repairs = drive.map(|drive| repair(drive, esp)).unwrap_or_default();
+    for repair in &repairs {
+        say!("[recovery] startup repair: root cause: {}", repair.cause);
+        say!("[recovery] startup repair: {}: error code 0x{:x}", repair.action, repair.error_code);
+    }
+    if repairs.is_empty() {
+        let cause = diagnosis.root_cause.as_deref().unwrap_or("none");
+        say!("[recovery] startup repair: root cause: {cause}");
+        say!("[recovery] startup repair: nothing that it can repair");
+    }
     if let Some(drive) = drive {
-        let text = startup_repair::trail(&diagnosis, 1, Timestamp::now());
+        let text = startup_repair::trail(&diagnosis, &repairs, Timestamp::now());
         if let Err(error) =
             drive.append(startup_repair::TRAIL, text.as_bytes()).and_then(|()| drive.flush())
         {
             say!("[recovery] startup repair: its log cannot be written: {error}");
         }
     }
+    !repairs.is_empty() && repairs.iter().all(|repair| repair.error_code == 0)
 }
 
 /// What the broken Windows says of itself. What cannot be read is missing, and so is trust.

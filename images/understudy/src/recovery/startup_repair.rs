@@ -1,10 +1,11 @@
-//! Startup Repair: looks for what it knows, finds nothing that it can repair by itself, and writes
-//! `SrtTrail.txt` (windows-facts.md 3.6). The texts are modelled after the published ones; the real
-//! one's tests and repairs are many more.
+//! Startup Repair: what its tests find, and its log `SrtTrail.txt` (windows-facts.md 3.6);
+//! [`super::repair`] is what it can do. The texts are modelled after the published ones; the real one's
+//! tests and repairs are many more.
 
 use jiff::Timestamp;
 
 use super::crash::CrashSignature;
+use super::repair::Repair;
 
 /// Where the log lies.
 pub(super) const TRAIL: &str = "\\Windows\\System32\\LogFiles\\Srt\\SrtTrail.txt";
@@ -77,19 +78,20 @@ pub(super) fn diagnose(findings: &Findings) -> Diagnosis {
 }
 
 /// The text of the log.
-pub(super) fn trail(diagnosis: &Diagnosis, attempt: u32, now: Timestamp) -> String {
+pub(super) fn trail(diagnosis: &Diagnosis, repairs: &[Repair], now: Timestamp) -> String {
+    let causes = repairs.len().max(usize::from(diagnosis.root_cause.is_some()));
     let mut lines = vec![
         "Startup Repair diagnosis and repair log (understudy, a model)".to_owned(),
         "---------------------------".to_owned(),
         format!("Time: {now}"),
-        format!("Number of repair attempts: {attempt}"),
+        "Number of repair attempts: 1".to_owned(),
         String::new(),
         "Session details".to_owned(),
         "---------------------------".to_owned(),
         "System Disk = \\Device\\Harddisk0".to_owned(),
         "Windows directory = C:\\Windows".to_owned(),
         "AutoChk Run = 0".to_owned(),
-        format!("Number of root causes = {}", u8::from(diagnosis.root_cause.is_some())),
+        format!("Number of root causes = {causes}"),
     ];
     for test in &diagnosis.tests {
         lines.extend([
@@ -101,7 +103,25 @@ pub(super) fn trail(diagnosis: &Diagnosis, attempt: u32, now: Timestamp) -> Stri
             "Time taken = 0 ms".to_owned(),
         ]);
     }
-    if let Some(cause) = &diagnosis.root_cause {
+    for repair in repairs {
+        let result = match repair.error_code {
+            0 => "Completed successfully",
+            _ => "Failed",
+        };
+        lines.extend([
+            String::new(),
+            "Root cause found: ".to_owned(),
+            "---------------------------".to_owned(),
+            repair.cause.clone(),
+            String::new(),
+            format!("Repair action: {}", repair.action),
+            format!("Result: {result}. Error code =  0x{:x}", repair.error_code),
+            "Time taken = 0 ms".to_owned(),
+        ]);
+    }
+    if let Some(cause) = &diagnosis.root_cause
+        && repairs.is_empty()
+    {
         lines.extend([
             String::new(),
             "Root cause found: ".to_owned(),
@@ -118,7 +138,7 @@ pub(super) fn trail(diagnosis: &Diagnosis, attempt: u32, now: Timestamp) -> Stri
 
 #[cfg(test)]
 mod tests {
-    use super::{Findings, diagnose, trail};
+    use super::{Findings, Repair, diagnose, trail};
     use crate::recovery::CrashSignature;
 
     #[test]
@@ -128,6 +148,21 @@ mod tests {
         assert_eq!(diagnosis.root_cause.as_deref(), Some("The system registry is damaged."));
         let hives = diagnosis.tests.iter().find(|test| test.name == "Registry hives test");
         assert_eq!(hives.map(|test| test.error_code), Some(0x3F1));
+    }
+
+    #[test]
+    fn the_log_says_what_was_repaired() {
+        let repairs = [Repair {
+            cause: "Boot critical file C:\\x is missing or corrupt.".to_owned(),
+            action: "File repair",
+            error_code: 0,
+        }];
+        let findings = Findings { volume_readable: true, ..Findings::default() };
+        let text = trail(&diagnose(&findings), &repairs, jiff::Timestamp::UNIX_EPOCH);
+        assert!(text.contains("Number of root causes = 1\r\n"), "{text}");
+        let expected =
+            "Repair action: File repair\r\nResult: Completed successfully. Error code =  0x0";
+        assert!(text.contains(expected), "{text}");
     }
 
     #[test]
@@ -142,7 +177,7 @@ mod tests {
                 parameters: [0; 4],
             }),
         };
-        let text = trail(&diagnose(&findings), 1, jiff::Timestamp::UNIX_EPOCH);
+        let text = trail(&diagnose(&findings), &[], jiff::Timestamp::UNIX_EPOCH);
         assert!(text.contains("Root cause found: \r\n"), "{text}");
         assert!(text.contains("bug check 0x50, csagent.sys."), "{text}");
     }

@@ -1,54 +1,77 @@
-//! Services that start by themselves. Their programs do not exist here: a service whose image file is
-//! there counts as running, one whose file is missing as failed. Drivers among them are loaded.
+//! Services that start by themselves. Most of their programs do nothing here: a service whose image
+//! file is there counts as running, one whose file is missing as failed. Images of this project are
+//! run ([`super::user_mode`]). Drivers among the services are loaded.
 
-use crate::kernel::{Driver, Kernel};
-use crate::loader::{Service, image_file};
-use crate::say;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use super::user_mode;
+use crate::kernel::{Kernel, KernelHost};
+use crate::loader::{FailureAction, Service, image_file};
+use crate::machine::{self, Wish};
 use crate::storage::Drive;
+use crate::{drivers, say};
 
-/// Starts all services in order.
-pub fn start_services(drive: &Drive, services: &[Service], kernel: &Kernel) {
-    for service in services {
-        if service.is_driver() {
-            start_driver(drive, service, kernel);
-            continue;
+/// What services are started with.
+pub struct Services<'a> {
+    /// Drive `C:`.
+    pub drive: &'a Drive,
+    /// For drivers.
+    pub kernel: &'a Kernel,
+    /// For programs that are run.
+    pub host: &'a Arc<dyn KernelHost>,
+    /// Where a restart of the machine is asked for.
+    pub wishes: Sender<Wish>,
+}
+
+impl Services<'_> {
+    /// Starts all services in order.
+    pub fn start(&self, services: &[Service]) {
+        for service in services {
+            machine::while_running(|| ());
+            if service.is_driver() {
+                match drivers::run(self.kernel, self.drive, service, false) {
+                    Ok(()) => say!("[session] driver {} started", service.name),
+                    Err(error) => {
+                        say!("[session] driver {} failed to start: {error}", service.name);
+                    }
+                }
+            } else {
+                self.start_program(service);
+            }
         }
-        let file = service.image_path.as_deref().map(program_file);
-        match file {
-            Some(file) if drive.exists(&file).unwrap_or(false) => {
-                say!("[session] service {} started", service.name);
+    }
+
+    fn start_program(&self, service: &Service) {
+        let Some(file) = service.image_path.as_deref().map(program_file) else {
+            say!("[session] service {} failed to start: it has no image", service.name);
+            return;
+        };
+        match self.drive.read(&file) {
+            Ok(image) if user_mode::is_run(&image) => {
+                let (host, wishes) = (Arc::clone(self.host), self.wishes.clone());
+                user_mode::supervise(service.clone(), image, host, wishes);
             }
-            Some(file) => {
+            Ok(_) => say!("[session] service {} started", service.name),
+            Err(error) if error.is_not_found() => {
                 say!("[session] service {} failed to start: C:{file} is missing", service.name);
+                self.lost(service.clone());
             }
-            None => say!("[session] service {} failed to start: it has no image", service.name),
+            Err(error) => say!("[session] service {} failed to start: {error}", service.name),
+        }
+    }
+
+    /// A service whose loss restarts the machine (RPC) does so too where its program is gone.
+    fn lost(&self, service: Service) {
+        if service.failure_actions.after(0).0 == FailureAction::Reboot {
+            service_ended(service, self.wishes.clone());
         }
     }
 }
 
-fn start_driver(drive: &Drive, service: &Service, kernel: &Kernel) {
-    let file = service.image_file();
-    let result = drive.read(&file).map_err(|error| error.to_string()).and_then(|image| {
-        let driver = Driver {
-            name: service.image_name(),
-            path: format!("\\??\\C:{file}"),
-            service_key: format!(
-                "\\Registry\\Machine\\System\\CurrentControlSet\\Services\\{}",
-                service.name
-            ),
-            image,
-            check_checksum: false,
-        };
-        match kernel.load_driver(&driver) {
-            Ok(outcome) if outcome.status.is_success() => Ok(()),
-            Ok(outcome) => Err(outcome.status.to_string()),
-            Err(error) => Err(error.to_string()),
-        }
-    });
-    match result {
-        Ok(()) => say!("[session] driver {} started", service.name),
-        Err(error) => say!("[session] driver {} failed to start: {error}", service.name),
-    }
+/// Does what follows from the end of a service that has no process here.
+pub fn service_ended(service: Service, wishes: Sender<Wish>) {
+    std::thread::spawn(move || user_mode::act(&service, 0, &wishes));
 }
 
 /// The program of a command line: the part in quotes, or up to the first space after `.exe`.

@@ -300,6 +300,10 @@ impl KernelHost for Host {
         self.registry.delete_value(key, name)
     }
 
+    fn processor_taken(&self, taken: bool) {
+        crate::machine::hold(taken);
+    }
+
     fn debug_print(&self, text: &str) {
         for line in text.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
             crate::say!("[kernel] debug: {line}");

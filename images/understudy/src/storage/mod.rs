@@ -10,4 +10,6 @@ mod watch;
 pub use disk::{Disk, DiskError};
 pub use drive::{Drive, drive_path};
 pub use host::Host;
-pub use registry::{Registry, RegistryError, SOFTWARE_HIVE, SYSTEM_HIVE, control_set, load_hive};
+pub use registry::{
+    Registry, RegistryError, SOFTWARE_HIVE, SYSTEM_HIVE, control_set, fall_back, load_hive,
+};

@@ -74,6 +74,27 @@ pub fn control_set(system: &Hive, last_known_good: bool) -> Option<String> {
     system.find_key(&name).ok().flatten().map(|_| name)
 }
 
+/// Goes back to the last known good control set, where that is switched on
+/// (`Configuration Manager\\LastKnownGood\\Enabled`, windows-facts.md 4) and not in use already:
+/// `Select` then says so, for the next start. True if it was done.
+pub fn fall_back(system: &mut Hive, in_use: &str) -> Result<bool, HiveError> {
+    let enabled =
+        format!("{in_use}\\Control\\Session Manager\\Configuration Manager\\LastKnownGood");
+    let number = |hive: &Hive, name: &str| hive.get_dword("Select", name).ok().flatten();
+    let known_good = number(system, "LastKnownGood");
+    let current = in_use.strip_prefix("ControlSet").and_then(|number| number.parse().ok());
+    let (Some(good), Some(current)) = (known_good, current) else { return Ok(false) };
+    let switched_on = system.get_dword(&enabled, "Enabled")?.unwrap_or(0) != 0;
+    let there = system.find_key(format!("ControlSet{good:03}"))?.is_some();
+    if !switched_on || !there || good == current {
+        return Ok(false);
+    }
+    for (name, value) in [("Failed", current), ("Current", good), ("Default", good)] {
+        system.set_value("Select", name, &Data::dword(value))?;
+    }
+    Ok(true)
+}
+
 impl Registry {
     /// Key of the SOFTWARE hive that names the update service, in its value `WUServer`.
     pub const UPDATE_POLICY: &str = "Policies\\Microsoft\\Windows\\WindowsUpdate";
@@ -90,6 +111,19 @@ impl Registry {
 
     fn hives(&self) -> MutexGuard<'_, Hives> {
         self.hives.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// See [`fall_back`]. False too where the hive cannot be written.
+    pub fn fall_back(&self) -> bool {
+        let in_use = self.control_set.clone();
+        let path = "\\Registry\\Machine\\System\\Select";
+        self.change(path, |hive, _| fall_back(hive, &in_use)).unwrap_or(false)
+    }
+
+    /// A list of the control set in use; empty where it is missing.
+    pub fn control_list(&self, key: &str, name: &str) -> Vec<String> {
+        let key = format!("{}\\{key}", self.control_set);
+        self.hives().system.get_multi_string(&key, name).ok().flatten().unwrap_or_default()
     }
 
     /// A number of the control set in use; `None` where it is missing or something else.
@@ -269,5 +303,38 @@ fn status(error: HiveError) -> NtStatus {
         HiveError::BadName { .. } => NtStatus::OBJECT_NAME_INVALID,
         HiveError::TooLarge { .. } => NtStatus::INSUFFICIENT_RESOURCES,
         _ => NtStatus::FILE_CORRUPT_ERROR,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use winfmt::hive::{Data, Hive};
+
+    use super::fall_back;
+
+    fn hive(enabled: u32) -> Hive {
+        let mut hive = Hive::create("ROOT").expect("create");
+        for (name, number) in [("Current", 1), ("Default", 1), ("Failed", 0), ("LastKnownGood", 2)]
+        {
+            hive.set_value("Select", name, &Data::dword(number)).expect("set");
+        }
+        hive.create_key("ControlSet002\\Services").expect("create");
+        hive.set_value(
+            "ControlSet001\\Control\\Session Manager\\Configuration Manager\\LastKnownGood",
+            "Enabled",
+            &Data::dword(enabled),
+        )
+        .expect("set");
+        hive
+    }
+
+    #[test]
+    fn the_last_known_good_set_is_taken_once_and_only_where_it_is_on() {
+        assert!(!fall_back(&mut hive(0), "ControlSet001").expect("reads"));
+        let mut on = hive(1);
+        assert!(fall_back(&mut on, "ControlSet001").expect("writes"));
+        assert_eq!(super::control_set(&on, false).as_deref(), Some("ControlSet002"));
+        assert_eq!(on.get_dword("Select", "Failed").expect("reads"), Some(1));
+        assert!(!fall_back(&mut on, "ControlSet002").expect("reads"));
     }
 }

@@ -10,12 +10,12 @@ use std::io;
 use std::sync::OnceLock;
 
 use super::super::layout;
-use super::super::record::{CAUSE_CALLED, CAUSE_FAULT, StopRecord};
+use super::super::record::{CAUSE_CALLED, CAUSE_FAULT, CAUSE_SYSTEM, StopRecord};
 use super::super::verdict::{self, Access, Fault, Trap};
-use super::{irql, set_irql, state};
+use super::{irql, set_irql, state, watchdog};
 
-const SIGNALS: [libc::c_int; 5] =
-    [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP];
+const SIGNALS: [libc::c_int; 6] =
+    [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, watchdog::SIGNAL];
 const ALTERNATE_STACK: usize = 64 << 10;
 const MAX_RANGES: usize = 64;
 
@@ -138,13 +138,19 @@ const GENERAL: [libc::c_int; 16] = [
 ];
 
 extern "C" fn on_signal(
-    _signal: libc::c_int,
+    signal: libc::c_int,
     _info: *mut libc::siginfo_t,
     context: *mut libc::c_void,
 ) {
     // SAFETY: with SA_SIGINFO the third argument is the context of the interrupted thread.
     let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
     let registers = &mut context.uc_mcontext.gregs;
+    if signal == watchdog::SIGNAL {
+        if let Some(parameters) = watchdog::violation() {
+            watchdog_stop(registers, parameters);
+        }
+        return;
+    }
     let get = |at: libc::c_int| registers[at as usize].cast_unsigned();
     let instruction = get(libc::REG_RIP);
     let error = get(libc::REG_ERR);
@@ -212,6 +218,30 @@ extern "C" fn on_signal(
         exception_address: shown,
         exception_information: verdict.information,
         irql: u32::from(fault.irql),
+    })
+}
+
+/// Stops the system on behalf of the clock: the interrupted thread is to blame.
+fn watchdog_stop(registers: &[i64; 23], parameters: [u64; 4]) -> ! {
+    let get = |at: libc::c_int| registers[at as usize].cast_unsigned();
+    let (shown, _) = shown_instruction(get(libc::REG_RIP));
+    let mut shown_registers = [0; 18];
+    for (slot, at) in shown_registers.iter_mut().zip(GENERAL) {
+        *slot = layout::to_kernel(get(at));
+    }
+    shown_registers[16] = shown;
+    shown_registers[17] = get(libc::REG_EFL) & 0xFFFF_FFFF;
+    stop(&StopRecord {
+        code: watchdog::STOP_CODE,
+        cause: CAUSE_SYSTEM,
+        parameters,
+        blamed: shown,
+        registers: shown_registers,
+        exception_code: 0,
+        exception_parameters: 0,
+        exception_address: 0,
+        exception_information: [0; 2],
+        irql: u32::from(irql()),
     })
 }
 

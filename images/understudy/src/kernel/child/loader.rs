@@ -5,6 +5,7 @@
 use std::sync::{LazyLock, Mutex};
 
 use super::super::NtStatus;
+use super::super::check::is_kernel_module;
 use super::super::layout::{self, DRIVERS};
 use super::super::pe::{Image, ImageError};
 use super::super::report::Module;
@@ -79,11 +80,9 @@ fn map(state: &State, load: &Load, file: &[u8]) -> Result<u64, (NtStatus, String
     }
     let mut bytes = image.lay_out(file).map_err(refuse)?;
     image.relocate(&mut bytes, base).map_err(refuse)?;
-    let known = |module: &str| {
-        let module = module.to_ascii_lowercase();
-        module == "ntoskrnl.exe" || module == "hal.dll"
-    };
-    image.bind(&mut bytes, known, |_, name| ntoskrnl::address_of(name)).map_err(refuse)?;
+    image
+        .bind(&mut bytes, is_kernel_module, |_, name| ntoskrnl::address_of(name))
+        .map_err(refuse)?;
     // Any value but the default does; one that differs between images shows mix-ups.
     image.set_cookie(&mut bytes, base, 0x2B99_2DDF_A232 ^ base.rotate_left(17));
 

@@ -9,6 +9,7 @@ mod memory;
 mod ntoskrnl;
 mod objects;
 mod thread;
+mod watchdog;
 
 use std::collections::HashMap;
 use std::io;
@@ -19,6 +20,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::NtStatus;
+use super::exports::sync;
 use super::record::Shared;
 use super::wire::{self, Answer, Call, ToHost, ToKernel};
 
@@ -27,6 +29,7 @@ pub(super) use loader::find_system_routine;
 pub(super) use memory::{PoolError, pool};
 pub(super) use objects::{FileState, Object, objects};
 pub(super) use thread::{current_thread, enter, irql, leave, set_irql, spawn, system_process};
+pub(super) use watchdog::begin_dpc;
 
 type Reply = Result<(Answer, Vec<u8>), NtStatus>;
 
@@ -52,8 +55,8 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The child's life.
-pub(super) fn run(line: UnixStream, stop: OwnedFd, shared: Shared) -> ! {
-    let code = match prepare(line, stop, shared).and_then(|state| state.receive()) {
+pub(super) fn run(line: UnixStream, stop: OwnedFd, shared: Shared, time_scale: f64) -> ! {
+    let code = match prepare(line, stop, shared, time_scale).and_then(|state| state.receive()) {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("understudy kernel process: {error}");
@@ -63,7 +66,12 @@ pub(super) fn run(line: UnixStream, stop: OwnedFd, shared: Shared) -> ! {
     thread::exit_process(code)
 }
 
-fn prepare(line: UnixStream, stop: OwnedFd, shared: Shared) -> io::Result<&'static State> {
+fn prepare(
+    line: UnixStream,
+    stop: OwnedFd,
+    shared: Shared,
+    time_scale: f64,
+) -> io::Result<&'static State> {
     thread::follow_parent();
     thread::close_all_but([line.as_raw_fd(), stop.as_raw_fd()]);
     let fresh = State {
@@ -78,6 +86,7 @@ fn prepare(line: UnixStream, stop: OwnedFd, shared: Shared) -> io::Result<&'stat
     memory::map_regions()?;
     ntoskrnl::map(shared)?;
     fault::install()?;
+    watchdog::start(time_scale)?;
     Ok(state)
 }
 
@@ -105,6 +114,7 @@ impl State {
                         state.tell(&ToHost::Loaded { id, status, entered, reason });
                     })?;
                 }
+                ToKernel::Session => sync::begin_session(),
                 ToKernel::Unload { id, name } => self.on_thread(move |state| {
                     let status = loader::unload(state, &name);
                     state.tell(&ToHost::Unloaded { id, status });

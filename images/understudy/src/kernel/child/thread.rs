@@ -9,7 +9,7 @@ use std::sync::{LazyLock, Mutex};
 use super::super::exports::sync;
 use super::super::layout::{STACK_GUARD, STACK_SLOT, STACKS};
 use super::memory::{self, READ, WRITE};
-use super::{lock, pool};
+use super::{lock, pool, watchdog};
 
 /// Bytes of the model's `ETHREAD`, `EPROCESS` and `KPCR`. Drivers see only the fields named here.
 const OBJECT_SIZE: u64 = 0x800;
@@ -87,7 +87,9 @@ pub(in super::super) fn set_irql(irql: u8) -> u8 {
         // SAFETY: the PCR of this thread is pool memory that is never freed while it runs.
         unsafe { *((pcr + 0x50) as *mut u8) = irql };
     }
-    IRQL.replace(irql)
+    let before = IRQL.replace(irql);
+    watchdog::irql_changed(before, irql);
+    before
 }
 
 /// The `ETHREAD` of the current thread; zero on a thread that runs no driver code.
@@ -171,9 +173,11 @@ extern "C" fn main(start: *mut libc::c_void) -> *mut libc::c_void {
     let start = unsafe { Box::from_raw(start.cast::<Start>()) };
     let Start { work, thread, slot } = *start;
     THREAD.set(thread);
+    watchdog::enter_thread(slot as usize);
     if prepare(thread).is_some() {
         work();
     }
+    watchdog::leave_thread();
     sync::signal_thread(thread);
     // SAFETY: asks for the current thread's own id.
     let id = unsafe { libc::pthread_self() };

@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 
 use super::super::NtStatus;
 use super::super::child::{
-    Object, current_thread, enter, irql, lock, objects, pool, set_irql, spawn,
+    Object, begin_dpc, current_thread, enter, irql, lock, objects, pool, set_irql, spawn,
 };
 use super::super::types::{
     DispatcherHeader, Dpc, FastMutex, ListEntry, Mutant, ObjectAttributes, Semaphore, Timer,
 };
-use super::{exports, misc};
+use super::{exports, files, misc};
 
 const TAG: u32 = u32::from_le_bytes(*b"Even");
 const APC_LEVEL: u8 = 1;
@@ -40,6 +40,7 @@ exports! {
     KeResetEvent => reset_event,
     KeReadStateEvent => read_state,
     ZwCreateEvent => create_event,
+    ZwOpenEvent => open_event,
     ZwSetEvent => set_event_handle,
     ZwClearEvent => clear_event_handle,
     KeInitializeMutex => initialize_mutex,
@@ -176,6 +177,34 @@ unsafe extern "win64" fn create_event(
 ) -> Status {
     let Some(event) = new_event(state != 0) else { return NtStatus::INSUFFICIENT_RESOURCES.0 };
     initialize_event(event as *mut DispatcherHeader, kind, state);
+    *handle = objects().add(Object::Dispatcher(event));
+    0
+}
+
+/// Exists, signalled, once the local security authority is up; drivers that need a session wait for it.
+const SESSION_EVENT: &str = r"\SECURITY\LSA_AUTHENTICATION_INITIALIZED";
+static SESSION: Mutex<Option<u64>> = Mutex::new(None);
+
+/// A session can begin from now on.
+pub(in super::super) fn begin_session() {
+    let mut session = lock(&SESSION);
+    if session.is_none() {
+        *session = new_event(true);
+    }
+}
+
+/// The only named event that the model has is [`SESSION_EVENT`].
+unsafe extern "win64" fn open_event(
+    handle: *mut u64,
+    _access: u32,
+    attributes: *const ObjectAttributes,
+) -> Status {
+    let path = match files::path_of(attributes) {
+        Ok(path) => path,
+        Err(status) => return status.0,
+    };
+    let event = if path.eq_ignore_ascii_case(SESSION_EVENT) { *lock(&SESSION) } else { None };
+    let Some(event) = event else { return NtStatus::OBJECT_NAME_NOT_FOUND.0 };
     *handle = objects().add(Object::Dispatcher(event));
     0
 }
@@ -524,6 +553,7 @@ fn run_clock() {
 unsafe fn run_dpc(dpc: *mut Dpc) {
     type Routine = unsafe extern "win64" fn(*mut Dpc, u64, u64, u64);
     let before = set_irql(DISPATCH_LEVEL);
+    begin_dpc();
     let routine: Routine = std::mem::transmute::<u64, Routine>((*dpc).routine);
     routine(dpc, (*dpc).context, (*dpc).argument1, (*dpc).argument2);
     set_irql(before);
