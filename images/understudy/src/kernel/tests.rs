@@ -386,7 +386,8 @@ fn the_loader_refuses_what_could_not_be_loaded() {
     let status = |image: &[u8]| check_boot_image(image).map_err(|error| error.status());
     let missing = driver("missing").unwrap();
     assert_eq!(status(&missing), Err(NtStatus::DRIVER_ENTRYPOINT_NOT_FOUND));
-    assert_eq!(status(&good[..good.len() / 2]), Err(NtStatus::INVALID_IMAGE_FORMAT));
+    // In the middle of the code; behind the last section only the checksum would tell.
+    assert_eq!(status(&good[..0x500]), Err(NtStatus::INVALID_IMAGE_FORMAT));
     assert_eq!(status(b"not an image"), Err(NtStatus::INVALID_IMAGE_FORMAT));
     let mut changed = good;
     let last = changed.len() - 1;
