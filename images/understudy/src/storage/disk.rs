@@ -30,7 +30,7 @@ pub enum DiskError {
         /// Which.
         name: &'static str,
         /// Why not.
-        source: VolumeError,
+        source: Box<VolumeError>,
     },
     /// The partition table leads outside of the disk.
     #[error("{name}: {source}")]
@@ -67,7 +67,8 @@ impl Disk {
     pub fn esp(&self) -> Result<Fat, DiskError> {
         let name = "EFI system partition";
         let partition = self.of_kind(EFI_SYSTEM, name)?;
-        Fat::open(self.part(partition, name)?).map_err(|source| DiskError::Volume { name, source })
+        Fat::open(self.part(partition, name)?)
+            .map_err(|source| DiskError::Volume { name, source: Box::new(source) })
     }
 
     /// The NTFS volume of the partition with this id, or of the first data partition.
@@ -77,7 +78,8 @@ impl Disk {
             Some(id) => self.of_id(id)?,
             None => self.of_kind(BASIC_DATA, "basic data partition")?,
         };
-        Ntfs::open(self.part(partition, name)?).map_err(|source| DiskError::Volume { name, source })
+        Ntfs::open(self.part(partition, name)?)
+            .map_err(|source| DiskError::Volume { name, source: Box::new(source) })
     }
 
     /// The recovery partition's volume: of the partition with this id, or of the first of that kind.
@@ -87,7 +89,8 @@ impl Disk {
             Some(id) => self.of_id(id)?,
             None => self.of_kind(WINDOWS_RECOVERY, "recovery partition")?,
         };
-        Ntfs::open(self.part(partition, name)?).map_err(|source| DiskError::Volume { name, source })
+        Ntfs::open(self.part(partition, name)?)
+            .map_err(|source| DiskError::Volume { name, source: Box::new(source) })
     }
 
     fn of_kind(&self, kind: Guid, name: &str) -> Result<&Partition, DiskError> {

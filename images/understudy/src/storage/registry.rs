@@ -24,7 +24,7 @@ pub enum RegistryError {
         /// File of the hive.
         path: &'static str,
         /// Why.
-        source: volume::VolumeError,
+        source: Box<volume::VolumeError>,
     },
     /// It is no clean hive.
     #[error("registry hive C:{path}: {source}")]
@@ -61,7 +61,9 @@ enum Which {
 
 /// Loads one hive.
 pub fn load_hive(drive: &Drive, path: &'static str) -> Result<Hive, RegistryError> {
-    let bytes = drive.read(path).map_err(|source| RegistryError::Read { path, source })?;
+    let bytes = drive
+        .read(path)
+        .map_err(|source| RegistryError::Read { path, source: Box::new(source) })?;
     Hive::open(bytes).map_err(|source| RegistryError::Hive { path, source })
 }
 

@@ -119,10 +119,10 @@ pub(super) fn start(time_scale: f64) -> io::Result<()> {
     Ok(())
 }
 
+#[expect(clippy::disallowed_methods, reason = "a clock interrupt: no event tells of a loop")]
 fn watch(time_scale: f64) {
     let mut taken = false;
     loop {
-        // The clock interrupt: nothing else tells that a thread does nothing but run.
         std::thread::sleep(TICK);
         let now = now();
         let mut longest = 0;
