@@ -26,6 +26,7 @@ mod ledger;
 mod offline;
 mod plan;
 mod prepare;
+mod qualification;
 mod ready;
 mod recorder;
 mod remediation;

@@ -13,6 +13,7 @@ use crate::collect;
 use crate::error::RunError;
 use crate::offline::WindowsDisk;
 use crate::plan::{Ground, Plan};
+use crate::qualification;
 use crate::state::StateDir;
 
 /// What was put on a disk, each with what was read back of it.
@@ -44,6 +45,7 @@ pub(crate) fn prepare(
     let ground =
         Ground { image_digest: &image.digest, profile: &profile, stage: &stage, emulator, start };
     let plan = Plan::new(scenario, ground)?;
+    qualification::demand(scenario, &image)?;
     Ok(Prepared { image, profile, stage, plan })
 }
 

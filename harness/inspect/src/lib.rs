@@ -1,9 +1,9 @@
 //! What an image is, read offline: its inspection, and the qualification that is decided from it.
 //!
 //! Recovery that the image itself has switched off is the commonest mistake in the field, and it shows
-//! only hours into a campaign. So an image is read once, when it is brought: `inspect` takes its disk
+//! only hours into a campaign. So an image is read once, when it is brought: [`inspect()`] takes its disk
 //! (and firmware variables and TPM state, where the bundle has them) and says what is there.
-//! `qualify` decides from that alone, without touching anything, what the image can do. `fix` makes
+//! [`qualify()`] decides from that alone, without touching anything, what the image can do. [`fix()`] makes
 //! the edits that a person would make with `reagentc` and `bcdedit`, on a disk of its own.
 //!
 //! What could not be read is [`Known::Unknown`] with the reason, and never guessed; one thing that

@@ -7,6 +7,7 @@ use volume::{
     BASIC_DATA, FileDevice, FileTime, Guid, Ntfs, NtfsFormat, Partition, PartitionTable,
     SharedDevice, SubDevice, Volume, WINDOWS_RECOVERY, create_partitions,
 };
+use winfmt::bcd::StandardStore;
 use winfmt::hive::{Data, Hive};
 
 const MIB: u64 = 1 << 20;
@@ -117,13 +118,41 @@ fn write_disk(path: &Path) {
     let mut system = Hive::create("ROOT").unwrap();
     system.set_value("Select", "Current", &Data::dword(1)).unwrap();
     system.create_key(r"ControlSet001\Services").unwrap();
+    for (name, number) in [("AutoReboot", 1), ("CrashDumpEnabled", 2)] {
+        let key = r"ControlSet001\Control\CrashControl";
+        system.set_value(key, name, &Data::dword(number)).unwrap();
+    }
     let software = Hive::create("ROOT").unwrap();
     for (name, hive) in [("SYSTEM", system), ("SOFTWARE", software)] {
         let path = format!(r"Windows\System32\config\{name}");
         windows.write(&path, &hive.to_bytes().unwrap()).unwrap();
     }
+    windows.create_dir_all("Boot").unwrap();
+    windows.write(r"Boot\BCD", &store()).unwrap();
     windows.flush().unwrap();
     let mut recovery = format(1);
     recovery.create_dir_all(r"Recovery\WindowsRE").unwrap();
+    let time = winfmt::FileTime::from_ticks(133_600_000_000_000_000);
+    let image = winfmt::wim::empty_image(winfmt::Guid::from_bytes([3; 16]), "recovery", time);
+    recovery.write(r"Recovery\WindowsRE\Winre.wim", &image).unwrap();
     recovery.flush().unwrap();
+}
+
+/// A boot configuration that leads to the recovery partition: what a scenario with recovery needs of its
+/// image.
+fn store() -> Vec<u8> {
+    let id = |number| winfmt::Guid::from_bytes([number; 16]);
+    let store = StandardStore {
+        disk: id(7),
+        system_partition: id(1),
+        windows_partition: id(1),
+        recovery_partition: id(2),
+        loader: id(11),
+        recovery_loader: id(12),
+        recovery_options: id(13),
+        description: "Windows".to_owned(),
+        locale: "en-US".to_owned(),
+        timeout: 0,
+    };
+    store.build(winfmt::FileTime::from_ticks(1)).unwrap().to_bytes().unwrap()
 }

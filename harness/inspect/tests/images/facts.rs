@@ -140,6 +140,85 @@ fn compare_with_hivexsh(hive: &[u8], services: &inspect::services::Services) {
     assert_eq!(own, theirs);
 }
 
+/// The store of a real Windows 10, on a disk that it is not of: what it says is read, and what it points
+/// at is not here.
+#[test]
+fn a_real_store_is_read() {
+    let Some(folder) = artifacts() else { return };
+    let mut recipe = Recipe::sound();
+    let store = std::fs::read(folder.join("bcd/win10-uefi-regipy.BCD")).unwrap();
+    recipe.store = winfmt::bcd::BcdStore::open(store).unwrap();
+    let found = recipe.build().inspect();
+    let boot = known(&found.boot);
+    let bcd = boot.bcd().unwrap();
+    assert_eq!(bcd.objects, 17);
+    let loader = known(&bcd.default);
+    assert!(loader.id.starts_with("{733b62e5-"), "{loader:?}");
+    assert_eq!(known(&loader.description), "Windows 10");
+    assert_eq!(loader.recovery_enabled, Known::Known(true));
+    assert_eq!(loader.boot_status_policy, Known::Absent);
+    let target = &known(&loader.recovery_sequence)[0];
+    assert!(target.id.starts_with("{733b62e6-") && target.win_pe, "{target:?}");
+    assert_eq!(known(&target.image).partition, Known::Absent);
+    let failing: Vec<&str> =
+        inspect::qualify(&found).failing().map(|check| check.name.as_str()).collect();
+    assert_eq!(failing, ["recovery-image", "recovery-partition"]);
+}
+
+/// A ReactOS disk: MBR, FAT32, no BCD. Nothing of Windows' recovery means anything there.
+#[test]
+fn a_reactos_disk_is_read() {
+    use volume::{Fat, FatFormat, FatKind, Partition, PartitionKind, PartitionTable, Volume};
+    let directory = tempfile::tempdir().unwrap();
+    let raw = directory.path().join("disk.raw");
+    let file = std::fs::File::options().read(true).write(true).create_new(true).open(&raw);
+    let file = file.unwrap();
+    file.set_len(64 << 20).unwrap();
+    let mut device = volume::SharedDevice::new(volume::FileDevice::new(file).unwrap());
+    let (start, len) = (1 << 20, 48 << 20);
+    let mut partition = Partition::mbr(1, PartitionKind::Mbr(0x0c), start, len);
+    partition.active = true;
+    let table = PartitionTable::mbr(0x1234_5678, vec![partition]);
+    volume::create_partitions(&mut device, &table).unwrap();
+    let part = volume::SubDevice::new(device, start, len).unwrap();
+    let format = FatFormat { kind: FatKind::Fat32, id: 1, label: "REACTOS".to_owned() };
+    let mut fat = Fat::format(part, &format).unwrap();
+    fat.create_dir_all(r"ReactOS\System32\config").unwrap();
+    let mut system = winfmt::hive::Hive::create("ROOT").unwrap();
+    let one = winfmt::hive::Data::dword(1);
+    let zero = winfmt::hive::Data::dword(0);
+    system.set_value("Select", "Current", &one).unwrap();
+    system.set_value("Select", "Default", &one).unwrap();
+    system.set_value(r"ControlSet001\Control\CrashControl", "AutoReboot", &zero).unwrap();
+    system.set_value(r"ControlSet001\Services\null", "Start", &one).unwrap();
+    fat.write(r"ReactOS\System32\config\SYSTEM", &system.to_bytes().unwrap()).unwrap();
+    let ini = "[FREELOADER]\r\nDefaultOS=ReactOS\r\n[Operating Systems]\r\nReactOS=\"ReactOS\"\r\n\
+               [ReactOS]\r\nBootType=Windows2003\r\n\
+               SystemPath=multi(0)disk(0)rdisk(0)partition(1)\\ReactOS\r\nOptions=/DEBUG\r\n";
+    fat.write("freeldr.ini", ini.as_bytes()).unwrap();
+    fat.flush().unwrap();
+    drop(fat);
+    let disk = OfflineDisk::open(&raw, Access::ReadOnly, directory.path()).unwrap();
+    let found = inspect::inspect(Source { disk: &disk, firmware_vars: None, tpm: None });
+    assert_eq!(found.layout.style, "mbr");
+    assert_eq!(known(&found.layout.id), "12345678");
+    assert!(found.layout.partitions[0].active);
+    assert_eq!(known(&found.firmware.kind), inspect::firmware::FirmwareKind::Bios);
+    assert_eq!(known(&found.system.folder), "ReactOS");
+    let inspect::boot::BootConfiguration::Freeldr(boot) = known(&found.boot) else {
+        panic!("{:?}", found.boot)
+    };
+    assert_eq!(known(&boot.default), "ReactOS");
+    assert_eq!(boot.options, ["/DEBUG"]);
+    let qualification = inspect::qualify(&found);
+    let answer = |name: inspect::CheckName| qualification.check(name).unwrap().answer;
+    use inspect::{Answer, CheckName};
+    assert_eq!(answer(CheckName::RecoveryEnabled), Answer::NotApplicable);
+    assert_eq!(answer(CheckName::QuickMachineRecovery), Answer::NotApplicable);
+    assert_eq!(answer(CheckName::AutomaticRestart), Answer::Fail);
+    assert!(inspect::render(&found).contains("no: such a system has no recovery environment"));
+}
+
 /// The only Windows folder among the artifacts' volumes: it has no hive, and that is what is said.
 #[test]
 fn a_windows_folder_without_a_hive_is_told() {
