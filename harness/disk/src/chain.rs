@@ -25,10 +25,14 @@ pub(crate) fn overlay_node(path: &Path, read_only: bool) -> Result<Value, DiskEr
     let mut next = Some(std::path::absolute(path).map_err(|error| wrong(path, error.to_string()))?);
     while let Some(layer) = next {
         if layers.len() == MAX_LAYERS {
-            return Err(wrong(path, format!("there are more than {MAX_LAYERS} files below each other")));
+            return Err(wrong(
+                path,
+                format!("there are more than {MAX_LAYERS} files below each other"),
+            ));
         }
         next = backing(&layer).map_err(|reason| {
-            let below = if layers.is_empty() { "" } else { "it lies on a file that cannot be used: " };
+            let below =
+                if layers.is_empty() { "" } else { "it lies on a file that cannot be used: " };
             wrong(path, format!("{below}{}: {reason}", layer.display()))
         })?;
         layers.push(layer);
@@ -71,7 +75,9 @@ fn backing(path: &Path) -> Result<Option<PathBuf>, String> {
         return Err("it is not a qcow2 file".to_owned());
     }
     if field(4, 4) >= 3 && field(72, 8) & !FEATURES != 0 {
-        return Err("its data lie in another file, or it has features that are not known".to_owned());
+        return Err(
+            "its data lie in another file, or it has features that are not known".to_owned()
+        );
     }
     let offset = usize::try_from(field(8, 8)).map_err(|error| error.to_string())?;
     if offset == 0 {

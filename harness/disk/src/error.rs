@@ -62,13 +62,23 @@ pub enum DiskError {
         /// What there is.
         found: String,
     },
+    /// A volume of a kind, or in a state, that is not read here.
+    #[error("{path}: partition {number} cannot be read: {reason}")]
+    Unreadable {
+        /// The disk.
+        path: PathBuf,
+        /// The partition.
+        number: u32,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// A volume cannot be used.
     #[error("{path}: {source}")]
     Volume {
         /// The disk.
         path: PathBuf,
         /// Why.
-        source: VolumeError,
+        source: Box<VolumeError>,
     },
     /// A volume does not agree with itself after it was edited.
     #[error(

@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(900);
 const MAX_READ: u64 = 1 << 30;
 /// Most bytes that it prints.
 const MAX_OUTPUT: u64 = 64 << 20;
+/// Most bytes of it that go into an error.
+const MAX_MESSAGE: usize = 800;
 /// What an opened BitLocker volume is called in the appliance.
 const OPENED: &str = "opened";
 
@@ -87,7 +89,7 @@ pub enum GuestfsVolume {
     Partition(u32),
     /// The same, encrypted by BitLocker.
     BitLocker {
-        /// The partition.
+        /// The partition; 0 for a disk without a table.
         partition: u32,
         /// A file whose only line is the password or the recovery password.
         key: PathBuf,
@@ -224,7 +226,10 @@ impl Guestfs {
             message,
         };
         let mut command = Command::new("guestfish");
-        command.arg("--keys-from-stdin").env("LIBGUESTFS_BACKEND", "direct").env("LC_ALL", "C.UTF-8");
+        command
+            .arg("--keys-from-stdin")
+            .env("LIBGUESTFS_BACKEND", "direct")
+            .env("LC_ALL", "C.UTF-8");
         match self.acceleration {
             Acceleration::Kvm => command.env_remove("LIBGUESTFS_BACKEND_SETTINGS"),
             Acceleration::Emulation => command.env("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg"),
@@ -236,7 +241,8 @@ impl Guestfs {
             .process_group(0)
             .spawn()
             .map_err(GuestfsError::NoProgram)?;
-        let ended = converse(child, script.0.as_bytes()).map_err(|error| failed(error.to_string()))?;
+        let ended =
+            converse(child, script.0.as_bytes()).map_err(|error| failed(error.to_string()))?;
         match ended {
             Ended { in_time: false, .. } => {
                 Err(failed(format!("it did not end within {} minutes", PATIENCE.as_secs() / 60)))
@@ -256,7 +262,8 @@ struct Ended {
 }
 
 fn converse(mut child: Child, script: &[u8]) -> std::io::Result<Ended> {
-    let (mut input, output, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (mut input, output, errors) =
+        (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let group = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
     let (done, end) = mpsc::channel::<()>();
     let ended = std::thread::scope(|threads| {
@@ -316,7 +323,8 @@ impl Script {
 /// A word of guestfish's language: a command without quotes, everything else in quotes, with all that could
 /// have a meaning as a number.
 fn quoted(word: &str) -> String {
-    if !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-:".contains(&byte))
+    if !word.is_empty()
+        && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-:".contains(&byte))
     {
         return word.to_owned();
     }
@@ -349,13 +357,19 @@ fn transfer() -> Result<(tempfile::TempDir, PathBuf), GuestfsError> {
     Ok((directory, file))
 }
 
+/// What guestfish said, without its own name and without the line of our script.
 fn plain(errors: &str) -> String {
-    let text = errors.replace("libguestfs: error: ", "");
-    let text: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let mut text = text.join("; ");
-    if text.len() > 2000 {
-        let end = (0..=2000).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
-        text.truncate(end);
+    let line = |line: &str| {
+        let rest = line.trim().trim_start_matches("libguestfs: error: ");
+        let rest = rest.strip_prefix("*stdin*:").and_then(|rest| rest.split_once(": "));
+        let rest = rest.map_or(line.trim(), |(_, rest)| rest);
+        rest.trim_start_matches("libguestfs: error: ").to_owned()
+    };
+    let lines: Vec<String> = errors.lines().map(line).filter(|line| !line.is_empty()).collect();
+    let mut text = lines.join("; ");
+    if text.len() > MAX_MESSAGE {
+        let end = (0..=MAX_MESSAGE).rev().find(|&end| text.is_char_boundary(end));
+        text.truncate(end.unwrap_or(0));
     }
     text
 }
@@ -371,6 +385,13 @@ mod tests {
         assert_eq!(quoted("a b"), r#""a\x20b""#);
         assert_eq!(quoted("\";\n!touch /tmp/x|"), r#""\x22\x3b\x0a\x21touch\x20/tmp/x\x7c""#);
         assert_eq!(inner(r"\Windows/System32\x"), r"win:\Windows\System32\x");
+    }
+
+    #[test]
+    fn messages_are_without_the_script() {
+        let said = "*stdin*:4: libguestfs: error: download: /x: No such file\n  detail\n\n";
+        assert_eq!(plain(said), "download: /x: No such file; detail");
+        assert_eq!(plain("libguestfs: error: launch failed"), "launch failed");
     }
 
     #[test]

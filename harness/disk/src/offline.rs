@@ -254,11 +254,7 @@ impl OfflineDisk {
         }
     }
 
-    fn compare(
-        &self,
-        partition: u32,
-        edits: Vec<(String, Expected)>,
-    ) -> Result<(), DiskError> {
+    fn compare(&self, partition: u32, edits: Vec<(String, Expected)>) -> Result<(), DiskError> {
         let touched = edits.iter().filter(|(_, expected)| *expected == Expected::Touched);
         let touched = touched.map(|(path, _)| path.clone()).collect();
         let mut own = self.find(partition, Reader::Own, touched)?.into_iter();
@@ -301,7 +297,7 @@ impl OfflineDisk {
     fn ask(&self, request: &Request) -> Result<Answer, DiskError> {
         match self.worker.ask(request) {
             Ok(Answer::Failed(source)) => {
-                Err(DiskError::Volume { path: self.path.clone(), source })
+                Err(DiskError::Volume { path: self.path.clone(), source: Box::new(source) })
             }
             Ok(answer) => Ok(answer),
             Err(source) => Err(self.worker_error(source)),
@@ -325,10 +321,20 @@ impl OfflineDisk {
     }
 
     fn open_volume(&self, summary: &VolumeSummary) -> Result<Box<dyn Volume>, DiskError> {
+        if let Some(reason) = &summary.unreadable {
+            return Err(DiskError::Unreadable {
+                path: self.path.clone(),
+                number: summary.number,
+                reason: reason.clone(),
+            });
+        }
         let file_system = summary.file_system.clone();
         RemoteVolume::open(&self.worker, summary.number, file_system, &self.session)
             .map(|volume| Box::new(volume) as Box<dyn Volume>)
-            .map_err(|source| DiskError::Volume { path: self.path.clone(), source })
+            .map_err(|source| DiskError::Volume {
+                path: self.path.clone(),
+                source: Box::new(source),
+            })
     }
 
     fn worker_error(&self, source: WorkerError) -> DiskError {
@@ -340,7 +346,8 @@ impl OfflineDisk {
             .volumes
             .iter()
             .map(|volume| {
-                let label = volume.label.as_ref().map_or(String::new(), |label| format!(" '{label}'"));
+                let label =
+                    volume.label.as_ref().map_or(String::new(), |label| format!(" '{label}'"));
                 let reason = volume.unreadable.as_ref();
                 let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
                 format!(

@@ -14,11 +14,13 @@ pub(crate) enum Expected {
     Touched,
 }
 
+/// By partition, then by path in upper case; with the path as it was given.
+type Edits = BTreeMap<u32, BTreeMap<String, (String, Expected)>>;
+
 /// What was done to one disk.
 #[derive(Debug, Default)]
 pub(crate) struct Session {
-    /// By partition, then by path in upper case; with the path as it was given.
-    edits: Mutex<BTreeMap<u32, BTreeMap<String, (String, Expected)>>>,
+    edits: Mutex<Edits>,
 }
 
 /// A path without the differences that do not make another one.
@@ -27,8 +29,6 @@ fn normal(path: &str) -> (String, String) {
     let path = parts.join("\\");
     (path.to_uppercase(), path)
 }
-
-type Edits = BTreeMap<u32, BTreeMap<String, (String, Expected)>>;
 
 impl Session {
     fn edits(&self) -> MutexGuard<'_, Edits> {

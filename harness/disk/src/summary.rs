@@ -81,12 +81,17 @@ impl VolumeSummary {
             summary.unreadable = None;
             return summary;
         }
+        if partition.kind.is_dynamic()
+            && let Some(reason) = summary.unreadable.take()
+        {
+            summary.unreadable = Some(format!("{reason}; {FALLBACK_DYNAMIC}"));
+            summary.not_writable =
+                Some(NotWritable { reason, way_out: FALLBACK_DYNAMIC.to_owned() });
+        }
         if let Some(guard) = seen.guard {
             let mut way_out = guard.way_out.clone();
             if seen.file_system.kind.is_encrypted() {
                 way_out = format!("{way_out}, {FALLBACK}");
-            } else if partition.kind.is_dynamic() {
-                way_out = FALLBACK_DYNAMIC.to_owned();
             }
             if !guard.is_readable() {
                 summary.unreadable = Some(format!("{}; {way_out}", guard.reason));

@@ -198,7 +198,8 @@ fn the_daemon_goes_with_a_harness_that_is_killed() {
     const DISK: &str = "OFFLINE_TEST_DISK";
     if let Some(path) = std::env::var_os(DISK) {
         let path = PathBuf::from(path);
-        let _open = OfflineDisk::open_overlay(&path, Access::ReadWrite, path.parent().unwrap()).unwrap();
+        let _open =
+            OfflineDisk::open_overlay(&path, Access::ReadWrite, path.parent().unwrap()).unwrap();
         println!("the disk is open");
         // Held until this process is killed.
         let _ = std::io::Read::read(&mut std::io::stdin(), &mut [0]);

@@ -67,6 +67,7 @@ impl Prepared {
         let applied = self.stage.apply(&mut windows)?;
         let noise = collect::noise(&self.profile);
         let before = Tree::read(windows.windows(), &noise)
+            .map_err(Box::new)
             .map_err(|source| disk::DiskError::Volume { path: disk.to_path_buf(), source })?;
         windows.into_disk().close()?;
         Ok((before, applied.landed))

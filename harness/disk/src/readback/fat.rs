@@ -5,7 +5,7 @@ use std::io;
 
 use volume::BlockDevice;
 
-use super::{Place, ReadBackError, components};
+use super::{Place, ReadBackError, Take, components};
 use crate::worker::Found;
 
 /// A folder's entries that are looked at: FAT allows 65536 of 32 bytes.
@@ -30,7 +30,7 @@ pub(crate) enum FatError {
 pub(super) fn walk<D: BlockDevice>(
     device: D,
     paths: &[String],
-    take: &mut dyn FnMut(u64, &[u8]) -> Result<(), ReadBackError>,
+    take: &mut Take<'_>,
     report: &mut dyn FnMut(Found),
 ) -> Result<(), ReadBackError> {
     let mut fat = Fat::open(device)?;
@@ -117,7 +117,7 @@ impl<D: BlockDevice> Fat<D> {
             Bits::Twelve => {
                 self.device.read_at(self.table + number + number / 2, &mut bytes[..2])?;
                 let pair = u32::from(u16::from_le_bytes([bytes[0], bytes[1]]));
-                let value = if cluster % 2 == 0 { pair & 0xfff } else { pair >> 4 };
+                let value = if cluster.is_multiple_of(2) { pair & 0xfff } else { pair >> 4 };
                 if value >= 0xff8 { u32::MAX } else { value }
             }
             Bits::Sixteen => {
@@ -193,11 +193,7 @@ impl<D: BlockDevice> Fat<D> {
         })
     }
 
-    fn contents(
-        &mut self,
-        entry: &DirEntry,
-        take: &mut dyn FnMut(u64, &[u8]) -> Result<(), ReadBackError>,
-    ) -> Result<Found, ReadBackError> {
+    fn contents(&mut self, entry: &DirEntry, take: &mut Take<'_>) -> Result<Found, ReadBackError> {
         let mut hasher = blake3::Hasher::new();
         let size = u64::from(entry.size);
         let mut left = size;
@@ -243,8 +239,7 @@ fn find_entry(folder: &[u8], wanted: &str, bits: Bits) -> Option<DirEntry> {
             }
             let units = entry[1..11].chunks(2).chain(entry[14..26].chunks(2));
             let units = units.chain(entry[28..32].chunks(2));
-            let part: Vec<u16> =
-                units.map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect();
+            let part: Vec<u16> = units.map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect();
             long.splice(0..0, part);
             continue;
         }
@@ -330,7 +325,10 @@ mod tests {
             let kind = FileSystemKind::Fat16;
             let found = find(kind, device(), &paths).unwrap();
             let (file, nothing) = (hash, Found::Nothing);
-            assert_eq!(found[..5], [file(&big), file(b"short"), file(b"long"), file(b""), file(&[43])]);
+            assert_eq!(
+                found[..5],
+                [file(&big), file(b"short"), file(b"long"), file(b""), file(&[43])]
+            );
             assert_eq!(found[5..], [nothing.clone(), Found::Folder, nothing, Found::Folder]);
             let all = read(kind, device(), &paths[0], 300_000).unwrap().unwrap();
             assert!(all == big);
@@ -352,7 +350,13 @@ mod tests {
         for line in [
             vec!["mformat", "-i", "floppy.img", "-f", "1440", "::"],
             vec!["mmd", "-i", "floppy.img", "::/A folder with a name"],
-            vec!["mcopy", "-i", "floppy.img", "payload", "::/A folder with a name/Payload File.bin"],
+            vec![
+                "mcopy",
+                "-i",
+                "floppy.img",
+                "payload",
+                "::/A folder with a name/Payload File.bin",
+            ],
         ] {
             let done =
                 Command::new(line[0]).args(&line[1..]).current_dir(directory.path()).status();

@@ -30,6 +30,9 @@ pub(crate) enum ReadBackError {
     NoReader(FileSystemKind),
 }
 
+/// Gets the size of a file with each part of it.
+type Take<'a> = dyn FnMut(u64, &[u8]) -> Result<(), ReadBackError> + 'a;
+
 /// Where a reader finds something.
 enum Place<F> {
     Nothing,
@@ -72,12 +75,12 @@ pub(crate) fn find(
     Ok(found)
 }
 
-/// Reads one path after the other. `take` gets the size of a file with each part of it.
+/// Reads one path after the other.
 fn walk(
     kind: FileSystemKind,
     device: impl BlockDevice,
     paths: &[String],
-    take: &mut dyn FnMut(u64, &[u8]) -> Result<(), ReadBackError>,
+    take: &mut Take<'_>,
     report: &mut dyn FnMut(Found),
 ) -> Result<(), ReadBackError> {
     let device = Pages::new(device);

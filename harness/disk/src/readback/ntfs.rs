@@ -5,7 +5,7 @@ use std::io::{Read, Seek};
 use ntfs::indexes::NtfsFileNameIndex;
 use ntfs::{Ntfs, NtfsFile, NtfsReadSeek};
 
-use super::{Place, ReadBackError, components};
+use super::{Place, ReadBackError, Take, components};
 use crate::worker::Found;
 
 /// Bytes that are read at once.
@@ -14,7 +14,7 @@ const PART: usize = 1 << 20;
 pub(super) fn walk<T: Read + Seek>(
     disk: &mut T,
     paths: &[String],
-    take: &mut dyn FnMut(u64, &[u8]) -> Result<(), ReadBackError>,
+    take: &mut Take<'_>,
     report: &mut dyn FnMut(Found),
 ) -> Result<(), ReadBackError> {
     let mut ntfs = Ntfs::new(disk)?;
@@ -55,7 +55,7 @@ fn place<'n, T: Read + Seek>(
 fn contents<T: Read + Seek>(
     disk: &mut T,
     file: &NtfsFile<'_>,
-    take: &mut dyn FnMut(u64, &[u8]) -> Result<(), ReadBackError>,
+    take: &mut Take<'_>,
 ) -> Result<Found, ReadBackError> {
     let mut hasher = blake3::Hasher::new();
     let mut size = 0;

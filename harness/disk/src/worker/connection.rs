@@ -242,7 +242,10 @@ impl Connection {
         match error.kind() {
             TimedOut | WouldBlock => {
                 let limit = self.stream.read_timeout().ok().flatten().unwrap_or(PATIENCE);
-                self.give_up(format!("did not answer within {} s and was ended", limit.as_secs_f32()))
+                self.give_up(format!(
+                    "did not answer within {} s and was ended",
+                    limit.as_secs_f32()
+                ))
             }
             InvalidData => self.give_up(format!("answers what cannot be understood: {error}")),
             _ => {

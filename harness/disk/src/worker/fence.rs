@@ -11,9 +11,7 @@
 
 use std::collections::BTreeMap;
 
-use landlock::{
-    ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetStatus, Scope,
-};
+use landlock::{ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetStatus, Scope};
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
@@ -108,12 +106,8 @@ pub(crate) fn filter() -> Result<(), FenceError> {
     }
     // `abort` sends SIGABRT to its own thread; to whom else cannot be told here, and Landlock or the
     // kernel's own rules decide.
-    let abort = SeccompCondition::new(
-        2,
-        SeccompCmpArgLen::Dword,
-        SeccompCmpOp::Eq,
-        libc::SIGABRT as u64,
-    )?;
+    let abort =
+        SeccompCondition::new(2, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, libc::SIGABRT as u64)?;
     rules.insert(libc::SYS_tgkill, vec![SeccompRule::new(vec![abort])?]);
     let filter = SeccompFilter::new(
         rules,

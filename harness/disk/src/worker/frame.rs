@@ -48,11 +48,7 @@ impl FrameKind {
 }
 
 /// Writes a frame.
-pub(crate) fn write_frame(
-    out: &mut impl Write,
-    kind: FrameKind,
-    payload: &[u8],
-) -> io::Result<()> {
+pub(crate) fn write_frame(out: &mut impl Write, kind: FrameKind, payload: &[u8]) -> io::Result<()> {
     let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
     let mut head = [kind.to_byte(), 0, 0, 0, 0];
     head[1..].copy_from_slice(&length.to_le_bytes());

@@ -20,8 +20,8 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub use connection::WorkerError;
 pub(crate) use connection::Worker;
+pub use connection::WorkerError;
 pub use process::volumes_main;
 pub(crate) use protocol::{Answer, EXPORT, Found, Reader, Request, Survey, Surveyed};
 pub(crate) use remote::RemoteVolume;

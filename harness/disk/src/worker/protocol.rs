@@ -1,9 +1,7 @@
 //! What the harness asks of the worker, and what it answers.
 
 use serde::{Deserialize, Serialize};
-use volume::{
-    Check, Entry, FileSystem, FileTime, Guard, Metadata, PartitionTable, VolumeError,
-};
+use volume::{Check, Entry, FileSystem, FileTime, Guard, Metadata, PartitionTable, VolumeError};
 
 /// The name of the export that the worker reads.
 pub(crate) const EXPORT: &str = "disk";
@@ -41,21 +39,54 @@ pub(crate) enum Reader {
 /// What the methods of [`volume::Volume`] do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Task {
-    List { path: String },
-    Metadata { path: String },
+    List {
+        path: String,
+    },
+    Metadata {
+        path: String,
+    },
     /// Data frames with the bytes from `offset`, at most `len` of them, then the answer.
-    Read { path: String, offset: u64, len: u64 },
+    Read {
+        path: String,
+        offset: u64,
+        len: u64,
+    },
     /// Data frames with `size` bytes follow, then an end or abort frame.
-    Write { path: String, size: u64 },
+    Write {
+        path: String,
+        size: u64,
+    },
     /// As [`Task::Write`].
-    WriteAt { path: String, offset: u64, size: u64 },
-    SetSize { path: String, size: u64 },
-    CreateDirAll { path: String },
-    Rename { from: String, to: String },
-    RemoveFile { path: String },
-    RemoveDirAll { path: String },
-    SetTimes { path: String, created: FileTime, modified: FileTime },
-    SetClock { now: FileTime },
+    WriteAt {
+        path: String,
+        offset: u64,
+        size: u64,
+    },
+    SetSize {
+        path: String,
+        size: u64,
+    },
+    CreateDirAll {
+        path: String,
+    },
+    Rename {
+        from: String,
+        to: String,
+    },
+    RemoveFile {
+        path: String,
+    },
+    RemoveDirAll {
+        path: String,
+    },
+    SetTimes {
+        path: String,
+        created: FileTime,
+        modified: FileTime,
+    },
+    SetClock {
+        now: FileTime,
+    },
     Label,
     Guard,
     Check,
@@ -110,7 +141,10 @@ pub(crate) struct Surveyed {
 pub(crate) enum Found {
     Nothing,
     Folder,
-    File { size: u64, blake3: String },
+    File {
+        size: u64,
+        blake3: String,
+    },
     /// It cannot be told.
     Unreadable(String),
 }

@@ -8,9 +8,7 @@ use volume::{
     VolumeError, probe, read_partitions,
 };
 
-use super::frame::{
-    DATA_LIMIT, FrameKind, invalid, parse, read_frame, write_frame, write_message,
-};
+use super::frame::{DATA_LIMIT, FrameKind, invalid, parse, read_frame, write_frame, write_message};
 use super::protocol::{Answer, Found, Reader, Request, Survey, Surveyed, Task};
 use crate::readback;
 
@@ -18,6 +16,10 @@ use crate::readback;
 const SYSTEM_ROOTS: [&str; 3] = ["Windows", "WINNT", "ReactOS"];
 /// What makes a folder a Windows folder.
 const SYSTEM_HIVE: &str = r"System32\config\SYSTEM";
+/// Why a part of a dynamic disk is not opened, even where a volume seems to begin with it: it may be one of
+/// several pieces, and its mirror would differ.
+const DYNAMIC: &str =
+    "it is part of a dynamic disk, whose own data base tells where its volumes lie";
 /// Handles that may be open at a time.
 const MAX_VOLUMES: usize = 64;
 
@@ -27,8 +29,14 @@ const MAX_VOLUMES: usize = 64;
 /// The socket failed, or a request cannot be understood. The end of the socket between two requests is
 /// the normal end.
 pub(crate) fn serve(stream: impl Read + Write, device: SharedDevice) -> io::Result<()> {
-    let mut server =
-        Server { stream, device, table: None, volumes: HashMap::new(), last: 0, buffer: Vec::new() };
+    let mut server = Server {
+        stream,
+        device,
+        table: None,
+        volumes: HashMap::new(),
+        last: 0,
+        buffer: Vec::new(),
+    };
     loop {
         match read_frame(&mut server.stream, &mut server.buffer) {
             Ok(FrameKind::Message) => {}
@@ -142,9 +150,9 @@ impl<S: Read + Write> Server<S> {
             Task::List { path } => return Ok(Answer::Entries(volume.list(&path)?)),
             Task::Metadata { path } => return Ok(Answer::Metadata(volume.metadata(&path)?)),
             Task::Read { path, offset, len } => self.read(volume, &path, offset, len)?,
-            Task::Write { path, size } => self.write(size, |source| {
-                volume.write_from(&path, source, size)
-            })?,
+            Task::Write { path, size } => {
+                self.write(size, |source| volume.write_from(&path, source, size))?
+            }
             Task::WriteAt { path, offset, size } => {
                 let mut at = offset;
                 self.write(size, |source| {
@@ -216,7 +224,9 @@ impl<S: Read + Write> Server<S> {
         let result = work(&mut source);
         source.skip().map_err(Trouble::Socket)?;
         if source.aborted {
-            return Err(Trouble::Refused("the harness could not read what was to be written".into()));
+            return Err(Trouble::Refused(
+                "the harness could not read what was to be written".into(),
+            ));
         }
         if source.total != size {
             let total = source.total;
@@ -230,6 +240,9 @@ impl<S: Read + Write> Server<S> {
         let partition = table
             .partition(number)
             .ok_or_else(|| Trouble::Refused(format!("there is no partition {number}")))?;
+        if partition.kind.is_dynamic() {
+            return Err(Trouble::Refused(format!("partition {number}: {DYNAMIC}")));
+        }
         let mut device = self.part(partition)?;
         Ok((probe(&mut device).kind, device))
     }
@@ -264,6 +277,10 @@ impl<S: Read + Write> Server<S> {
             }
         };
         seen.file_system = probe(&mut device);
+        if partition.kind.is_dynamic() {
+            seen.unreadable = Some(DYNAMIC.to_owned());
+            return seen;
+        }
         match volume::open(device) {
             Ok(mut volume) => {
                 seen.label = volume.label().ok().filter(|label| !label.is_empty());
@@ -339,7 +356,9 @@ impl<'a, S: Read> Incoming<'a, S> {
             FrameKind::Data => self.total += self.frame.len() as u64,
             FrameKind::End => self.ended = true,
             FrameKind::Abort => (self.ended, self.aborted) = (true, true),
-            FrameKind::Message => return Err(invalid("a message among the bytes of a file".into())),
+            FrameKind::Message => {
+                return Err(invalid("a message among the bytes of a file".into()));
+            }
         }
         Ok(())
     }
