@@ -41,9 +41,7 @@ mod status;
 mod watch;
 
 pub use clean::{CleanReport, CleanedRun, clean};
-pub use detectors::{
-    DETECTORS_FORMAT, Detector, DetectorReport, DetectorResult, Reliance,
-};
+pub use detectors::{DETECTORS_FORMAT, Detector, DetectorReport, DetectorResult, Reliance};
 pub use error::RunError;
 pub use ids::RunId;
 pub use interrupt::{Interrupt, InterruptRaiser};

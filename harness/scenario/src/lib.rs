@@ -43,8 +43,8 @@ pub use fault::{
 };
 pub use load::{Listed, list};
 pub use model::{
-    AtStopScreen, Available, Canary, Delete, Layer, Limits, Machine, Operator, QuickMachineRecovery,
-    Recovery, Remediation, Scenario, Signature, Start, Target, UpdateService,
+    AtStopScreen, Available, Canary, Delete, Layer, Limits, Machine, Operator,
+    QuickMachineRecovery, Recovery, Remediation, Scenario, Signature, Start, Target, UpdateService,
 };
 pub use need::Need;
 pub use problem::{Problem, ScenarioError};
