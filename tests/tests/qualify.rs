@@ -7,7 +7,6 @@ use anyhow::Context;
 use disk::{Access, OfflineDisk};
 use serde_json::Value;
 use tests::Loopbreak;
-use volume::Volume;
 use winfmt::bcd::{BcdStore, Device, DeviceKind, ElementId, ElementValue};
 use winfmt::hive::{Data, Hive};
 

@@ -16,9 +16,10 @@ use crate::ground::{Ground, file_size, read_file, read_hive};
 /// How the system is started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
+#[expect(clippy::large_enum_variant, reason = "there is one of them in an inspection")]
 pub enum BootConfiguration {
     /// The boot configuration data of Windows.
-    Bcd(BcdFacts),
+    Bcd(Box<BcdFacts>),
     /// ReactOS's boot loader.
     Freeldr(FreeldrFacts),
 }
@@ -27,7 +28,7 @@ impl BootConfiguration {
     /// The store, if it is one.
     pub fn bcd(&self) -> Option<&BcdFacts> {
         match self {
-            Self::Bcd(facts) => Some(facts),
+            Self::Bcd(facts) => Some(facts.as_ref()),
             Self::Freeldr(_) => None,
         }
     }
@@ -195,7 +196,7 @@ pub(crate) fn read(ground: &mut Ground<'_>) -> Known<BootConfiguration> {
         Known::Known((store, partition, path)) => {
             let facts = bcd(ground, &store, partition, path);
             match facts {
-                Ok(facts) => Known::Known(BootConfiguration::Bcd(facts)),
+                Ok(facts) => Known::Known(BootConfiguration::Bcd(Box::new(facts))),
                 Err(error) => Known::Unknown(error.to_string()),
             }
         }
