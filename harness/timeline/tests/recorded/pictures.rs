@@ -80,8 +80,9 @@ impl Story {
         let (why, detail) = (why.to_owned(), String::new());
         self.add(Source::Harness, Body::WatchEnded { why, detail });
         self.add(Source::Harness, Body::RunEnded);
-        let written: String = self.0.iter().map(|event| write_event(event).unwrap()).collect();
-        let read = read_events(&written).unwrap().events;
+        let written: String =
+            self.0.iter().map(|event| write_event(event).expect("an event is JSON")).collect();
+        let read = read_events(&written).expect("what was written").events;
         assert_eq!(read, self.0, "what was written is read again");
         derive(&read).outcome
     }
