@@ -16,7 +16,6 @@ use crate::ground::{Ground, file_size, read_file, read_hive};
 /// How the system is started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
-#[expect(clippy::large_enum_variant, reason = "there is one of them in an inspection")]
 pub enum BootConfiguration {
     /// The boot configuration data of Windows.
     Bcd(Box<BcdFacts>),

@@ -38,7 +38,9 @@ pub fn render_qualification(qualification: &Qualification) -> String {
         if check.answer != Answer::Pass
             && let Some(remedy) = &check.remedy
         {
-            let fix = if check.fixable { " (or `image qualify --fix`)" } else { "" };
+            // What an image chose is only changed where it is asked for by name.
+            let chosen = check.answer == Answer::NotApplicable;
+            let fix = if check.fixable && !chosen { " (or `image qualify --fix`)" } else { "" };
             let _ = writeln!(page, "  {:<15}{:<24}to do: {remedy}{fix}", "", "");
         }
     }
@@ -167,11 +169,11 @@ fn can_it_recover(qualification: &Qualification) -> String {
     };
     let (failing, foreign, unknown) =
         (with(Answer::Fail), with(Answer::NotApplicable), with(Answer::Unknown));
-    if !failing.is_empty() {
-        return format!("no: {}", failing.join(", "));
-    }
     if foreign.contains(&CheckName::RecoveryEnabled.as_str()) {
         return "no: such a system has no recovery environment".to_owned();
+    }
+    if !failing.is_empty() {
+        return format!("no: {}", failing.join(", "));
     }
     if !unknown.is_empty() {
         return format!("not known: {}", unknown.join(", "));

@@ -112,7 +112,7 @@ fn a_real_system_hive_is_read() {
     compare_with_hivexsh(&hive, &services);
     let crash = known(&found.crash);
     assert_eq!(known(&crash.dump).meaning(), "kernel memory dump");
-    assert_eq!(known(&crash.automatic_restart), true);
+    assert!(known(&crash.automatic_restart));
     assert!(known(&crash.page_files)[0].to_lowercase().contains("pagefile.sys"));
     let minifilters = known(&found.filters).minifilters;
     assert!(minifilters.iter().any(|own| own.service == "luafv" && own.altitude == "135000"));
