@@ -285,3 +285,68 @@ fn from_data(data: Data) -> RegistryValue {
         .filter(|value| to_data(value) == data)
         .unwrap_or_else(|| RegistryValue::Other(data.kind.into(), data.bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use disk::Access;
+    use std::path::{Path, PathBuf};
+    use volume::{Fat, FatFormat, FatKind, FileDevice};
+
+    fn artifacts() -> Option<PathBuf> {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let given = std::env::var_os("LOOPBREAK_ARTIFACTS").map(PathBuf::from);
+        let hives = given
+            .unwrap_or_else(|| workspace.join("../shared/artifacts"))
+            .join("hives/yarp/NewDirtyHive1");
+        if !hives.is_dir() {
+            println!("skipped: there is no {}", hives.display());
+            return None;
+        }
+        Some(hives)
+    }
+
+    /// A FAT disk without a table, as ReactOS may have one, whose SYSTEM hive Windows did not write back.
+    #[test]
+    fn a_dirty_hive_is_recovered_before_it_is_edited() {
+        let Some(hives) = artifacts() else { return };
+        let artifact = |name: &str| std::fs::read(hives.join(name)).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("disk.img");
+        let file =
+            std::fs::File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+        file.set_len(64 << 20).unwrap();
+        let options = FatFormat { kind: FatKind::Fat32, id: 1, label: "REACTOS".to_owned() };
+        let mut fat = Fat::format(FileDevice::new(file).unwrap(), &options).unwrap();
+        fat.create_dir_all(r"ReactOS\system32\config").unwrap();
+        let config = r"ReactOS\system32\config\system";
+        fat.write(config, &artifact("NewDirtyHive")).unwrap();
+        fat.write(&format!("{config}.log1"), &artifact("NewDirtyHive.LOG1")).unwrap();
+        fat.write(&format!("{config}.log2"), &artifact("NewDirtyHive.LOG2")).unwrap();
+        fat.flush().unwrap();
+        drop(fat);
+
+        let open = |access| {
+            let disk = OfflineDisk::open(&path, access, directory.path()).unwrap();
+            WindowsDisk::new(disk, None).unwrap()
+        };
+        let recovered = Hive::open(artifact("RecoveredHive_Windows10")).unwrap();
+        let keys = |hive: &Hive| hive.walk().count();
+        let value = RegistryValue::Dword(4);
+        let mut disk = open(Access::ReadWrite);
+        let (key, name) = ("Added".to_owned(), "Start".to_owned());
+        let hive = HiveName::System;
+        disk.edit(&Edit::SetValue { hive, key, name, value: value.clone() }).unwrap();
+        disk.commit().unwrap();
+        assert_eq!(disk.read_value(hive, "added", "START").unwrap(), Some(value));
+        disk.into_disk().close().unwrap();
+
+        let mut disk = open(Access::ReadOnly);
+        let edited = Hive::open(disk.windows().read(config).unwrap()).unwrap();
+        assert_eq!(keys(&edited), keys(&recovered) + 1, "what the logs held was lost");
+        for log in ["LOG1", "LOG2"] {
+            let log = disk.windows().metadata(&format!("{config}.{log}")).unwrap();
+            assert_eq!(log.size, 0, "Windows would replay the log over the edit");
+        }
+    }
+}
