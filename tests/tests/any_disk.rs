@@ -149,7 +149,7 @@ fn shows_the_disk(seen: &Value, disk: &Path) -> anyhow::Result<()> {
     let listed: Value = serde_json::from_slice(&listed.stdout)?;
     let text = seen.to_string();
     ensure!(listed["partitiontable"]["label"] == "dos", "{listed}");
-    for word in ["mbr", "fat32", "ReactOS", "REACTOS", "LiveCD_Debug"] {
+    for word in ["\"mbr\"", "FAT32", "ReactOS", "REACTOS", "LiveCD_Debug"] {
         ensure!(text.contains(word), "`{word}` is not in {seen:#}");
     }
     let start = listed["partitiontable"]["partitions"][0]["start"].as_u64().context("a start")?;
