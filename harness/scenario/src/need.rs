@@ -93,6 +93,8 @@ impl Scenario {
                 Need::RecoveryEnabled,
                 Need::BootStatusPolicy,
                 Need::RecoveryImage,
+                // Its settings lie on it, and set-up by Windows puts it there.
+                Need::RecoveryPartition,
                 Need::RecoveryReachable,
             ]);
         }

@@ -366,6 +366,7 @@ fn what_an_image_needs_follows_from_what_is_declared() {
         "boot-status-policy",
         "automatic-restart",
         "recovery-image",
+        "recovery-partition",
         "recovery-reachable",
         "crash-dump",
     ];
