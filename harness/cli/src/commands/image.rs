@@ -1,5 +1,6 @@
 //! `loopbreak image`.
 
+mod boot;
 mod bring;
 mod show;
 mod transfer;
@@ -105,6 +106,10 @@ pub(crate) struct QualifyArgs {
     /// As JSON.
     #[arg(long)]
     json: bool,
+    /// Boots it twice, once with a driver that stops it and once with a harmless one, and says which
+    /// detectors saw it: panic event, stop screen, dump, reset, healthy. Exit code 1 where one did not.
+    #[arg(long, conflicts_with = "fix")]
+    boot: bool,
     /// Makes a new image in which what can be fixed is fixed.
     #[arg(long, requires = "name")]
     fix: bool,
@@ -168,6 +173,9 @@ pub(crate) fn run(global: &Global, command: &ImageCommand) -> anyhow::Result<Exi
         ImageCommand::List { json } => show::list(&store, *json),
         ImageCommand::Import(args) => bring::import(&store, args),
         ImageCommand::Inspect { image, json } => show::inspect(&store, image, *json),
+        ImageCommand::Qualify(args) if args.boot => {
+            boot::detectors(global, state, &args.image, args.json)
+        }
         ImageCommand::Qualify(args) => match args.name.as_deref() {
             Some(name) => bring::fix(&store, args, name),
             None => show::qualify(&store, &args.image, args.json),

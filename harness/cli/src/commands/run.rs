@@ -49,12 +49,8 @@ pub(crate) fn quiet_libvirt(state: &StateDir) {
     }
 }
 
-async fn run_all(
-    global: &Global,
-    args: &RunArgs,
-    state: StateDir,
-    chosen: Vec<Chosen>,
-) -> anyhow::Result<Exit> {
+/// What Ctrl-C does: once, everything is cleaned up; twice, the command ends at once.
+pub(crate) fn on_ctrl_c(state: &StateDir) -> Interrupt {
     let (raiser, interrupt) = Interrupt::new();
     let ledgers = state.ledgers();
     tokio::spawn(async move {
@@ -67,6 +63,16 @@ async fn run_all(
             }
         }
     });
+    interrupt
+}
+
+async fn run_all(
+    global: &Global,
+    args: &RunArgs,
+    state: StateDir,
+    chosen: Vec<Chosen>,
+) -> anyhow::Result<Exit> {
+    let interrupt = on_ctrl_c(&state);
     let options =
         SessionOptions { state, connect: global.connect.clone(), interrupt: interrupt.clone() };
     let session = Arc::new(Session::open(options).await.map_err(marked)?);
