@@ -36,6 +36,8 @@ fn a_user_without_rights_runs_the_main_job() {
         to
     };
     let program = copy(loopbreak.program(), "loopbreak");
+    // The process that parses volumes stands beside it.
+    copy(&loopbreak.program().with_file_name("loopbreak-volumes"), "loopbreak-volumes");
     let scenarios = copy(&workspace().join("scenarios"), "scenarios");
     let state = place.path().join("state");
     std::fs::create_dir(&state).unwrap();
