@@ -69,6 +69,7 @@ pub(crate) fn observed(scenario: &Scenario, derived: &Derived) -> Observed {
         verdict: outcome.verdict.to_string(),
         layers: outcome.brought_back_by.iter().map(ToString::to_string).collect(),
         stops: stops.collect(),
+        boot_errors: Vec::new(),
         update_service,
     }
 }

@@ -17,6 +17,7 @@ pub fn inert_control(scenario: &Scenario) -> Scenario {
         verdict: Verdict::Unaffected,
         layers: Vec::new(),
         stop: None,
+        boot_error: None,
         update_service: scenario.update_service.as_ref().map(|_| scenario::ServiceAnswer::NotAsked),
     };
     control
@@ -50,5 +51,20 @@ fn make_inert(fault: &mut Fault) {
                 .parse()
                 .expect("a scenario's names hold letters, digits and hyphens only");
         }
+        Fault::ServicingTransaction(fault) => fault.inert = true,
+        Fault::FileVersion(fault) => fault.inert = true,
+        Fault::FileLoss(fault) => fault.inert = true,
+        Fault::InterruptedWrite(fault) => fault.inert = true,
+        Fault::BootConfiguration(fault) => fault.inert = true,
+        Fault::Registry(fault) => fault.inert = true,
+        Fault::ProcessDeath(fault) => fault.inert = true,
+        Fault::Storage(fault) => fault.inert = true,
+        Fault::Power(fault) => fault.inert = true,
+        Fault::Network(fault) => fault.inert = true,
+        Fault::Service(fault) => fault.inert = true,
+        Fault::Clock(fault) => fault.inert = true,
+        Fault::Trust(fault) => fault.inert = true,
+        // By itself it changes nothing for a machine that starts as it did when it was sealed.
+        Fault::Encryption(_) => {}
     }
 }

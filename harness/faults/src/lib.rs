@@ -26,7 +26,7 @@ mod service;
 mod stage;
 mod vendor;
 
-pub use catalogue::{DefectInfo, KindInfo, defect_infos, explain, explain_defect, kinds};
+pub use catalogue::{DefectInfo, Example, KindInfo, defect_infos, explain, explain_defect, kinds};
 pub use inert::inert_control;
 pub use plan::{
     Applied, ApplyError, Before, Edit, FileState, HiveName, Offline, OfflineError, OnlineWrite,

@@ -86,6 +86,14 @@ pub enum StageError {
         /// What is wrong with it.
         what: String,
     },
+    /// Nobody has said yet how this kind is done.
+    #[error("fault `{fault}` of kind {kind} cannot be done yet")]
+    Unplanned {
+        /// The fault.
+        fault: String,
+        /// Its kind.
+        kind: &'static str,
+    },
     /// A fault cannot be done while the machine runs.
     #[error("fault `{fault}` of kind {kind} can only be `when = \"staged\"`")]
     NotOnline {
@@ -200,14 +208,36 @@ fn add(
             Fault::ContentDriver(_)
             | Fault::Driver(_)
             | Fault::DriverFile(_)
-            | Fault::DriverPackage(_),
+            | Fault::DriverPackage(_)
+            | Fault::ServicingTransaction(_)
+            | Fault::BootConfiguration(_)
+            | Fault::Registry(_)
+            | Fault::Clock(_)
+            | Fault::Encryption(_)
+            | Fault::Trust(_),
             Moment::Healthy,
         ) => {
             let (fault, kind) = (fault.name().to_owned(), fault.kind());
             return Err(StageError::NotOnline { fault, kind });
         }
+        (Fault::ServicingTransaction(_), Moment::Staged) => return unplanned(fault),
+        (Fault::FileVersion(_), _) => return unplanned(fault),
+        (Fault::FileLoss(_), _) => return unplanned(fault),
+        (Fault::InterruptedWrite(_), _) => return unplanned(fault),
+        (Fault::BootConfiguration(_), Moment::Staged) => return unplanned(fault),
+        (Fault::Registry(_), Moment::Staged) => return unplanned(fault),
+        (Fault::ProcessDeath(_), _) => return unplanned(fault),
+        (Fault::Storage(_), _) => return unplanned(fault),
+        (Fault::Power(_), _) => return unplanned(fault),
+        (Fault::Network(_) | Fault::Service(_), _) => return unplanned(fault),
+        (Fault::Clock(_), Moment::Staged) => return unplanned(fault),
+        (Fault::Encryption(_) | Fault::Trust(_), Moment::Staged) => return unplanned(fault),
     }
     Ok(())
+}
+
+fn unplanned(fault: &Fault) -> Result<(), StageError> {
+    Err(StageError::Unplanned { fault: fault.name().to_owned(), kind: fault.kind() })
 }
 
 fn install(

@@ -141,7 +141,7 @@ impl Rules<'_> {
         self.place(&[at[0], at[1], Step::Key("to")], &update.to);
     }
 
-    fn staged_only(&mut self, at: &[Step<'_>; 2], when: Moment) {
+    pub(crate) fn staged_only(&mut self, at: &[Step<'_>; 2], when: Moment) {
         if when == Moment::Healthy {
             self.problem(
                 &[at[0], at[1], Step::Key("when")],

@@ -17,6 +17,9 @@ pub struct Expect {
     /// The stop with which failing boots end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<Stop>,
+    /// The NTSTATUS on the error screen of the boot manager or loader with which failing boots end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_error: Option<u32>,
     /// What the update service gets to see and to answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update_service: Option<ServiceAnswer>,
@@ -28,8 +31,9 @@ pub struct Expect {
 pub struct Stop {
     /// The stop code.
     pub bug_check: u32,
-    /// The blamed module.
-    pub module: String,
+    /// The blamed module, where one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module: Option<String>,
 }
 
 /// How a run ended. `infrastructure` is no word here: a failure of the harness is never expected.
@@ -104,6 +108,8 @@ pub struct Observed {
     pub layers: Vec<String>,
     /// The stop of every boot that ended in one: code and blamed module, where known.
     pub stops: Vec<(u64, Option<String>)>,
+    /// The status of every boot that ended on an error screen of boot manager or loader.
+    pub boot_errors: Vec<u32>,
     /// `None` where the scenario has no update service.
     pub update_service: Option<ServiceAnswer>,
 }
@@ -142,7 +148,9 @@ impl Expect {
         if let Some(stop) = &self.stop {
             let same = |code: u64, module: Option<&str>| {
                 code == u64::from(stop.bug_check)
-                    && module.is_some_and(|module| module.eq_ignore_ascii_case(&stop.module))
+                    && stop.module.as_deref().is_none_or(|expected| {
+                        module.is_some_and(|module| module.eq_ignore_ascii_case(expected))
+                    })
             };
             let met = !observed.stops.is_empty()
                 && observed.stops.iter().all(|(code, module)| same(*code, module.as_deref()));
@@ -154,7 +162,17 @@ impl Expect {
                 })
                 .collect();
             let found = if found.is_empty() { "no stop".to_owned() } else { found.join(", ") };
-            check(met, "stop", format!("{:#x} in {}", stop.bug_check, stop.module), found);
+            let module = stop.module.as_deref().unwrap_or("any module");
+            check(met, "stop", format!("{:#x} in {module}", stop.bug_check), found);
+        }
+        if let Some(status) = self.boot_error {
+            let met = !observed.boot_errors.is_empty()
+                && observed.boot_errors.iter().all(|e| *e == status);
+            let found: Vec<String> =
+                observed.boot_errors.iter().map(|status| format!("{status:#x}")).collect();
+            let found =
+                if found.is_empty() { "no such screen".to_owned() } else { found.join(", ") };
+            check(met, "boot-error", format!("{status:#x}"), found);
         }
         if let Some(expected) = self.update_service {
             let found = observed.update_service.map_or("no service", ServiceAnswer::as_str);

@@ -5,8 +5,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+use crate::boot_configuration::BootConfiguration;
 use crate::driver::{DriverFile, DriverPackage, FaultyDriver, Update};
+use crate::network::{ClockFault, NetworkFault, ServiceFault};
+use crate::power::PowerFault;
+use crate::registry::RegistryFault;
+use crate::servicing::{FileLoss, FileVersion, InterruptedWrite, ServicingTransaction};
+use crate::storage::StorageFault;
 use crate::text::WindowsPath;
+use crate::trust::{Encryption, TrustFault};
+use crate::user_mode::ProcessDeath;
 
 /// One declared, reversible thing done to a machine. The same kinds serve `[[given]]` (what was on the
 /// machine before anything went wrong, harmless by itself) and `[[fault]]` (what goes wrong).
@@ -25,43 +33,76 @@ pub enum Fault {
     DriverPackage(DriverPackage),
     /// A folder of yours, copied to the machine.
     Update(Update),
+    /// An update that was left half done.
+    ServicingTransaction(ServicingTransaction),
+    /// A system file of another version than the rest.
+    FileVersion(FileVersion),
+    /// A file that was deleted or quarantined.
+    FileLoss(FileLoss),
+    /// An updater that loses power in the middle of its file.
+    InterruptedWrite(InterruptedWrite),
+    /// Damage to what starts Windows.
+    BootConfiguration(BootConfiguration),
+    /// Damage to the registry.
+    Registry(RegistryFault),
+    /// A process that ends although the system needs it.
+    ProcessDeath(ProcessDeath),
+    /// Trouble between the machine and its disk.
+    Storage(StorageFault),
+    /// Power that fails at a chosen moment.
+    Power(PowerFault),
+    /// Trouble on the network.
+    Network(NetworkFault),
+    /// Trouble at the update service.
+    Service(ServiceFault),
+    /// A clock that is wrong.
+    Clock(ClockFault),
+    /// A Windows volume whose key the TPM keeps.
+    Encryption(Encryption),
+    /// A change of what the machine trusts.
+    Trust(TrustFault),
 }
 
 impl Fault {
+    /// Name, kind as it is written, and moment: what every kind has.
+    fn common(&self) -> (&str, &'static str, Moment) {
+        match self {
+            Self::ContentDriver(fault) => (&fault.name, "content-driver", fault.when),
+            Self::ContentFile(fault) => (&fault.name, "content-file", fault.when),
+            Self::Driver(fault) => (&fault.name, "driver", fault.when),
+            Self::DriverFile(fault) => (&fault.name, "driver-file", fault.when),
+            Self::DriverPackage(fault) => (&fault.name, "driver-package", fault.when),
+            Self::Update(fault) => (&fault.name, "update", fault.when),
+            Self::ServicingTransaction(fault) => (&fault.name, "servicing-transaction", fault.when),
+            Self::FileVersion(fault) => (&fault.name, "file-version", fault.when),
+            Self::FileLoss(fault) => (&fault.name, "file-loss", fault.when),
+            Self::InterruptedWrite(fault) => (&fault.name, "interrupted-write", fault.when),
+            Self::BootConfiguration(fault) => (&fault.name, "boot-configuration", fault.when),
+            Self::Registry(fault) => (&fault.name, "registry", fault.when),
+            Self::ProcessDeath(fault) => (&fault.name, "process-death", fault.when),
+            Self::Storage(fault) => (&fault.name, "storage", fault.when),
+            Self::Power(fault) => (&fault.name, "power", fault.when),
+            Self::Network(fault) => (&fault.name, "network", fault.when),
+            Self::Service(fault) => (&fault.name, "service", fault.when),
+            Self::Clock(fault) => (&fault.name, "clock", fault.when),
+            Self::Encryption(fault) => (&fault.name, "encryption", fault.when),
+            Self::Trust(fault) => (&fault.name, "trust", fault.when),
+        }
+    }
+
     /// The name, unique within the scenario.
     pub fn name(&self) -> &str {
-        match self {
-            Self::ContentDriver(driver) => &driver.name,
-            Self::ContentFile(file) => &file.name,
-            Self::Driver(driver) => &driver.name,
-            Self::DriverFile(file) => &file.name,
-            Self::DriverPackage(package) => &package.name,
-            Self::Update(update) => &update.name,
-        }
+        self.common().0
     }
 
     /// The kind, as it is written.
     pub fn kind(&self) -> &'static str {
-        match self {
-            Self::ContentDriver(_) => "content-driver",
-            Self::ContentFile(_) => "content-file",
-            Self::Driver(_) => "driver",
-            Self::DriverFile(_) => "driver-file",
-            Self::DriverPackage(_) => "driver-package",
-            Self::Update(_) => "update",
-        }
+        self.common().1
     }
 
     /// When it happens.
     pub fn when(&self) -> Moment {
-        match self {
-            Self::ContentDriver(driver) => driver.when,
-            Self::ContentFile(file) => file.when,
-            Self::Driver(driver) => driver.when,
-            Self::DriverFile(file) => file.when,
-            Self::DriverPackage(package) => package.when,
-            Self::Update(update) => update.when,
-        }
+        self.common().2
     }
 }
 
@@ -95,7 +136,10 @@ pub struct ContentDriver {
     /// Which files there it takes for content.
     #[serde(default = "default_content_pattern")]
     pub content_pattern: String,
-    /// When Windows starts the service.
+    /// Where the interpreter runs.
+    #[serde(default)]
+    pub runs_in: RunsIn,
+    /// When Windows starts the service. In user mode always by the service manager.
     #[serde(default)]
     pub start: ServiceStart,
     /// The service's load order group.
@@ -117,6 +161,17 @@ fn default_group() -> String {
 
 fn default_version() -> String {
     "7.11.0.0".to_owned()
+}
+
+/// Where code runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunsIn {
+    /// As a driver: its fault stops the system.
+    #[default]
+    Kernel,
+    /// As a service's process: its fault ends that process.
+    User,
 }
 
 /// When Windows starts a driver's service (windows-facts section 4).

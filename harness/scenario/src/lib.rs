@@ -18,6 +18,7 @@
 //! The types are plain data: the engine stores the scenario in the run directory as the source of its
 //! plan, and `faults`, `recovery` and `timeline` take from it what they need.
 
+mod boot_configuration;
 mod driver;
 mod driver_rules;
 mod expect;
@@ -25,12 +26,23 @@ mod fault;
 mod load;
 mod model;
 mod need;
+mod network;
+mod power;
 mod problem;
+mod registry;
 mod rules;
 mod schema;
+mod servicing;
 mod shape;
+mod storage;
 mod text;
+mod trust;
+mod user_mode;
 
+pub use boot_configuration::{
+    BootConfiguration, BootDamage, BootStatusPolicy, FullEfiPartition, SafeBoot, SafeBootMode,
+    SigningPolicy, StatusPolicy,
+};
 pub use driver::{
     Access, AccessBy, Arch, BugCheck, Chance, Defect, Delay, DriverFile, DriverPackage,
     DriverSignature, EndlessLoop, ErrorControl, FailureStatus, FaultyDriver, Irql, MissingImport,
@@ -39,7 +51,7 @@ pub use driver::{
 };
 pub use expect::{Expect, Observed, ServiceAnswer, Stop, Unmet, Verdict};
 pub use fault::{
-    ChannelFile, Content, ContentDriver, ContentFile, Damage, Fault, Moment, ServiceStart,
+    ChannelFile, Content, ContentDriver, ContentFile, Damage, Fault, Moment, RunsIn, ServiceStart,
 };
 pub use load::{Listed, list};
 pub use model::{
@@ -47,6 +59,22 @@ pub use model::{
     QuickMachineRecovery, Recovery, Remediation, Scenario, Signature, Start, Target, UpdateService,
 };
 pub use need::Need;
+pub use network::{
+    ClockFault, LateLink, Latency, Loss, NetworkFault, NetworkTrouble, ServiceFault,
+    ServiceTrouble, SlowService,
+};
+pub use power::{PowerEvent, PowerFault, PowerMoment, PowerPhase, Unflushed};
 pub use problem::{Problem, ScenarioError};
+pub use registry::{
+    CorruptHive, CriticalService, DisabledDiskDriver, FilterList, FilteredClass, HiveDamage,
+    HiveFile, MissingFilter, RegistryChange, RegistryDamage, RegistryData, RegistryFault,
+    WrongControlSet,
+};
 pub use schema::{SCHEMA_FILE, schema, schema_text};
+pub use servicing::{
+    FileLoss, FileVersion, InterruptedWrite, PendingMove, ServicingTransaction, TransactionState,
+};
+pub use storage::{Extent, Sectors, SlowDisk, StorageFault, StorageTrouble};
 pub use text::{Span, WindowsPath};
+pub use trust::{Encryption, TrustChange, TrustFault};
+pub use user_mode::ProcessDeath;

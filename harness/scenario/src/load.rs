@@ -9,6 +9,7 @@ use crate::fault::{Content, ContentFile, Fault};
 use crate::model::Scenario;
 use crate::problem::{Problem, ScenarioError};
 use crate::schema::schema;
+use crate::servicing::InterruptedWrite;
 use crate::{rules, shape};
 
 /// One scenario of a folder.
@@ -96,7 +97,11 @@ fn read_files(scenario: &mut Scenario, folder: &Path) -> Result<(), ScenarioErro
                 read_folder(&mut files, folder, beside)?;
             }
             Fault::Update(update) => read_folder(&mut files, folder, &update.folder)?,
-            Fault::ContentFile(_) | Fault::ContentDriver(_) | Fault::Driver(_) => {}
+            Fault::InterruptedWrite(InterruptedWrite { content: Content::File(name), .. }) => {
+                read_file(&mut files, folder, name)?;
+            }
+            // These bring no file along.
+            _ => {}
         }
     }
     scenario.files = files;

@@ -33,6 +33,20 @@ pub(crate) fn check(
                 Fault::DriverFile(driver) => rules.driver_file(&at, driver),
                 Fault::DriverPackage(package) => rules.driver_package(&at, package),
                 Fault::Update(update) => rules.update(&at, update),
+                Fault::ServicingTransaction(fault) => rules.staged_only(&at, fault.when),
+                Fault::FileVersion(_) => {}
+                Fault::FileLoss(_) => {}
+                Fault::InterruptedWrite(_) => {}
+                Fault::BootConfiguration(fault) => rules.staged_only(&at, fault.when),
+                Fault::Registry(fault) => rules.staged_only(&at, fault.when),
+                Fault::ProcessDeath(_) => {}
+                Fault::Storage(_) => {}
+                Fault::Power(_) => {}
+                Fault::Network(_) => {}
+                Fault::Service(_) => {}
+                Fault::Clock(fault) => rules.staged_only(&at, fault.when),
+                Fault::Encryption(fault) => rules.staged_only(&at, fault.when),
+                Fault::Trust(fault) => rules.staged_only(&at, fault.when),
             }
         }
     }

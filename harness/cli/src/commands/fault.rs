@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn every_kind_and_defect_is_explained_in_full_lines() {
-        let names = kinds().iter().map(|kind| kind.name);
+        let names = kinds().map(|kind| kind.name);
         for name in names.chain(defect_infos().iter().map(|defect| defect.name)) {
             let text = explanation(name).unwrap();
             for label in ["What:", "Lands:", "Undone:", "Inert:", "Images:", "Expect:"] {

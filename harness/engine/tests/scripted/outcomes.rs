@@ -50,7 +50,7 @@ async fn a_machine_falls_into_recovery_and_its_outcome_becomes_the_reference() {
     let Some(bench) = Bench::new() else { return };
     let mut scenario = bench.scenario("healthy", "stuck-in-recovery");
     scenario.expect.stop =
-        Some(scenario::Stop { bug_check: 0x50, module: "csagent.sys".to_owned() });
+        Some(scenario::Stop { bug_check: 0x50, module: Some("csagent.sys".to_owned()) });
     let guest = falls_into_recovery();
     let options = RunOptions::default();
     let result = bench.run(&scenario, &guest, &options, Meanwhile::Nothing).await.unwrap();

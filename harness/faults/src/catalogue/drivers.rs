@@ -1,35 +1,8 @@
-//! The kinds of faults, for people: `loopbreak fault list` and `loopbreak fault explain KIND`.
+//! Drivers, their defects, and what vendors bring along.
 
-/// A kind of fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KindInfo {
-    /// As it is written in a scenario.
-    pub name: &'static str,
-    /// One line.
-    pub title: &'static str,
-    /// What it is, and after what.
-    pub what: &'static str,
-    /// How it lands and what proves it.
-    pub lands: &'static str,
-    /// How it is undone.
-    pub undone: &'static str,
-    /// What the inert control does instead.
-    pub inert: &'static str,
-    /// On which images it works.
-    pub images: &'static str,
-    /// What to expect of it.
-    pub expect: &'static str,
-}
+use super::{ANY_DISK, DefectInfo, KindInfo, OFFLINE};
 
-const OFFLINE: &str = "Any image of the store whose Windows volume and hives can be written offline: no \
-                       BitLocker without its key, no ReFS. 64-bit Windows 10 and 11 load only signed \
-                       drivers: the image needs `testsigning` (for the test authority's) or \
-                       `nointegritychecks` (for any), with Secure Boot off. 32-bit Windows, ReactOS and \
-                       the understudy check no signature; the understudy runs x86-64 only.";
-const ANY_DISK: &str = "Staged: any image of the store whose Windows volume can be written offline. \
-                        Healthy: images with a guest agent.";
-
-const KINDS: [KindInfo; 6] = [
+pub(super) const KINDS: &[KindInfo] = &[
     KindInfo {
         name: "content-driver",
         title: "a kernel driver that interprets content files without checking how many inputs it has",
@@ -47,6 +20,7 @@ const KINDS: [KindInfo; 6] = [
                  at once and at every start. A file that is empty, all zeros, cut off, of another \
                  beginning or of a later version is ignored with a line to the debugger; one that \
                  declares a field too many is ignored as malformed.",
+        examples: &[],
     },
     KindInfo {
         name: "content-file",
@@ -62,6 +36,7 @@ const KINDS: [KindInfo; 6] = [
                 empty file in place of a text.",
         images: ANY_DISK,
         expect: "What the reader of the file makes of it; see content-driver.",
+        examples: &[],
     },
     KindInfo {
         name: "driver",
@@ -82,6 +57,7 @@ const KINDS: [KindInfo; 6] = [
                  service's error control: ignore and normal go on; severe and critical start again \
                  with the last known good control set where that is enabled; critical stops with 0x5A \
                  where it is not.",
+        examples: &[],
     },
     KindInfo {
         name: "driver-file",
@@ -94,6 +70,7 @@ const KINDS: [KindInfo; 6] = [
         inert: "An inert driver of loopbreak under the same name, with the same service.",
         images: OFFLINE,
         expect: "Whatever the driver does. On the understudy it may import only what its kernel exports.",
+        examples: &[],
     },
     KindInfo {
         name: "driver-package",
@@ -108,6 +85,7 @@ const KINDS: [KindInfo; 6] = [
         images: OFFLINE,
         expect: "Whatever the drivers do. A package that is only bound to a device does not start \
                  before Windows finds that device.",
+        examples: &[],
     },
     KindInfo {
         name: "update",
@@ -120,25 +98,9 @@ const KINDS: [KindInfo; 6] = [
         inert: "The same files in a folder of C:\\Windows\\Temp, where nothing reads them.",
         images: ANY_DISK,
         expect: "What the machine makes of the new files.",
+        examples: &[],
     },
 ];
-
-/// A defect of a driver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DefectInfo {
-    /// As it is written in a scenario.
-    pub name: &'static str,
-    /// One line.
-    pub title: &'static str,
-    /// What it does.
-    pub what: &'static str,
-    /// What the inert control does instead.
-    pub inert: &'static str,
-    /// The stop codes to expect on Windows 10 and 11, the usual one first.
-    pub stops: &'static [u32],
-    /// What to expect besides.
-    pub expect: &'static str,
-}
 
 const LOADED_NOT: &str = "The driver is not loaded; what follows is its service's error control: \
                           critical stops with 0x5A, or goes back to the last known good control set \
@@ -146,7 +108,7 @@ const LOADED_NOT: &str = "The driver is not loaded; what follows is its service'
                           start before the kernel runs, with this status on the loader's screen, \
                           unless its error control is ignore or normal.";
 
-const DEFECTS: [DefectInfo; 18] = [
+pub(super) const DEFECTS: &[DefectInfo] = &[
     DefectInfo {
         name: "null-read",
         title: "reads through a null pointer",
@@ -301,41 +263,3 @@ const DEFECTS: [DefectInfo; 18] = [
         expect: LOADED_NOT,
     },
 ];
-
-/// All defects of drivers, in the order in which to list them.
-pub fn defect_infos() -> &'static [DefectInfo] {
-    &DEFECTS
-}
-
-/// A defect by its name.
-pub fn explain_defect(name: &str) -> Option<&'static DefectInfo> {
-    DEFECTS.iter().find(|defect| defect.name == name)
-}
-
-/// All kinds, in the order in which to list them.
-pub fn kinds() -> &'static [KindInfo] {
-    &KINDS
-}
-
-/// A kind by its name.
-pub fn explain(name: &str) -> Option<&'static KindInfo> {
-    KINDS.iter().find(|kind| kind.name == name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_kind_of_the_scenario_schema_is_explained() {
-        let schema = scenario::schema();
-        let variants = schema["$defs"]["Fault"]["oneOf"].as_array().unwrap();
-        let names: Vec<&str> = variants
-            .iter()
-            .map(|variant| variant["properties"]["kind"]["const"].as_str().unwrap())
-            .collect();
-        let defects: Vec<&str> = crate::driver::defects().iter().map(crate::driver::name).collect();
-        assert_eq!(defects, defect_infos().iter().map(|defect| defect.name).collect::<Vec<_>>());
-        assert_eq!(names, kinds().iter().map(|kind| kind.name).collect::<Vec<_>>());
-    }
-}

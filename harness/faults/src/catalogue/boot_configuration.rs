@@ -1,0 +1,5 @@
+//! What starts Windows.
+
+use super::KindInfo;
+
+pub(super) const KINDS: &[KindInfo] = &[];

@@ -1,0 +1,123 @@
+//! The kinds of faults, for people: `loopbreak fault list` and `loopbreak fault explain KIND`. Each family
+//! has a module, in the order of the scenario schema.
+
+mod boot_configuration;
+mod drivers;
+mod network;
+mod power;
+mod registry;
+mod servicing;
+mod storage;
+mod trust;
+mod user_mode;
+
+/// A kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KindInfo {
+    /// As it is written in a scenario.
+    pub name: &'static str,
+    /// One line.
+    pub title: &'static str,
+    /// What it is, and after what.
+    pub what: &'static str,
+    /// How it lands and what proves it.
+    pub lands: &'static str,
+    /// How it is undone.
+    pub undone: &'static str,
+    /// What the inert control does instead.
+    pub inert: &'static str,
+    /// On which images it works.
+    pub images: &'static str,
+    /// What to expect of it.
+    pub expect: &'static str,
+    /// Scenarios that show it, one for each way in which it can be: what `loopbreak fault prove` runs.
+    pub examples: &'static [Example],
+}
+
+/// A scenario that shows a fault: the end of a `scenario.toml`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Example {
+    /// Unique among all; begins with the kind's name: `driver-null-read`.
+    pub name: &'static str,
+    /// Further keys of `[machine]`, as lines of TOML; `image`, `start` and `time-scale` are there already.
+    pub machine: &'static str,
+    /// Everything from `[[given]]` on, with `[expect]`, in TOML.
+    pub scenario: &'static str,
+    /// The consequence to expect, for people: `0x7E in lbfault.sys, at every start`.
+    pub consequence: &'static str,
+}
+
+const OFFLINE: &str = "Any image of the store whose Windows volume and hives can be written offline: no \
+                       BitLocker without its key, no ReFS. 64-bit Windows 10 and 11 load only signed \
+                       drivers: the image needs `testsigning` (for the test authority's) or \
+                       `nointegritychecks` (for any), with Secure Boot off. 32-bit Windows, ReactOS and \
+                       the understudy check no signature; the understudy runs x86-64 only.";
+const ANY_DISK: &str = "Staged: any image of the store whose Windows volume can be written offline. \
+                        Healthy: images with a guest agent.";
+
+/// A defect of a driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DefectInfo {
+    /// As it is written in a scenario.
+    pub name: &'static str,
+    /// One line.
+    pub title: &'static str,
+    /// What it does.
+    pub what: &'static str,
+    /// What the inert control does instead.
+    pub inert: &'static str,
+    /// The stop codes to expect on Windows 10 and 11, the usual one first.
+    pub stops: &'static [u32],
+    /// What to expect besides.
+    pub expect: &'static str,
+}
+
+const FAMILIES: [&[KindInfo]; 9] = [
+    drivers::KINDS,
+    servicing::KINDS,
+    boot_configuration::KINDS,
+    registry::KINDS,
+    user_mode::KINDS,
+    storage::KINDS,
+    power::KINDS,
+    network::KINDS,
+    trust::KINDS,
+];
+
+/// All defects of drivers, in the order in which to list them.
+pub fn defect_infos() -> &'static [DefectInfo] {
+    drivers::DEFECTS
+}
+
+/// A defect by its name.
+pub fn explain_defect(name: &str) -> Option<&'static DefectInfo> {
+    defect_infos().iter().find(|defect| defect.name == name)
+}
+
+/// All kinds, in the order in which to list them.
+pub fn kinds() -> impl Iterator<Item = &'static KindInfo> {
+    FAMILIES.into_iter().flatten()
+}
+
+/// A kind by its name.
+pub fn explain(name: &str) -> Option<&'static KindInfo> {
+    kinds().find(|kind| kind.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_the_scenario_schema_is_explained() {
+        let schema = scenario::schema();
+        let variants = schema["$defs"]["Fault"]["oneOf"].as_array().unwrap();
+        let names: Vec<&str> = variants
+            .iter()
+            .map(|variant| variant["properties"]["kind"]["const"].as_str().unwrap())
+            .collect();
+        let defects: Vec<&str> = crate::driver::defects().iter().map(crate::driver::name).collect();
+        assert_eq!(defects, defect_infos().iter().map(|defect| defect.name).collect::<Vec<_>>());
+        assert_eq!(names, kinds().map(|kind| kind.name).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,5 @@
+//! The network and its services.
+
+use super::KindInfo;
+
+pub(super) const KINDS: &[KindInfo] = &[];

@@ -1,0 +1,5 @@
+//! Power.
+
+use super::KindInfo;
+
+pub(super) const KINDS: &[KindInfo] = &[];

@@ -1,0 +1,5 @@
+//! The registry.
+
+use super::KindInfo;
+
+pub(super) const KINDS: &[KindInfo] = &[];

@@ -1,0 +1,5 @@
+//! Updates that went wrong.
+
+use super::KindInfo;
+
+pub(super) const KINDS: &[KindInfo] = &[];

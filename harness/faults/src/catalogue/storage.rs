@@ -1,0 +1,5 @@
+//! The disk itself.
+
+use super::KindInfo;
+
+pub(super) const KINDS: &[KindInfo] = &[];

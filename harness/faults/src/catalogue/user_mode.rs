@@ -1,0 +1,5 @@
+//! What goes wrong outside the kernel.
+
+use super::KindInfo;
+
+pub(super) const KINDS: &[KindInfo] = &[];
