@@ -15,9 +15,11 @@
 //! Everything that must not outlive a run is in its [`Ledger`] first; [`clean`] works through the ledgers
 //! of a harness that was killed.
 
+mod arm;
 mod clean;
 mod collect;
 mod detectors;
+mod drive;
 mod error;
 mod ids;
 pub mod intake;

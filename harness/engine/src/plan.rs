@@ -108,7 +108,7 @@ impl Plan {
             time_scale: scale,
             clock,
             facts,
-            online: ground.stage.online.iter().map(|write| write.fault.clone()).collect(),
+            online: ground.stage.online.iter().map(|online| online.fault().to_owned()).collect(),
         };
         if start == Start::Checkpoint {
             plan.checkpoint = Some(plan.checkpoint_key(ground));

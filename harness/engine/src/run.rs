@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use disk::{Access, OfflineDisk};
-use faults::{OnlineWrite, Origin};
-use hypervisor::{AgentError, GuestAgent, HypervisorError, Machine, MachineSpec, ShutdownMode};
+use faults::Origin;
+use hypervisor::{Machine, MachineSpec};
 use network::{Network, NetworkConfig, NetworkHandle};
 use recovery::RemediationService;
 use report::{Comparison, RunIdentity, Summary};
 use scenario::{Scenario, Start, Unmet};
-use timeline::steps::{INJECT, POWER_CYCLE};
+use timeline::steps::INJECT;
 use timeline::{Body, Derived, Event, Sink, Source, StepState, Verdict};
 
 use crate::collect::Collector;
+use crate::drive::Drive;
 use crate::error::RunError;
 use crate::ids::RunId;
 use crate::ledger::{Cleaned, Entry, Ledger};
@@ -27,13 +28,8 @@ use crate::result::{ExitStatus, observed};
 use crate::rundir::{RUN_FORMAT, RunDir, RunRecord, RunStatus};
 use crate::session::Session;
 use crate::status::{Reporter, StatusSink};
-use crate::watch::{Decision, Watch, WatchEnd};
+use crate::watch::Watch;
 
-/// How long a machine must stay healthy with all faults in place to count as unaffected. Host time: the
-/// channel file of 2024 took its machines down within seconds.
-const SETTLE: Duration = Duration::from_secs(15);
-/// A clean shutdown at the end, so that what the guest wrote last is on its disk.
-const SHUTDOWN: Duration = Duration::from_secs(60);
 /// A machine of which nothing at all is seen for this long, though it has not come up, is called silent. Far
 /// more than any phase takes between two signs of life, under software emulation too.
 pub(crate) const SILENCE: Duration = Duration::from_secs(180);
@@ -233,9 +229,15 @@ impl Work<'_> {
         }
     }
 
-    async fn with_network(&self, ready: &Ready, sink: &Sink, watch: Watch) -> Result<(), RunError> {
+    async fn with_network(
+        &self,
+        ready: &Ready,
+        sink: &Sink,
+        mut watch: Watch,
+    ) -> Result<(), RunError> {
         let network = self.start_network(&ready.spec, sink)?;
-        let result = self.with_machine(ready, sink, watch).await;
+        let drive = Drive::new(self, ready, sink, &mut watch, &network);
+        let result = drive.to_the_end().await;
         if let Err(error) = network.stop().await {
             sink.emit(Source::Harness, Body::HarnessFailed { reason: error.to_string() });
         }
@@ -257,52 +259,6 @@ impl Work<'_> {
         Ok(Network::start(NetworkConfig::new(socket, capture, services), sink.clone())?)
     }
 
-    async fn with_machine(
-        &self,
-        ready: &Ready,
-        sink: &Sink,
-        mut watch: Watch,
-    ) -> Result<(), RunError> {
-        let hypervisor = &self.session.hypervisor;
-        let machine = match &ready.ram {
-            Some(ram) => {
-                self.reporter.doing("restoring the machine");
-                hypervisor.restore(ram, &ready.spec, sink.clone()).await?
-            }
-            None => {
-                self.reporter.doing("starting the machine");
-                hypervisor.start(&ready.spec, sink.clone()).await?
-            }
-        };
-        self.note_emulator(&*machine, &ready.spec)?;
-        self.reporter.doing("watching");
-        let mut power = Power { machine: Some(machine), began: tokio::time::Instant::now() };
-        let ended = self.drive(&mut power, ready, sink, &mut watch).await;
-        let (why, detail) = match &ended {
-            Ok(because) => ("concluded", because.clone()),
-            Err(Stop::Watch(WatchEnd::TimeLimit { .. })) => ("time-limit", ended.to_text()),
-            Err(Stop::Watch(WatchEnd::Interrupted)) => ("interrupted", ended.to_text()),
-            Err(_) => ("failed", ended.to_text()),
-        };
-        if let Err(error) = &ended
-            && !matches!(error, Stop::Watch(_))
-        {
-            sink.emit(Source::Harness, Body::HarnessFailed { reason: error.to_string() });
-        }
-        sink.emit(Source::Harness, Body::WatchEnded { why: why.to_owned(), detail });
-        let Some(machine) = power.machine else { return Ok(()) };
-        self.reporter.doing("switching the machine off");
-        // The last picture, whatever it shows.
-        if let Err(error) = machine.screenshot("end").await {
-            tracing::debug!(%error, "no last picture");
-        }
-        if ended.is_ok() && watch.is_healthy() {
-            self.shut_down(&*machine, &mut watch).await;
-        }
-        machine.destroy().await?;
-        Ok(())
-    }
-
     pub(crate) fn note_emulator(
         &self,
         machine: &dyn Machine,
@@ -312,112 +268,6 @@ impl Work<'_> {
             self.ledger.note(Entry::Process { pid, mark: spec.name.clone() })?;
         }
         Ok(())
-    }
-
-    /// From power-on to the conclusion.
-    async fn drive(
-        &self,
-        power: &mut Power,
-        ready: &Ready,
-        sink: &Sink,
-        watch: &mut Watch,
-    ) -> Result<String, Stop> {
-        let online = &self.prepared.stage.online;
-        if let Some(machine) = &power.machine
-            && !online.is_empty()
-        {
-            match watch.until_healthy().await {
-                Ok(()) => {
-                    for write in online {
-                        self.inject(machine.agent(), write, sink, watch).await?;
-                    }
-                }
-                Err(WatchEnd::Concluded) => {}
-                Err(end) => return Err(end.into()),
-            }
-        }
-        loop {
-            match watch.until_decided(SETTLE).await? {
-                Decision::Concluded(conclusion) => return Ok(conclusion.because),
-                Decision::AwaitsPowerCycle => self.power_cycle(power, ready, sink, watch).await?,
-            }
-        }
-    }
-
-    /// The scenario's operator: off, and on again. What was in RAM is gone; the disk, the firmware's
-    /// variables and the TPM are the same, and the clock has gone on.
-    async fn power_cycle(
-        &self,
-        power: &mut Power,
-        ready: &Ready,
-        sink: &Sink,
-        watch: &mut Watch,
-    ) -> Result<(), Stop> {
-        let step = |state| {
-            let name = POWER_CYCLE.to_owned();
-            sink.emit(Source::Harness, Body::Step { name, state, detail: String::new() });
-        };
-        self.reporter.doing("switching the machine off and on again");
-        step(StepState::Started);
-        // Gone before the next of the same name begins: both would clean up the same files.
-        if let Some(machine) = power.machine.take() {
-            machine.destroy().await?;
-        }
-        watch.until_off("the machine to be off").await?;
-        if watch.is_concluded() {
-            return Ok(());
-        }
-        let gone_on = power.began.elapsed().as_secs();
-        let spec = MachineSpec {
-            clock: ready.spec.clock.map(|clock| clock.saturating_add(gone_on)),
-            ..ready.spec.clone()
-        };
-        let machine = self.session.hypervisor.start(&spec, sink.clone()).await?;
-        let noted = self.note_emulator(&*machine, &spec);
-        power.machine = Some(machine);
-        noted.map_err(|error| Stop::Ledger(error.to_string()))?;
-        step(StepState::Done);
-        self.reporter.doing("watching");
-        Ok(())
-    }
-
-    async fn inject(
-        &self,
-        agent: &dyn GuestAgent,
-        write: &OnlineWrite,
-        sink: &Sink,
-        watch: &mut Watch,
-    ) -> Result<(), Stop> {
-        let step = |state, detail: &str| {
-            let name = format!("{INJECT}{}", write.fault);
-            sink.emit(Source::Harness, Body::Step { name, state, detail: detail.to_owned() });
-        };
-        agent.wait_up(AGENT).await?;
-        step(StepState::Started, write.path.as_str());
-        match deliver(agent, write, watch).await {
-            Ok(proof) => {
-                let landed = Body::FaultLanded { fault: write.fault.clone(), proof };
-                sink.emit(Source::Agent, landed);
-                step(StepState::Done, "");
-                Ok(())
-            }
-            Err(error) => {
-                step(StepState::Failed, &error.to_string());
-                Err(error)
-            }
-        }
-    }
-
-    /// Asks a healthy guest to shut down, so that its disk is complete. One that does not is switched off.
-    async fn shut_down(&self, machine: &dyn Machine, watch: &mut Watch) {
-        if let Err(error) = machine.agent().shutdown(ShutdownMode::PowerDown).await {
-            tracing::debug!(%error, "no clean shutdown");
-            return;
-        }
-        let off = watch.until_off("the machine to shut down");
-        if tokio::time::timeout(SHUTDOWN, off).await.is_err() {
-            tracing::warn!("the machine did not shut down within {} s", SHUTDOWN.as_secs());
-        }
     }
 
     async fn evidence(&self, ready: &Ready, sink: &Sink) -> Result<(), RunError> {
@@ -448,75 +298,6 @@ impl Work<'_> {
     fn keep_disk(&self, ready: &Ready) -> Result<(), RunError> {
         fs_err::rename(&ready.spec.disk, self.directory.path().join("disk.qcow2"))?;
         Ok(())
-    }
-}
-
-/// Writes a file beside its place, reads it back, and moves it there, as an updater would: whoever watches
-/// the folder sees either no file or the whole one, and a guest that stops because of it can no longer deny
-/// what it got. Whether it has stopped, its display may be the only one to tell.
-async fn deliver(
-    agent: &dyn GuestAgent,
-    write: &OnlineWrite,
-    watch: &mut Watch,
-) -> Result<Vec<String>, Stop> {
-    let path = write.path.as_str();
-    let beside = format!("{path}.new");
-    let mut proof = agent.write_file(&beside, &write.bytes).await?.lines();
-    let arguments = ["/c", "move", "/y", &beside, path].map(str::to_owned);
-    let moved = tokio::select! {
-        biased;
-        moved = agent.exec("cmd.exe", &arguments, AGENT) => moved,
-        stopped = watch.until_stopped("the guest to take the file") => {
-            stopped?;
-            Err(AgentError::GuestGone { during: "guest-exec cmd.exe".to_owned() })
-        }
-    };
-    match moved {
-        Ok(moved) if moved.exit_code == Some(0) => proof.push(format!("moved to {path}")),
-        Ok(moved) => {
-            let said = String::from_utf8_lossy(&moved.stderr).trim().to_owned();
-            return Err(Stop::NotMoved { path: path.to_owned(), said });
-        }
-        Err(AgentError::GuestGone { .. }) => {
-            proof.push(format!("the guest was gone as soon as it was moved to {path}"));
-        }
-        Err(error) => return Err(error.into()),
-    }
-    Ok(proof)
-}
-
-/// A machine that somebody may switch off and on.
-struct Power {
-    /// `None` while it is off.
-    machine: Option<Box<dyn Machine>>,
-    began: tokio::time::Instant,
-}
-
-/// Why driving a machine ended without a conclusion.
-#[derive(Debug, thiserror::Error)]
-enum Stop {
-    #[error(transparent)]
-    Watch(#[from] WatchEnd),
-    #[error(transparent)]
-    Agent(#[from] AgentError),
-    #[error("the guest did not move the file to {path}: {said}")]
-    NotMoved { path: String, said: String },
-    #[error("the machine could not be switched off and on again: {0}")]
-    Power(#[from] HypervisorError),
-    #[error("{0}")]
-    Ledger(String),
-}
-
-trait ToText {
-    fn to_text(&self) -> String;
-}
-
-impl ToText for Result<String, Stop> {
-    fn to_text(&self) -> String {
-        match self {
-            Ok(text) => text.clone(),
-            Err(stop) => stop.to_string(),
-        }
     }
 }
 

@@ -29,7 +29,7 @@ mod vendor;
 pub use catalogue::{DefectInfo, Example, KindInfo, defect_infos, explain, explain_defect, kinds};
 pub use inert::inert_control;
 pub use plan::{
-    Applied, ApplyError, Before, Edit, FileState, HiveName, Offline, OfflineError, OnlineWrite,
-    Origin, RegistryValue, StagePlan, StagedEdit, VolumeRole,
+    Applied, ApplyError, Before, Edit, FileState, HiveName, Offline, OfflineError, Online,
+    OnlineWrite, Origin, RegistryValue, StagePlan, StagedEdit, VolumeRole,
 };
 pub use stage::{StageError, Trust, stage, stage_signed};

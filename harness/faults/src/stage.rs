@@ -10,7 +10,7 @@ use crate::content;
 use crate::driver::{self, ContentDriverOptions, DriverError, DriverKind};
 use crate::inf::InfError;
 use crate::plan::{
-    Edit, HiveName, OnlineWrite, Origin, RegistryValue, StagePlan, StagedEdit, VolumeRole,
+    Edit, HiveName, Online, OnlineWrite, Origin, RegistryValue, StagePlan, StagedEdit, VolumeRole,
 };
 use crate::service::{DriverService, nt_path};
 use crate::signing::{Authority, SignError};
@@ -171,11 +171,11 @@ fn add(
         }
         (Fault::ContentFile(content), Moment::Healthy) => {
             on_c(&content.path, &content.name)?;
-            plan.online.push(OnlineWrite {
+            plan.online.push(Online::Write(OnlineWrite {
                 fault: content.name.clone(),
                 path: content.path.clone(),
                 bytes: bytes_of(scenario, content)?,
-            });
+            }));
         }
         (Fault::Driver(driver), Moment::Staged) => {
             for edit in vendor::driver(driver, scenario, authority)? {
@@ -201,7 +201,8 @@ fn add(
         (Fault::Update(update), Moment::Healthy) => {
             for (path, bytes) in vendor::update(update, scenario)? {
                 on_c(&path, &update.name)?;
-                plan.online.push(OnlineWrite { fault: update.name.clone(), path, bytes });
+                let fault = update.name.clone();
+                plan.online.push(Online::Write(OnlineWrite { fault, path, bytes }));
             }
         }
         (

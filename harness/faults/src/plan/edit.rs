@@ -1,15 +1,16 @@
 //! The changes themselves.
 
 use jiff::Timestamp;
-use scenario::WindowsPath;
+use scenario::{Moment, WindowsPath};
 
 /// All that is done to a machine for one scenario.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StagePlan {
     /// Done offline, in this order, before power-on.
     pub staged: Vec<StagedEdit>,
-    /// Done through the guest agent, in this order, once the machine is healthy.
-    pub online: Vec<OnlineWrite>,
+    /// Done to the machine itself, in this order: those that are staged before power-on, the others once it
+    /// is healthy.
+    pub online: Vec<Online>,
 }
 
 /// One offline change and what it is for.
@@ -161,6 +162,43 @@ pub enum Before {
         /// The key that the change made first.
         made: Option<String>,
     },
+}
+
+/// A fault that is not an edit of the powered-off disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Online {
+    /// A file, through the guest agent.
+    Write(OnlineWrite),
+}
+
+impl Online {
+    /// The fault's name.
+    pub fn fault(&self) -> &str {
+        match self {
+            Self::Write(write) => &write.fault,
+        }
+    }
+
+    /// Before power-on, or once the machine is healthy.
+    pub fn when(&self) -> Moment {
+        match self {
+            Self::Write(_) => Moment::Healthy,
+        }
+    }
+
+    /// True where it goes through the guest agent.
+    pub fn needs_agent(&self) -> bool {
+        match self {
+            Self::Write(_) => true,
+        }
+    }
+
+    /// What it is about, for people.
+    pub fn about(&self) -> String {
+        match self {
+            Self::Write(write) => write.path.to_string(),
+        }
+    }
 }
 
 /// A file written through the guest agent.

@@ -91,11 +91,11 @@ fn the_machine_trusts_the_service_that_it_is_told_of() {
 fn what_goes_wrong_comes_through_the_agent() {
     let plan = plan("channel-file-291");
     assert!(plan.staged.iter().all(|edit| !matches!(edit.origin, Origin::Fault(_))));
-    assert_eq!(plan.online.len(), 1);
-    let fields = faults::content::parse(&plan.online[0].bytes).unwrap();
+    let write = only_write(&plan);
+    let fields = faults::content::parse(&write.bytes).unwrap();
     assert_eq!(fields.len(), 21);
     assert!(matches!(fields[20], faults::content::Field::Pattern(_)));
-    assert!(plan.online[0].proof().contains("C-00000291-00000000-00000032.sys: "));
+    assert!(write.proof().contains("C-00000291-00000000-00000032.sys: "));
 }
 
 #[test]
@@ -173,8 +173,8 @@ fn an_inert_control_differs_in_the_payload_only() {
     assert_eq!(control.expect.verdict, Verdict::Unaffected);
     let (armed, inert) = (plan("channel-file-291"), stage(&control, &trust()).unwrap());
     assert_eq!(armed.staged, inert.staged);
-    assert_eq!(armed.online[0].path, inert.online[0].path);
-    let fields = faults::content::parse(&inert.online[0].bytes).unwrap();
+    assert_eq!(only_write(&armed).path, only_write(&inert).path);
+    let fields = faults::content::parse(&only_write(&inert).bytes).unwrap();
     assert_eq!(fields, vec![faults::content::Field::Wildcard; 21]);
 }
 
@@ -185,4 +185,11 @@ fn a_file_that_was_not_loaded_is_asked_for() {
     let scenario: Scenario = serde_json::from_str(&text).unwrap();
     let error = stage(&scenario, &trust()).unwrap_err();
     assert!(matches!(error, StageError::File { file, .. } if file == "x.bin"));
+}
+
+fn only_write(plan: &faults::StagePlan) -> &faults::OnlineWrite {
+    match &plan.online[..] {
+        [faults::Online::Write(write)] => write,
+        other => panic!("one write, not {other:?}"),
+    }
 }

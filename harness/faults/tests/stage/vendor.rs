@@ -176,7 +176,13 @@ fn inert_controls_go_the_same_way() {
 fn an_update_may_come_through_the_agent() {
     let later = DRIVERS.replace("folder = \"update\"", "folder = \"update\"\nwhen = \"healthy\"");
     let plan = stage(&load(&folder(&later)), &trust()).unwrap();
-    let paths: Vec<&str> = plan.online.iter().map(|write| write.path.as_str()).collect();
+    let paths: Vec<&str> = plan
+        .online
+        .iter()
+        .map(|online| match online {
+            faults::Online::Write(write) => write.path.as_str(),
+        })
+        .collect();
     let expected =
         ["C:\\Program Files\\Sensor\\agent.exe", "C:\\Program Files\\Sensor\\data\\rules.bin"];
     assert_eq!(paths, expected);
