@@ -185,8 +185,8 @@ pub(crate) enum Stop {
     Watch(#[from] WatchEnd),
     #[error(transparent)]
     Agent(#[from] AgentError),
-    #[error("the guest did not move the file to {path}: {said}")]
-    NotMoved { path: String, said: String },
+    #[error("the guest failed at {act}: {said}")]
+    NotDone { act: String, said: String },
     #[error(transparent)]
     Machine(#[from] HypervisorError),
     #[error("the machine is off")]

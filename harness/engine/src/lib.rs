@@ -15,6 +15,7 @@
 //! Everything that must not outlive a run is in its [`Ledger`] first; [`clean`] works through the ledgers
 //! of a harness that was killed.
 
+mod agent;
 mod arm;
 mod clean;
 mod collect;

@@ -24,12 +24,13 @@ mod inert;
 mod plan;
 mod service;
 mod stage;
+mod user_mode;
 mod vendor;
 
 pub use catalogue::{DefectInfo, Example, KindInfo, defect_infos, explain, explain_defect, kinds};
 pub use inert::inert_control;
 pub use plan::{
-    Applied, ApplyError, Before, Edit, FileState, HiveName, Offline, OfflineError, Online,
-    OnlineWrite, Origin, RegistryValue, StagePlan, StagedEdit, VolumeRole,
+    Act, Applied, ApplyError, Before, Edit, FileState, HiveName, Offline, OfflineError, Online,
+    OnlineAct, OnlineWrite, Origin, RegistryValue, StagePlan, StagedEdit, VolumeRole,
 };
 pub use stage::{StageError, Trust, stage, stage_signed};

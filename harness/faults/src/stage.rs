@@ -10,10 +10,12 @@ use crate::content;
 use crate::driver::{self, ContentDriverOptions, DriverError, DriverKind};
 use crate::inf::InfError;
 use crate::plan::{
-    Edit, HiveName, Online, OnlineWrite, Origin, RegistryValue, StagePlan, StagedEdit, VolumeRole,
+    Act, Edit, HiveName, Online, OnlineAct, OnlineWrite, Origin, RegistryValue, StagePlan,
+    StagedEdit, VolumeRole,
 };
 use crate::service::{DriverService, nt_path};
 use crate::signing::{Authority, SignError};
+use crate::user_mode;
 use crate::vendor;
 
 /// What a machine trusts: the certificates of the update service, in DER.
@@ -89,6 +91,14 @@ pub enum StageError {
     /// Nobody has said yet how this kind is done.
     #[error("fault `{fault}` of kind {kind} cannot be done yet")]
     Unplanned {
+        /// The fault.
+        fault: String,
+        /// Its kind.
+        kind: &'static str,
+    },
+    /// A fault can only be done while the machine runs.
+    #[error("fault `{fault}` of kind {kind} can only be `when = \"healthy\"`")]
+    OnlyOnline {
         /// The fault.
         fault: String,
         /// Its kind.
@@ -227,7 +237,14 @@ fn add(
         (Fault::InterruptedWrite(_), _) => return unplanned(fault),
         (Fault::BootConfiguration(_), Moment::Staged) => return unplanned(fault),
         (Fault::Registry(_), Moment::Staged) => return unplanned(fault),
-        (Fault::ProcessDeath(_), _) => return unplanned(fault),
+        (Fault::ProcessDeath(death), Moment::Healthy) => {
+            let what = Act::EndProcess { program: user_mode::ends(death).to_owned() };
+            plan.online.push(Online::Act(OnlineAct { fault: death.name.clone(), what }));
+        }
+        (Fault::ProcessDeath(_), Moment::Staged) => {
+            let (fault, kind) = (fault.name().to_owned(), fault.kind());
+            return Err(StageError::OnlyOnline { fault, kind });
+        }
         (Fault::Storage(_), _) => return unplanned(fault),
         (Fault::Power(_), _) => return unplanned(fault),
         (Fault::Network(_) | Fault::Service(_), _) => return unplanned(fault),

@@ -11,7 +11,8 @@ use crate::model::Layer;
 pub struct Expect {
     /// The verdict.
     pub verdict: Verdict,
-    /// The layers that bring the machine back, in order. Needed with `recovered`.
+    /// The layers that bring the machine back, in order. None with `recovered`: it comes back by itself,
+    /// by starting again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<Layer>,
     /// The stop with which failing boots end.
@@ -140,10 +141,14 @@ impl Expect {
             self.verdict.as_str().to_owned(),
             observed.verdict.clone(),
         );
-        if !self.layers.is_empty() {
+        if matches!(self.verdict, Verdict::Recovered | Verdict::RecoveredOtherwise) {
             let expected: Vec<&str> = self.layers.iter().map(|layer| layer.as_str()).collect();
             let met = expected.iter().eq(observed.layers.iter());
-            check(met, "layers", expected.join(", "), observed.layers.join(", "));
+            let list = |layers: Vec<&str>| {
+                if layers.is_empty() { "none".to_owned() } else { layers.join(", ") }
+            };
+            let found = observed.layers.iter().map(String::as_str).collect();
+            check(met, "layers", list(expected), list(found));
         }
         if let Some(stop) = &self.stop {
             let same = |code: u64, module: Option<&str>| {

@@ -12,6 +12,7 @@ use crate::fault::{Content, ContentDriver, ContentFile, Fault, Moment};
 use crate::model::{Available, Layer, Scenario, Signature, Start};
 use crate::problem::Problem;
 use crate::text::{Span, WindowsPath};
+use crate::user_mode::ProcessDeath;
 
 /// Everything in the scenario that cannot work. `folder` is where its file lies.
 pub(crate) fn check(
@@ -39,7 +40,7 @@ pub(crate) fn check(
                 Fault::InterruptedWrite(_) => {}
                 Fault::BootConfiguration(fault) => rules.staged_only(&at, fault.when),
                 Fault::Registry(fault) => rules.staged_only(&at, fault.when),
-                Fault::ProcessDeath(_) => {}
+                Fault::ProcessDeath(death) => rules.process_death(&at, death),
                 Fault::Storage(_) => {}
                 Fault::Power(_) => {}
                 Fault::Network(_) => {}
@@ -294,6 +295,27 @@ impl Rules<'_> {
         }
     }
 
+    fn process_death(&mut self, at: &[Step<'_>; 2], death: &ProcessDeath) {
+        if death.when == Moment::Staged {
+            self.problem(
+                &[at[0], at[1], Step::Key("when")],
+                "before power-on there is no process that could end",
+                "`healthy`",
+                "remove `when`; a program that cannot start at all is a `file-loss`",
+            );
+        }
+        let name = &death.process;
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
+            self.problem(
+                &[at[0], at[1], Step::Key("process")],
+                format!("`{name}` cannot be a program's file name"),
+                "1 to 64 letters, digits, `-`, `_` or `.`, without a folder",
+                "write a name such as \"lsass.exe\"",
+            );
+        }
+    }
+
     pub(crate) fn place(&mut self, at: &[Step<'_>], path: &WindowsPath) {
         if path.drive() != 'C' {
             self.problem(
@@ -413,7 +435,7 @@ impl Rules<'_> {
                 "add a `[[fault]]`",
             );
         }
-        if recovers && expect.layers.is_empty() {
+        if expect.verdict == Verdict::RecoveredOtherwise && expect.layers.is_empty() {
             self.problem(
                 &[EXPECT, Step::Key("verdict")],
                 format!("`{verdict}` is expected, but not by which layer"),

@@ -228,9 +228,9 @@ fn combinations_that_cannot_work() {
         "expect `stuck-in-recovery`",
     );
     assert_problem(
-        "layers = [\"quick-machine-recovery\"]\n",
-        "",
-        "\"recovered\"",
+        "verdict = \"recovered\"\nlayers = [\"quick-machine-recovery\"]\n",
+        "verdict = \"recovered-otherwise\"\n",
+        "\"recovered-otherwise\"",
         "not by which layer",
         "`layers`",
         "add `layers",

@@ -9,7 +9,7 @@ use crate::agent::{self, Agent, EndProcess};
 use crate::bootmgr::{BootError, BootRecord, Entry, Status, StatusFile};
 use crate::drivers::Starter;
 use crate::kernel::{Kernel, KernelHost, Module, StopReport, check_boot_image};
-use crate::loader::{self, SafeMode, StartPlan};
+use crate::loader::{self, SafeMode, Service, StartPlan};
 use crate::machine::{self, Wish, Wishes};
 use crate::session::processes::{self, Failure};
 use crate::session::servicing::{self, Operation};
@@ -282,16 +282,21 @@ impl Session<'_> {
     fn end_process(&self, wishes: &Wishes) -> EndProcess {
         let stopper = self.stopper.clone();
         let modules = self.kernel.modules();
-        let rpc = self.plan.automatic.iter().find(|service| service.name == RPC_SERVICE).cloned();
+        let services: Vec<Service> = self.plan.automatic.clone();
         let wishes = std::sync::Mutex::new(wishes.sender());
         EndProcess::new(move |name| {
             if let Some(failure) = processes::died(name) {
                 fail(&stopper, &failure, modules.clone());
             }
-            let Some(service) = rpc.clone().filter(|_| name.eq_ignore_ascii_case(SERVICE_HOST))
-            else {
-                return false;
-            };
+            // Of all that one host serves, only the loss of RPC has consequences.
+            let host = name.eq_ignore_ascii_case(SERVICE_HOST);
+            let lost = services.iter().find(|service| match host {
+                true => service.name == RPC_SERVICE,
+                false => service.program().is_some_and(|file| {
+                    file.rsplit('\\').next().is_some_and(|file| file.eq_ignore_ascii_case(name))
+                }),
+            });
+            let Some(service) = lost.cloned() else { return false };
             say!("[session] service {} ended", service.name);
             let wishes = wishes.lock().unwrap_or_else(PoisonError::into_inner).clone();
             session::service_ended(service, wishes);

@@ -169,6 +169,8 @@ pub enum Before {
 pub enum Online {
     /// A file, through the guest agent.
     Write(OnlineWrite),
+    /// Anything else through the guest agent.
+    Act(OnlineAct),
 }
 
 impl Online {
@@ -176,20 +178,21 @@ impl Online {
     pub fn fault(&self) -> &str {
         match self {
             Self::Write(write) => &write.fault,
+            Self::Act(act) => &act.fault,
         }
     }
 
     /// Before power-on, or once the machine is healthy.
     pub fn when(&self) -> Moment {
         match self {
-            Self::Write(_) => Moment::Healthy,
+            Self::Write(_) | Self::Act(_) => Moment::Healthy,
         }
     }
 
     /// True where it goes through the guest agent.
     pub fn needs_agent(&self) -> bool {
         match self {
-            Self::Write(_) => true,
+            Self::Write(_) | Self::Act(_) => true,
         }
     }
 
@@ -197,6 +200,49 @@ impl Online {
     pub fn about(&self) -> String {
         match self {
             Self::Write(write) => write.path.to_string(),
+            Self::Act(act) => act.what.to_string(),
+        }
+    }
+}
+
+/// Something other than a write that is done through the guest agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnlineAct {
+    /// The fault's name.
+    pub fault: String,
+    /// What is done.
+    pub what: Act,
+}
+
+/// What can be done through the guest agent. Each is proved by what the machine says afterwards, unless the
+/// machine stops because of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// Moves a file, over what is there.
+    Move {
+        /// From.
+        from: WindowsPath,
+        /// To.
+        to: WindowsPath,
+    },
+    /// Deletes a file.
+    Remove {
+        /// The file.
+        path: WindowsPath,
+    },
+    /// Ends every process of a program, at once.
+    EndProcess {
+        /// The program's file name.
+        program: String,
+    },
+}
+
+impl std::fmt::Display for Act {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Move { from, to } => write!(f, "moving {from} to {to}"),
+            Self::Remove { path } => write!(f, "deleting {path}"),
+            Self::EndProcess { program } => write!(f, "ending {program}"),
         }
     }
 }

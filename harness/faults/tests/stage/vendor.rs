@@ -181,6 +181,7 @@ fn an_update_may_come_through_the_agent() {
         .iter()
         .map(|online| match online {
             faults::Online::Write(write) => write.path.as_str(),
+            other => panic!("{other:?}"),
         })
         .collect();
     let expected =

@@ -124,6 +124,11 @@ impl Service {
         matches!(self.kind, 1 | 2 | 8)
     }
 
+    /// The program of a service that is no driver, as a path on drive `C:`.
+    pub fn program(&self) -> Option<String> {
+        self.image_path.as_deref().map(program_file)
+    }
+
     /// File name of the driver's image.
     pub fn image_name(&self) -> String {
         let path = self.image_file();
@@ -137,6 +142,19 @@ impl Service {
             None => format!("\\Windows\\System32\\drivers\\{}.sys", self.name),
         }
     }
+}
+
+/// The program of a command line: the part in quotes, or up to the first space after `.exe`.
+fn program_file(command: &str) -> String {
+    let command = command.trim();
+    let program = match command.strip_prefix('"') {
+        Some(rest) => rest.split('"').next().unwrap_or_default(),
+        None => match command.to_ascii_lowercase().find(".exe") {
+            Some(end) => &command[..end + 4],
+            None => command,
+        },
+    };
+    image_file(program)
 }
 
 /// A driver's `ImagePath` as a path on drive `C:`. Relative ones are relative to `C:\Windows`.
@@ -160,7 +178,7 @@ pub fn image_file(image_path: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{FailureAction, FailureActions, image_file};
+    use super::{FailureAction, FailureActions, image_file, program_file};
 
     #[test]
     fn the_last_failure_action_counts_for_all_that_follow() {
@@ -188,5 +206,15 @@ mod tests {
             assert_eq!(image_file(path), expected, "{path}");
         }
         assert_eq!(image_file("\\??\\c:\\a b\\x.sys"), "\\a b\\x.sys");
+    }
+
+    #[test]
+    fn the_program_is_cut_out_of_its_command_line() {
+        let expected = "\\Windows\\system32\\svchost.exe";
+        assert_eq!(program_file("%SystemRoot%\\system32\\svchost.exe -k netsvcs -p"), expected);
+        assert_eq!(
+            program_file("\"C:\\Program Files\\x y\\z.exe\" /service"),
+            "\\Program Files\\x y\\z.exe"
+        );
     }
 }

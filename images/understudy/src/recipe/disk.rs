@@ -173,6 +173,7 @@ fn fill_windows(windows: &mut Ntfs) -> Result<(), DiskError> {
         ("\\Windows\\System32\\ntoskrnl.exe", Kind::Driver),
         ("\\Windows\\System32\\hal.dll", Kind::Driver),
         ("\\Windows\\System32\\svchost.exe", Kind::Driver),
+        ("\\Windows\\System32\\spoolsv.exe", Kind::Driver),
         ("\\Program Files\\Qemu-ga\\qemu-ga.exe", Kind::Driver),
     ] {
         let name = file.rsplit('\\').next().unwrap_or(file);

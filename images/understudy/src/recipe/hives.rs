@@ -72,6 +72,7 @@ const SERVICES: &[Entry] = &[
         "NetworkProvider",
     ),
     service("Schedule", "%SystemRoot%\\system32\\svchost.exe -k netsvcs", "SchedulerGroup"),
+    service("Spooler", "%SystemRoot%\\system32\\spoolsv.exe", "SpoolerGroup"),
     Entry {
         name: "QEMU-GA",
         kind: 0x10,
@@ -146,7 +147,8 @@ pub(super) fn system(clock: FileTime) -> Result<Hive, HiveError> {
         for entry in SERVICES {
             add_service(&mut hive, &format!("{set}\\Services\\{}", entry.name), entry)?;
         }
-        failure_actions(&mut hive, &format!("{set}\\Services\\RpcSs"))?;
+        failure_actions(&mut hive, &format!("{set}\\Services\\RpcSs"), RESTART_MACHINE)?;
+        failure_actions(&mut hive, &format!("{set}\\Services\\Spooler"), RESTART_SERVICE)?;
     }
     let mut windows = b"DMIO:ID:".to_vec();
     windows.extend_from_slice(&super::identity::WINDOWS.to_bytes());
@@ -244,9 +246,14 @@ fn control(hive: &mut Hive, control: &str) -> Result<(), HiveError> {
 }
 
 /// The loss of the service of remote procedure calls restarts the machine after a minute, as Windows
-/// has it: no reset of the count, one action, of kind 2, after 60 000 ms.
-fn failure_actions(hive: &mut Hive, key: &str) -> Result<(), HiveError> {
-    let numbers = [0_u32, 0, 0, 1, 20, 2, 60_000];
+/// has it: kind and milliseconds.
+const RESTART_MACHINE: [u32; 2] = [2, 60_000];
+/// The print spooler is started again after five seconds.
+const RESTART_SERVICE: [u32; 2] = [1, 5_000];
+
+/// No reset of the count, one action.
+fn failure_actions(hive: &mut Hive, key: &str, [kind, delay]: [u32; 2]) -> Result<(), HiveError> {
+    let numbers = [0_u32, 0, 0, 1, 20, kind, delay];
     let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
     hive.set_value(key, "FailureActions", &Data::binary(bytes))?;
     Ok(())

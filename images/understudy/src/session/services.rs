@@ -7,7 +7,7 @@ use std::sync::mpsc::Sender;
 
 use super::user_mode;
 use crate::kernel::{Kernel, KernelHost};
-use crate::loader::{FailureAction, Service, image_file};
+use crate::loader::{FailureAction, Service};
 use crate::machine::{self, Wish};
 use crate::storage::Drive;
 use crate::{drivers, say};
@@ -43,7 +43,7 @@ impl Services<'_> {
     }
 
     fn start_program(&self, service: &Service) {
-        let Some(file) = service.image_path.as_deref().map(program_file) else {
+        let Some(file) = service.program() else {
             say!("[session] service {} failed to start: it has no image", service.name);
             return;
         };
@@ -71,33 +71,9 @@ impl Services<'_> {
 
 /// Does what follows from the end of a service that has no process here.
 pub fn service_ended(service: Service, wishes: Sender<Wish>) {
-    std::thread::spawn(move || user_mode::act(&service, 0, &wishes));
-}
-
-/// The program of a command line: the part in quotes, or up to the first space after `.exe`.
-fn program_file(command: &str) -> String {
-    let command = command.trim();
-    let program = match command.strip_prefix('"') {
-        Some(rest) => rest.split('"').next().unwrap_or_default(),
-        None => match command.to_ascii_lowercase().find(".exe") {
-            Some(end) => &command[..end + 4],
-            None => command,
-        },
-    };
-    image_file(program)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::program_file;
-
-    #[test]
-    fn the_program_is_cut_out_of_its_command_line() {
-        let expected = "\\Windows\\system32\\svchost.exe";
-        assert_eq!(program_file("%SystemRoot%\\system32\\svchost.exe -k netsvcs -p"), expected);
-        assert_eq!(
-            program_file("\"C:\\Program Files\\x y\\z.exe\" /service"),
-            "\\Program Files\\x y\\z.exe"
-        );
-    }
+    std::thread::spawn(move || {
+        if user_mode::act(&service, 0, &wishes) {
+            say!("[session] service {} started", service.name);
+        }
+    });
 }
