@@ -177,7 +177,14 @@ impl Session {
     ) -> Result<(String, Control), RunError> {
         let scenario = scenario_of(image, stops)?;
         let emulator = &self.host.emulator;
-        let prepared = Arc::new(prepare(&self.store, &self.authority, emulator, &scenario, None)?);
+        let prepared = Arc::new(prepare(
+            &self.state,
+            &self.store,
+            &self.authority,
+            emulator,
+            &scenario,
+            None,
+        )?);
         let run = RunId::new();
         let directory = RunDir::create(&self.state.runs(), &run)?;
         let mut record = RunRecord {

@@ -37,6 +37,9 @@ pub enum RunError {
     /// The certificate authority.
     #[error(transparent)]
     Authority(#[from] recovery::AuthorityError),
+    /// The authority that signs drivers.
+    #[error(transparent)]
+    DriverAuthority(#[from] faults::signing::AuthorityError),
     /// The remediation service.
     #[error(transparent)]
     Service(#[from] recovery::ServiceError),

@@ -31,6 +31,7 @@ pub(crate) struct Prepared {
 
 /// Finds the image and decides what will be done.
 pub(crate) fn prepare(
+    state: &StateDir,
     store: &Store,
     authority: &Authority,
     emulator: &str,
@@ -41,7 +42,12 @@ pub(crate) fn prepare(
     let profile = MachineProfile::read(&image.profile())?;
     let trust = authority.trust();
     let trust = faults::Trust { root: trust.root_der, publisher: trust.publisher_der };
-    let stage = faults::stage(scenario, &trust)?;
+    // Its keys take a while to make, so only where something is to be signed.
+    let signer = match faults::signs(scenario) {
+        true => Some(faults::signing::Authority::open(&state.driver_authority())?),
+        false => None,
+    };
+    let stage = faults::stage_signed(scenario, &trust, signer.as_ref())?;
     let ground =
         Ground { image_digest: &image.digest, profile: &profile, stage: &stage, emulator, start };
     let plan = Plan::new(scenario, ground)?;
@@ -83,7 +89,7 @@ pub fn stage_for_hand(
 ) -> Result<Vec<String>, RunError> {
     let store = Store::open(state.root())?;
     let authority = Authority::open_or_create(&state.authority())?;
-    let prepared = prepare(&store, &authority, "by hand", scenario, Some(Start::Cold))?;
+    let prepared = prepare(state, &store, &authority, "by hand", scenario, Some(Start::Cold))?;
     fs_err::create_dir(output)?;
     let output = fs_err::canonicalize(output)?;
     let (disk, vars) = (output.join("disk.qcow2"), output.join("vars.fd"));

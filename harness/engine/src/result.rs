@@ -69,7 +69,8 @@ pub(crate) fn observed(scenario: &Scenario, derived: &Derived) -> Observed {
         verdict: outcome.verdict.to_string(),
         layers: outcome.brought_back_by.iter().map(ToString::to_string).collect(),
         stops: stops.collect(),
-        boot_errors: Vec::new(),
+        boot_errors: derived.timeline.boots.iter().filter_map(|boot| boot.boot_error).collect(),
+        failures: outcome.boots.iter().flat_map(|boot| boot.failures.iter().cloned()).collect(),
         update_service,
     }
 }

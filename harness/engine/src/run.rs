@@ -87,6 +87,7 @@ impl Session {
         reporter: &Reporter,
     ) -> Result<RunResult, RunError> {
         let prepared = Arc::new(prepare(
+            &self.state,
             &self.store,
             &self.authority,
             &self.host.emulator,

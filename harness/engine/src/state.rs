@@ -69,6 +69,11 @@ impl StateDir {
     pub fn authority(&self) -> PathBuf {
         self.root.join("authority")
     }
+
+    /// The authority that signs test drivers.
+    pub fn driver_authority(&self) -> PathBuf {
+        self.root.join("driver-authority")
+    }
 }
 
 fn default_root() -> Option<PathBuf> {

@@ -18,6 +18,7 @@ pub fn inert_control(scenario: &Scenario) -> Scenario {
         layers: Vec::new(),
         stop: None,
         boot_error: None,
+        failures: Vec::new(),
         update_service: scenario.update_service.as_ref().map(|_| scenario::ServiceAnswer::NotAsked),
     };
     control

@@ -33,4 +33,4 @@ pub use plan::{
     Act, Applied, ApplyError, Before, Edit, FileState, HiveName, Offline, OfflineError, Online,
     OnlineAct, OnlineWrite, Origin, RegistryValue, StagePlan, StagedEdit, VolumeRole,
 };
-pub use stage::{StageError, Trust, stage, stage_signed};
+pub use stage::{StageError, Trust, signs, stage, stage_signed};

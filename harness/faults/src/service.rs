@@ -1,9 +1,16 @@
 //! What makes Windows start a driver: its service key (windows-facts section 4).
+//! And the same image as a service's process.
 
 use jiff::Timestamp;
-use scenario::{ErrorControl, ServiceStart, WindowsPath};
+use scenario::{ErrorControl, RunsIn, ServiceStart, WindowsPath};
 
 use crate::plan::{Edit, HiveName, RegistryValue, VolumeRole};
+
+const SERVICE_KERNEL_DRIVER: u32 = 1;
+const SERVICE_WIN32_OWN_PROCESS: u32 = 0x10;
+/// `SERVICE_FAILURE_ACTIONS` as the registry holds it: the count is reset after a day, no message, no command,
+/// three actions, which begin after these five numbers. Started again after 5 s, twice; then nothing.
+const FAILURE_ACTIONS: [u32; 11] = [86_400, 0, 0, 3, 20, 1, 5_000, 1, 5_000, 0, 0];
 
 /// A driver's service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +19,8 @@ pub(crate) struct DriverService<'a> {
     pub(crate) name: Option<&'a str>,
     /// File name of the driver in `C:\Windows\System32\drivers`.
     pub(crate) file_name: &'a str,
+    /// As a driver, or as a process of its own.
+    pub(crate) runs_in: RunsIn,
     /// When it is started.
     pub(crate) start: ServiceStart,
     /// What Windows does when it does not start.
@@ -39,6 +48,10 @@ impl DriverService<'_> {
             name: name.to_owned(),
             value,
         };
+        let (kind, start) = match self.runs_in {
+            RunsIn::Kernel => (SERVICE_KERNEL_DRIVER, self.start),
+            RunsIn::User => (SERVICE_WIN32_OWN_PROCESS, ServiceStart::Auto),
+        };
         let path = format!("system32\\drivers\\{}", self.file_name);
         let mut edits = Vec::new();
         edits.extend(image.map(|bytes| Edit::WriteFile {
@@ -48,15 +61,18 @@ impl DriverService<'_> {
             modified: self.modified,
         }));
         edits.extend([
-            // SERVICE_KERNEL_DRIVER.
-            set(&key, "Type", RegistryValue::Dword(1)),
-            set(&key, "Start", RegistryValue::Dword(self.start.value())),
+            set(&key, "Type", RegistryValue::Dword(kind)),
+            set(&key, "Start", RegistryValue::Dword(start.value())),
             set(&key, "ErrorControl", RegistryValue::Dword(self.error_control.value())),
             set(&key, "ImagePath", RegistryValue::ExpandText(path)),
             set(&key, "DisplayName", RegistryValue::Text(self.name().to_owned())),
         ]);
         if let Some(group) = self.group {
             edits.push(set(&key, "Group", RegistryValue::Text(group.to_owned())));
+        }
+        if self.runs_in == RunsIn::User {
+            let bytes = FAILURE_ACTIONS.iter().flat_map(|number| number.to_le_bytes()).collect();
+            edits.push(set(&key, "FailureActions", RegistryValue::Binary(bytes)));
         }
         let parameters = format!("{key}\\Parameters");
         for (name, value) in &self.parameters {

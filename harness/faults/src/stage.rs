@@ -1,7 +1,8 @@
 //! From a scenario to what has to be done to its machine.
 
 use scenario::{
-    Content, ContentDriver, ContentFile, ErrorControl, Fault, Moment, Scenario, WindowsPath,
+    Content, ContentDriver, ContentFile, DriverSignature, ErrorControl, Fault, Moment, Scenario,
+    WindowsPath,
 };
 use winfmt::certificates::{self, Store};
 use winfmt::recovery_settings::{AutoRemediation, RecoverySettings};
@@ -121,6 +122,14 @@ pub enum StageError {
 /// A fault cannot be made or placed. [`Scenario::load`] finds most such mistakes earlier and says where.
 pub fn stage(scenario: &Scenario, trust: &Trust) -> Result<StagePlan, StageError> {
     stage_signed(scenario, trust, None)
+}
+
+/// True where a driver is to be signed, which needs an authority.
+pub fn signs(scenario: &Scenario) -> bool {
+    scenario.given.iter().chain(&scenario.fault).any(|fault| match fault {
+        Fault::Driver(driver) => driver.signature != DriverSignature::None,
+        _ => false,
+    })
 }
 
 /// As [`stage`], with the authority that signs drivers. A scenario without a signed driver does not
@@ -273,6 +282,7 @@ fn install(
     let service = DriverService {
         name: None,
         file_name: &driver.driver,
+        runs_in: driver.runs_in,
         start: driver.start,
         error_control: ErrorControl::Normal,
         group: Some(&driver.group),

@@ -1,8 +1,8 @@
 //! Drivers and updates as faults: what is made here or brought along, as changes to a disk.
 
 use scenario::{
-    Arch, Defect, DriverFile, DriverPackage, DriverSignature, FaultyDriver, Scenario, Service,
-    Trigger, Update, WindowsPath,
+    Arch, Defect, DriverFile, DriverPackage, DriverSignature, FaultyDriver, RunsIn, Scenario,
+    Service, Trigger, Update, WindowsPath,
 };
 use winfmt::certificates::{self, Store};
 
@@ -72,6 +72,7 @@ fn installed(
     DriverService {
         name: service.name.as_deref(),
         file_name,
+        runs_in: RunsIn::Kernel,
         start: service.start,
         error_control: service.error_control,
         group: service.group.as_deref(),

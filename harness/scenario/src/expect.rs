@@ -21,6 +21,10 @@ pub struct Expect {
     /// The NTSTATUS on the error screen of the boot manager or loader with which failing boots end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot_error: Option<u32>,
+    /// Drivers and services that do not start, or whose process ends, whatever becomes of the machine: a
+    /// driver by its file while the kernel starts it, else by its service's name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<String>,
     /// What the update service gets to see and to answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update_service: Option<ServiceAnswer>,
@@ -111,6 +115,8 @@ pub struct Observed {
     pub stops: Vec<(u64, Option<String>)>,
     /// The status of every boot that ended on an error screen of boot manager or loader.
     pub boot_errors: Vec<u32>,
+    /// Drivers and services that did not start, or whose process ended, in any boot.
+    pub failures: Vec<String>,
     /// `None` where the scenario has no update service.
     pub update_service: Option<ServiceAnswer>,
 }
@@ -178,6 +184,14 @@ impl Expect {
             let found =
                 if found.is_empty() { "no such screen".to_owned() } else { found.join(", ") };
             check(met, "boot-error", format!("{status:#x}"), found);
+        }
+        for expected in &self.failures {
+            let met = observed.failures.iter().any(|name| name.eq_ignore_ascii_case(expected));
+            let found = match observed.failures.join(", ") {
+                found if found.is_empty() => "none".to_owned(),
+                found => found,
+            };
+            check(met, "failures", expected.clone(), found);
         }
         if let Some(expected) = self.update_service {
             let found = observed.update_service.map_or("no service", ServiceAnswer::as_str);

@@ -1,5 +1,7 @@
 //! One boot: why it began, how far it came, how it ended, and what that rests on.
 
+use std::collections::BTreeSet;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -128,6 +130,10 @@ pub struct Boot {
     pub reset_by: Option<ResetBy>,
     /// The stop, where there was one.
     pub stop: Option<Stop>,
+    /// The status on the error screen of boot manager or loader, where it stands at one.
+    pub boot_error: Option<u32>,
+    /// Drivers and services that did not start, or whose process ended, as the guest named them.
+    pub failures: BTreeSet<String>,
     /// Nothing moved in it any more: the engine said so, or the watchdog.
     pub silent: bool,
     /// It ended by a reset that the image declares to be normal.

@@ -173,7 +173,13 @@ pub(crate) fn conclude(watcher: &Watcher, trigger: &Trigger<'_>) -> Option<(Verd
             if boot.stop.is_some() {
                 return stands_at_a_stop_screen(watcher, loop_after);
             }
-            Some((Verdict::Hung, "the machine went silent before it was healthy".to_owned()))
+            let because = match boot.boot_error {
+                Some(_) => {
+                    "it stands at an error screen of boot manager or loader, and nobody is there"
+                }
+                None => "the machine went silent before it was healthy",
+            };
+            Some((Verdict::Hung, because.to_owned()))
         }
         _ => None,
     }

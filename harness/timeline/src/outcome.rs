@@ -97,6 +97,12 @@ pub struct BootOutcome {
     /// The stop, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<StopOutcome>,
+    /// The status on the error screen of boot manager or loader, where it stood at one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_error: Option<StopCode>,
+    /// Drivers and services that did not start, or whose process ended, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<String>,
     /// The faults that were armed while it ran, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<String>,
@@ -261,6 +267,8 @@ fn boot(boot: &crate::Boot) -> BootOutcome {
         end: boot.end,
         confidence: boot.confidence(),
         stop: boot.stop.as_ref().map(|seen| stop(&seen.signature())),
+        boot_error: boot.boot_error.map(|status| StopCode(status.into())),
+        failures: boot.failures.iter().cloned().collect(),
         faults,
     }
 }

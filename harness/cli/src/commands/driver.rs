@@ -94,7 +94,7 @@ pub(crate) fn run(global: &Global, command: &DriverCommand) -> anyhow::Result<Ex
     let mut signed = "unsigned".to_owned();
     if let Some(signing) = Signing::of(args.sign.into()) {
         let state = StateDir::open(global.state.as_deref()).map_err(usage)?;
-        let folder = state.root().join("driver-authority");
+        let folder = state.driver_authority();
         let authority = Authority::open(&folder).map_err(usage)?;
         bytes = sign(&bytes, &authority, signing).map_err(usage)?;
         let word = args.sign.to_possible_value().map(|value| value.get_name().to_owned());

@@ -1,6 +1,6 @@
 //! Drivers, their defects, and what vendors bring along.
 
-use super::{ANY_DISK, DefectInfo, KindInfo, OFFLINE};
+use super::{ANY_DISK, DefectInfo, KindInfo, OFFLINE, driver_examples};
 
 pub(super) const KINDS: &[KindInfo] = &[
     KindInfo {
@@ -10,17 +10,20 @@ pub(super) const KINDS: &[KindInfo] = &[
                its pattern in its content folder while the system starts, and again when the folder \
                changes. A file that declares a 21st field with a pattern makes it read past its 20 \
                inputs and use what lies there as an address: stop 0x50 that blames the driver. After \
-               channel file 291 of 19 July 2024; harmless without such a file.",
+               channel file 291 of 19 July 2024; harmless without such a file. With `runs-in = \
+               \"user\"` the same code is a service's own process, which the service manager starts again \
+               twice, after five seconds each.",
         lands: "Offline: the driver in C:\\Windows\\System32\\drivers and its service key in the SYSTEM \
                 hive. Both are read back from the disk: size and digest of the file, every value.",
         undone: "The key and the file are removed, or what was there before is put back.",
         inert: "The same driver: it does nothing by itself.",
-        images: OFFLINE,
+        images: "As for drivers. In user mode on the understudy only, which runs such an image as a process: \
+                 Windows starts no program that imports from its kernel.",
         expect: "Nothing by itself. With a file whose 21st field is a pattern: stop 0x50 in the driver, \
-                 at once and at every start. A file that is empty, all zeros, cut off, of another \
+                 at once and at every start; in user mode the process ends and the machine stays up. A file that is empty, all zeros, cut off, of another \
                  beginning or of a later version is ignored with a line to the debugger; one that \
                  declares a field too many is ignored as malformed.",
-        examples: &[],
+        examples: driver_examples::CONTENT_DRIVER,
     },
     KindInfo {
         name: "content-file",
@@ -36,7 +39,7 @@ pub(super) const KINDS: &[KindInfo] = &[
                 empty file in place of a text.",
         images: ANY_DISK,
         expect: "What the reader of the file makes of it; see content-driver.",
-        examples: &[],
+        examples: driver_examples::CONTENT_FILE,
     },
     KindInfo {
         name: "driver",
@@ -57,7 +60,7 @@ pub(super) const KINDS: &[KindInfo] = &[
                  service's error control: ignore and normal go on; severe and critical start again \
                  with the last known good control set where that is enabled; critical stops with 0x5A \
                  where it is not.",
-        examples: &[],
+        examples: driver_examples::DRIVER,
     },
     KindInfo {
         name: "driver-file",

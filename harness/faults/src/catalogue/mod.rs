@@ -2,6 +2,7 @@
 //! has a module, in the order of the scenario schema.
 
 mod boot_configuration;
+mod driver_examples;
 mod drivers;
 mod network;
 mod power;

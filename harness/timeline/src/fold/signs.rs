@@ -15,6 +15,8 @@ impl Watcher {
         let moment = Moment::from(event);
         match &event.body {
             Body::SerialLine { text, .. } => {
+                self.failure(event, text);
+                self.boot_error(event, text);
                 let phase = self.marker(Source::Serial, Some(text));
                 if let Some(phase) = phase {
                     self.give_back_late_phases(phase);
@@ -93,6 +95,26 @@ impl Watcher {
         self.untouched_since = None;
         if first {
             effects.push(Effect::Stopped { boot: boot.number });
+        }
+    }
+
+    /// Reads a serial line of the boot manager that says with which status it gives up.
+    fn boot_error(&mut self, event: &Event, text: &str) {
+        let Some(status) = gave_up(text) else { return };
+        let Some(boot) = self.boots.last_mut().filter(|_| self.running) else { return };
+        if boot.boot_error.is_none() {
+            boot.boot_error = Some(status);
+            boot.note(event.seq, event.source.confidence(), "boot error");
+        }
+    }
+
+    /// Reads a serial line about a driver or service that failed while the machine goes on.
+    fn failure(&mut self, event: &Event, text: &str) {
+        let Some(name) = failed(text) else { return };
+        let Some(boot) = self.boots.last_mut().filter(|_| self.running) else { return };
+        // No kernel runs before the first marker of a boot: such a line was overtaken by the reset.
+        if boot.reached() > Phase::Firmware && boot.failures.insert(name.to_owned()) {
+            boot.note(event.seq, event.source.confidence(), format!("{name} failed"));
         }
     }
 
@@ -209,6 +231,50 @@ impl Watcher {
         effects.push(Effect::PhaseReached { boot: boot.number, phase });
         if self.conclude(&Trigger::Reached(phase), moment, effects) {
             self.finish(event, false, effects);
+        }
+    }
+}
+
+/// The status of a line `[bootmgr] stopped: 0xC000000F (…)`.
+fn gave_up(line: &str) -> Option<u32> {
+    let status = line.strip_prefix("[bootmgr] stopped: 0x")?.get(..8)?;
+    u32::from_str_radix(status, 16).ok()
+}
+
+/// The driver or service of a line that says that it was not loaded, not started, or that its process ended.
+fn failed(line: &str) -> Option<&str> {
+    let about = ["[kernel] ", "[session] driver ", "[session] service "]
+        .iter()
+        .find_map(|head| line.strip_prefix(head))?;
+    [" failed to load: ", " failed to start: ", " ended: "]
+        .iter()
+        .find_map(|what| about.split_once(what))
+        .map(|(name, _)| name)
+        .filter(|name| name.len() <= 64 && !name.contains(' '))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{failed, gave_up};
+
+    #[test]
+    fn the_boot_manager_says_with_which_status_it_gives_up() {
+        assert_eq!(gave_up("[bootmgr] stopped: 0xc0000221 (\\x.sys)"), Some(0xc000_0221));
+        assert_eq!(gave_up("[bootmgr] stopped: 0xc00"), None);
+        assert_eq!(gave_up("[bootmgr] starting Windows"), None);
+    }
+
+    #[test]
+    fn a_line_names_what_failed() {
+        for (line, name) in [
+            ("[kernel] x.sys failed to load: 0xC0000263: no such function", Some("x.sys")),
+            ("[session] service agent ended: exception 0xC0000005 in agent.sys", Some("agent")),
+            ("[session] driver x failed to start: the file is missing", Some("x")),
+            ("[session] service agent started", None),
+            ("[session] servicing failed: pending.xml is damaged", None),
+            ("agent ended: by itself", None),
+        ] {
+            assert_eq!(failed(line), name, "{line}");
         }
     }
 }

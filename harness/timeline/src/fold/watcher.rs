@@ -102,10 +102,12 @@ impl Watcher {
         (waits && boot.is_healthy() && self.all_armed()).then_some(boot.number)
     }
 
-    /// True while the display of the boot that is going on shows a stop screen.
+    /// True while the boot that is going on shows a stop screen, or an error screen of boot manager or loader.
     pub fn at_stop_screen(&self) -> bool {
-        let stop = self.boots.last().filter(|boot| boot.ended.is_none());
-        stop.and_then(|boot| boot.stop.as_ref()).is_some_and(|stop| stop.picture.is_some())
+        let Some(boot) = self.boots.last().filter(|boot| boot.ended.is_none()) else {
+            return false;
+        };
+        boot.boot_error.is_some() || boot.stop.as_ref().is_some_and(|stop| stop.picture.is_some())
     }
 
     /// True while the boot that is going on has stopped.
@@ -272,6 +274,8 @@ impl Watcher {
             ended: None,
             reset_by: None,
             stop: None,
+            boot_error: None,
+            failures: BTreeSet::new(),
             silent: false,
             expected: false,
             after_fault: false,
