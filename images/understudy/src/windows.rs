@@ -297,7 +297,7 @@ impl Session<'_> {
                 }),
             });
             let Some(service) = lost.cloned() else { return false };
-            say!("[session] service {} ended", service.name);
+            say!("[session] service {} ended: its process was ended", service.name);
             let wishes = wishes.lock().unwrap_or_else(PoisonError::into_inner).clone();
             session::service_ended(service, wishes);
             true
