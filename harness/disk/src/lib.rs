@@ -5,6 +5,7 @@
 //! - [`OfflineDisk`]: a disk opened without root, kernel modules or an appliance, with its partitions and
 //!   volumes; staging edits it before a run, collecting evidence reads it afterwards. What a guest left on
 //!   it is parsed in a process of its own, the program `loopbreak-volumes`.
+//! - [`ServedDisk`]: the disk of a machine that runs, where the harness itself has to be the drive.
 //! - [`Tree`]: what is on a volume, to tell what a run changed.
 //!
 //! File systems are the `volume` crate's, hives and BCD `winfmt`'s. Nothing here knows scenarios.
@@ -17,6 +18,7 @@ mod nbd;
 mod offline;
 mod overlay;
 mod readback;
+mod served;
 mod session;
 mod store;
 mod summary;
@@ -27,6 +29,7 @@ pub use error::DiskError;
 pub use guestfs::{Acceleration, Guestfs, GuestfsError, GuestfsVolume};
 pub use offline::{Access, OfflineDisk};
 pub use overlay::{OverlayError, check_qcow2, create_overlay};
+pub use served::{Cut, DiskTrouble, OnCut, ServedDisk, Unflushed};
 pub use store::{
     DiskFormat, DiskSource, Draft, FileRecord, Garbage, GarbageKind, IMAGE_FORMAT, Image, Listed,
     Manifest, Partial, Progress, Removed, SourceError, SourceRecord, Store, StoreError,

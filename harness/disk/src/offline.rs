@@ -5,6 +5,7 @@
 //! socket is the worker's, which reads and writes volumes behind its fence. So nothing needs root, a kernel
 //! module or an appliance.
 
+use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,9 +51,8 @@ pub struct OfflineDisk {
     volumes: Vec<VolumeSummary>,
     session: Arc<Session>,
     worker: Arc<Worker>,
-    daemon: Daemon,
-    // Holds the socket.
-    _directory: tempfile::TempDir,
+    /// What has the file open, and the directory of its socket; `None` where somebody else has it.
+    behind: Option<(Daemon, tempfile::TempDir)>,
 }
 
 impl OfflineDisk {
@@ -95,7 +95,6 @@ impl OfflineDisk {
         scratch: &Path,
     ) -> Result<(Self, u64), DiskError> {
         let device_error = |source| DiskError::Device { path: path.to_path_buf(), source };
-        let worker_error = |source| DiskError::Worker { path: path.to_path_buf(), source };
         let directory =
             tempfile::Builder::new().prefix("nbd").tempdir_in(scratch).map_err(device_error)?;
         let socket = directory.path().join("s");
@@ -104,6 +103,18 @@ impl OfflineDisk {
         node["file"]["read-only"] = read_only.into();
         let daemon = Daemon::start(path, node, !read_only, &socket)?;
         let connected = UnixStream::connect(&socket).map_err(device_error)?;
+        Self::over(connected, path, format, access, Some((daemon, directory)))
+    }
+
+    /// The disk behind a socket that speaks NBD, and the bytes that it has.
+    pub(crate) fn over(
+        connected: UnixStream,
+        path: &Path,
+        format: DiskFormat,
+        access: Access,
+        behind: Option<(Daemon, tempfile::TempDir)>,
+    ) -> Result<(Self, u64), DiskError> {
+        let worker_error = |source| DiskError::Worker { path: path.to_path_buf(), source };
         let worker = Worker::start(connected).map_err(worker_error)?;
         let survey = match worker.ask(&Request::Survey).map_err(worker_error)? {
             Answer::Survey(survey) => checked(survey).map_err(worker_error)?,
@@ -123,8 +134,7 @@ impl OfflineDisk {
             volumes,
             session: Arc::default(),
             worker: Arc::new(worker),
-            daemon,
-            _directory: directory,
+            behind,
         };
         Ok((disk, survey.len))
     }
@@ -196,6 +206,21 @@ impl OfflineDisk {
         }
     }
 
+    /// Where the contents of a file of the Windows volume lie, in bytes of the disk. `path` is relative to the
+    /// volume's root.
+    ///
+    /// # Errors
+    /// As [`OfflineDisk::windows_volume`]; [`DiskError::Volume`] where there is no such file.
+    pub fn extents(&self, path: &str) -> Result<Vec<Range<u64>>, DiskError> {
+        let summary = self.windows()?;
+        let extents = self.open_volume(summary)?.extents(path).map_err(|source| {
+            DiskError::Volume { path: self.path.clone(), source: Box::new(source) }
+        })?;
+        let on_disk = |place: u64| summary.start.checked_add(place);
+        let moved = extents.iter().map(|one| Some(on_disk(one.start)?..on_disk(one.end)?));
+        moved.collect::<Option<_>>().ok_or_else(|| self.worker_error(WorkerError::confused()))
+    }
+
     /// Reads a file of the Windows volume with another implementation of its file system than the one
     /// that writes. `None` if there is no such file.
     ///
@@ -235,10 +260,12 @@ impl OfflineDisk {
             self.check(partition)?;
             self.compare(partition, edits)?;
         }
-        let Self { path, format, worker, daemon, .. } = self;
+        let Self { path, format, worker, behind, .. } = self;
         // Volumes that someone still holds are of no use without the daemon.
         drop(worker);
-        daemon.close();
+        if let Some((daemon, _directory)) = behind {
+            daemon.close();
+        }
         Ok(check_file(&path, format.driver())?)
     }
 

@@ -3,6 +3,7 @@
 use crate::{Check, FileTime, Guard, VolumeError};
 use serde::{Deserialize, Serialize};
 use std::io::Read;
+use std::ops::Range;
 
 /// What stands behind a directory entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -71,6 +72,11 @@ pub trait Volume: Send {
     /// Up to `buffer.len()` bytes from `offset`; fewer only at the end of the file.
     fn read_at(&mut self, path: &str, offset: u64, buffer: &mut [u8])
     -> Result<usize, VolumeError>;
+
+    /// Where a file's contents lie, in bytes of the volume's device and in the order of the file. Contents
+    /// that the file system keeps with its own record of the file lie where that record does; what was never
+    /// written lies nowhere.
+    fn extents(&mut self, path: &str) -> Result<Vec<Range<u64>>, VolumeError>;
 
     /// Creates a file with these contents, or replaces what is there. Its directory must exist.
     fn write(&mut self, path: &str, data: &[u8]) -> Result<(), VolumeError> {

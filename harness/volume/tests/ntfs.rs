@@ -445,3 +445,30 @@ fn ntfs_3g_opens_what_was_edited_here_and_the_other_way_round() {
     }
     assert_sound(&mut ntfs);
 }
+
+#[test]
+fn where_a_file_lies_is_where_its_bytes_are() {
+    let (mut ntfs, mut device) = fresh(16 * MIB);
+    let mut numbers = Numbers(3);
+    let (small, large) = (numbers.bytes(100), numbers.bytes(300_000));
+    ntfs.write("small", &small).unwrap();
+    ntfs.write("large", &large).unwrap();
+    ntfs.flush().unwrap();
+    let bytes = bytes_of(&mut device);
+    let of = |extents: &[std::ops::Range<u64>]| -> Vec<u8> {
+        extents
+            .iter()
+            .flat_map(|one| &bytes[one.start as usize..one.end as usize])
+            .copied()
+            .collect()
+    };
+    let found = of(&ntfs.extents("large").unwrap());
+    assert_eq!(found[..large.len()], large);
+    // In its record, with its name.
+    let record = of(&ntfs.extents("small").unwrap());
+    assert!(record.starts_with(b"FILE"));
+    assert!(record.windows(small.len()).any(|part| part == small));
+    ntfs.write("empty", &[]).unwrap();
+    assert!(ntfs.extents("empty").is_ok());
+    assert!(ntfs.extents("missing").unwrap_err().is_not_found());
+}

@@ -1,5 +1,7 @@
 //! What the harness asks of the worker, and what it answers.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 use volume::{Check, Entry, FileSystem, FileTime, Guard, Metadata, PartitionTable, VolumeError};
 
@@ -50,6 +52,9 @@ pub(crate) enum Task {
         path: String,
         offset: u64,
         len: u64,
+    },
+    Extents {
+        path: String,
     },
     /// Data frames with `size` bytes follow, then an end or abort frame.
     Write {
@@ -103,6 +108,7 @@ pub(crate) enum Answer {
     Entries(Vec<Entry>),
     Metadata(Metadata),
     Number(u64),
+    Extents(Vec<Range<u64>>),
     Text(String),
     Guard(Option<Guard>),
     Check(Check),

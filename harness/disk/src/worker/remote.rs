@@ -1,6 +1,7 @@
 //! A volume that the worker reads and writes.
 
 use std::io::{self, Read};
+use std::ops::Range;
 use std::sync::Arc;
 
 use volume::{
@@ -176,6 +177,13 @@ impl Volume for RemoteVolume {
             read += part.len();
         })?;
         Ok(read)
+    }
+
+    fn extents(&mut self, path: &str) -> Result<Vec<Range<u64>>, VolumeError> {
+        match self.ask(Operation::Read, path, Task::Extents { path: path.to_owned() })? {
+            Answer::Extents(extents) => Ok(extents),
+            other => Err(self.unexpected(Operation::Read, path, other)),
+        }
     }
 
     fn write_from(

@@ -149,6 +149,7 @@ impl<S: Read + Write> Server<S> {
         match task {
             Task::List { path } => return Ok(Answer::Entries(volume.list(&path)?)),
             Task::Metadata { path } => return Ok(Answer::Metadata(volume.metadata(&path)?)),
+            Task::Extents { path } => return Ok(Answer::Extents(volume.extents(&path)?)),
             Task::Read { path, offset, len } => self.read(volume, &path, offset, len)?,
             Task::Write { path, size } => {
                 self.write(size, |source| volume.write_from(&path, source, size))?

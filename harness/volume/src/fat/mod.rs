@@ -20,6 +20,7 @@ use crate::{
 use cache::Cache;
 use fatfs::{Dir, DirEntry, FileSystem, FormatVolumeOptions, FsOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::time::SystemTime;
 use time::{FatClock, from_dos, set_clock};
 
@@ -383,6 +384,11 @@ impl Volume for Fat {
             }
             Ok(wanted)
         })
+    }
+
+    fn extents(&mut self, path: &str) -> Result<Vec<Range<u64>>, VolumeError> {
+        let reason = Reason::Unsupported("telling where a file of a FAT volume lies".to_owned());
+        Err(failure(Operation::Read, path, reason))
     }
 
     fn write_from(

@@ -8,6 +8,7 @@ use super::upcase::Upcase;
 use super::{alloc::Bitmap, record::Sizes};
 use crate::cache::Cached;
 use crate::{BlockDevice, FileTime, Reason};
+use std::ops::Range;
 
 /// Number of the record of the root directory.
 pub(super) const ROOT: u64 = 5;
@@ -231,6 +232,22 @@ impl Engine {
         let result = self.read_runs(&mft, offset, &mut bytes);
         self.mft = mft;
         result.map(|()| bytes)
+    }
+
+    /// Where a record lies on the device.
+    pub(super) fn record_place(&mut self, number: u64) -> Result<Vec<Range<u64>>, Reason> {
+        let size = self.geometry.record;
+        let offset = number
+            .checked_mul(size as u64)
+            .ok_or_else(|| Reason::Damaged(format!("file record {number} lies beyond $MFT")))?;
+        let mft = std::mem::take(&mut self.mft);
+        let mut places = Vec::new();
+        let result = self.transfer(&mft, offset, size, |_, place, range| {
+            places.extend(place.map(|place| place..place + range.len() as u64));
+            Ok(())
+        });
+        self.mft = mft;
+        result.map(|()| places)
     }
 
     /// Reads one record, in use or not.

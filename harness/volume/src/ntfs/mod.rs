@@ -57,6 +57,7 @@ pub(crate) use boot::cluster_size;
 use engine::{Engine, VOLUME};
 use record::kind;
 use std::io::Read;
+use std::ops::Range;
 
 /// How to make an NTFS volume.
 #[derive(Debug, Clone)]
@@ -195,6 +196,17 @@ impl Volume for Ntfs {
             }
         };
         read().map_err(failure(Operation::Read, path))
+    }
+
+    fn extents(&mut self, path: &str) -> Result<Vec<Range<u64>>, VolumeError> {
+        let mut find = || {
+            let inode = self.engine.resolve_file(path)?;
+            match self.engine.layout(&inode, kind::DATA, &[])? {
+                Some(layout) => self.engine.extents(&inode, &layout),
+                None => Ok(Vec::new()),
+            }
+        };
+        find().map_err(failure(Operation::Read, path))
     }
 
     fn write_from(

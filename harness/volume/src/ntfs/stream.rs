@@ -5,6 +5,7 @@ use super::lznt1;
 use super::record::{Attribute, COMPRESSED, ENCRYPTED, SPARSE, Sizes};
 use super::runs::{self, Run};
 use crate::Reason;
+use std::ops::Range;
 
 /// Largest compression unit: 16 clusters of 4 KiB are what NTFS makes.
 const MAX_UNIT: u64 = 1 << 20;
@@ -90,6 +91,28 @@ impl Engine {
             return Ok(None);
         }
         Layout::of(segments, self.geometry.clusters).map(Some)
+    }
+
+    /// Where an attribute lies on the device: of a resident one, its file's record.
+    pub(super) fn extents(
+        &mut self,
+        inode: &Inode,
+        layout: &Layout,
+    ) -> Result<Vec<Range<u64>>, Reason> {
+        let cluster = self.geometry.cluster;
+        let bytes = |start: u64, len: u64| start.checked_mul(cluster).zip(len.checked_mul(cluster));
+        let outside = || Reason::Damaged("a run list leaves the volume".to_owned());
+        let runs = match layout {
+            Layout::Resident(_) => return self.record_place(inode.base.number),
+            Layout::Runs { runs, .. } => runs,
+        };
+        let placed = runs.iter().filter_map(|run| Some((run.lcn?, run.len)));
+        placed
+            .map(|(lcn, len)| {
+                let (start, len) = bytes(lcn, len).ok_or_else(outside)?;
+                Ok(start..start.checked_add(len).ok_or_else(outside)?)
+            })
+            .collect()
     }
 
     /// All of an attribute, at most `limit` bytes.
