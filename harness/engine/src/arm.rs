@@ -1,16 +1,19 @@
 //! Arming the faults of a machine that exists: each kind in its own way, all with the same record. The step
 //! begins, what was read back is the proof that the fault landed, the step is done.
 
-use faults::Online;
+use std::sync::Arc;
+
+use disk::Unflushed;
+use faults::{InterruptedWrite, Online};
 use timeline::steps::INJECT;
 use timeline::{Body, Source, StepState};
 
 use crate::agent;
 use crate::drive::{Drive, Stop};
-use crate::run::AGENT;
+use crate::run::{AGENT, blocking};
 
-/// Who read the proof back, and what it was, one line each.
-type Proof = (Source, Vec<String>);
+/// Who read the proof back, and what it was, one line each; `None` where the fault lands later.
+type Proof = Option<(Source, Vec<String>)>;
 
 impl Drive<'_> {
     /// Puts one fault in place.
@@ -25,9 +28,11 @@ impl Drive<'_> {
         }
         step(StepState::Started, online.about());
         match self.put_in_place(online).await {
-            Ok((source, proof)) => {
-                let fault = online.fault().to_owned();
-                sink.emit(source, Body::FaultLanded { fault, proof });
+            Ok(landed) => {
+                if let Some((source, proof)) = landed {
+                    let fault = online.fault().to_owned();
+                    sink.emit(source, Body::FaultLanded { fault, proof });
+                }
                 step(StepState::Done, String::new());
                 Ok(())
             }
@@ -42,12 +47,53 @@ impl Drive<'_> {
         match online {
             Online::Write(write) => {
                 let machine = self.machine.as_deref().ok_or(Stop::IsOff)?;
-                Ok((Source::Agent, agent::deliver(machine.agent(), write, self.watch).await?))
+                let proof = agent::deliver(machine.agent(), write, self.watch).await?;
+                Ok(Some((Source::Agent, proof)))
             }
             Online::Act(act) => {
                 let machine = self.machine.as_deref().ok_or(Stop::IsOff)?;
-                Ok((Source::Agent, agent::act(machine.agent(), &act.what, self.watch).await?))
+                let proof = agent::act(machine.agent(), &act.what, self.watch).await?;
+                Ok(Some((Source::Agent, proof)))
             }
+            Online::Storage(fault) => Ok(Some((Source::Disk, self.trouble(fault).await?))),
+            Online::Power(fault) if fault.inert => {
+                let proof = "the harness has the power in its hand, and leaves it on";
+                Ok(Some((Source::Harness, vec![proof.to_owned()])))
+            }
+            Online::Power(fault) => {
+                self.fuses.arm(fault, self.watch.is_healthy());
+                Ok(None)
+            }
+            Online::InterruptedWrite(write) => Ok(Some(self.interrupt(write).await?)),
         }
+    }
+}
+
+impl Drive<'_> {
+    /// Writes the first part of a file in place and takes the power away before the rest.
+    async fn interrupt(&mut self, write: &InterruptedWrite) -> Result<(Source, Vec<String>), Stop> {
+        let (path, bytes) = (write.path.as_str(), write.first_part());
+        let agent = self.machine()?.agent();
+        if write.inert {
+            return Ok((Source::Agent, agent.write_file(path, &bytes).await?.lines()));
+        }
+        agent.write_unfinished(path, &bytes).await?;
+        let disk = Arc::clone(self.drive()?);
+        // What the guest asked to be flushed is on the disk; so nothing else need be lost.
+        blocking(move || Ok(disk.cut(Unflushed::Kept, 0))).await?;
+        self.fuses.tripped().await;
+        self.cut_power().await?;
+        let found = self.read_back(&write.path).await?;
+        let found = found.ok_or_else(|| Stop::Nowhere { path: path.to_owned() })?;
+        if found != bytes {
+            return Err(Stop::NotInterrupted { path: path.to_owned(), found: found.len() });
+        }
+        let proof = format!(
+            "{path} {} bytes blake3 {}: {} % of it written, the rest zeros, then the power was cut",
+            found.len(),
+            blake3::hash(&found).to_hex(),
+            write.percent
+        );
+        Ok((Source::Disk, vec![proof]))
     }
 }

@@ -1,16 +1,22 @@
 //! Driving a machine from power-on to the conclusion: faults are armed in the order of the scenario, before
 //! power-on or once it is up, and whoever switches it off and on again is played.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
+use disk::ServedDisk;
 use hypervisor::{AgentError, HypervisorError, Machine, MachineSpec, ShutdownMode};
 use network::NetworkHandle;
-use scenario::Moment;
-use timeline::steps::POWER_CYCLE;
-use timeline::{Body, Sink, Source, StepState};
+use scenario::{Moment, PowerEvent};
+use timeline::steps::{POWER_CUT, POWER_CYCLE, POWER_RESET};
+use timeline::{Body, ResetBy, Sink, Source, StepState};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::error::RunError;
+use crate::fuses::{Fuses, Tripped};
 use crate::ready::Ready;
 use crate::run::Work;
 use crate::watch::{Decision, Watch, WatchEnd};
@@ -31,6 +37,15 @@ pub(crate) struct Drive<'a> {
     /// `None` while it is off.
     pub(crate) machine: Option<Box<dyn Machine>>,
     began: Instant,
+    /// What the machine is made of, as it is now.
+    pub(crate) spec: MachineSpec,
+    /// Its disk, where the harness is the drive.
+    pub(crate) disk: Option<Arc<ServedDisk>>,
+    /// Where files lie that something is the matter with.
+    pub(crate) places: BTreeMap<String, Vec<Range<u64>>>,
+    pub(crate) fuses: Fuses,
+    /// Trouble that ends by itself.
+    pub(crate) lifts: JoinSet<()>,
 }
 
 impl<'a> Drive<'a> {
@@ -41,7 +56,21 @@ impl<'a> Drive<'a> {
         watch: &'a mut Watch,
         network: &'a NetworkHandle,
     ) -> Self {
-        Self { work, ready, sink, watch, network, machine: None, began: Instant::now() }
+        let facts = work.prepared.plan.facts.clone();
+        Self {
+            work,
+            ready,
+            sink,
+            watch,
+            network,
+            machine: None,
+            began: Instant::now(),
+            spec: ready.spec.clone(),
+            disk: None,
+            places: BTreeMap::new(),
+            fuses: Fuses::new(facts, sink.clone()),
+            lifts: JoinSet::new(),
+        }
     }
 
     /// Powers the machine on, drives it until the verdict can no longer change, and switches it off.
@@ -57,13 +86,21 @@ impl<'a> Drive<'a> {
             self.sink.emit(Source::Harness, Body::HarnessFailed { reason: error.to_string() });
         }
         self.sink.emit(Source::Harness, Body::WatchEnded { why: why.to_owned(), detail });
+        let off = self.switch_off(ended.is_ok()).await;
+        if let Err(error) = self.close_disk().await {
+            self.sink.emit(Source::Harness, Body::HarnessFailed { reason: error.to_string() });
+        }
+        off
+    }
+
+    async fn switch_off(&mut self, concluded: bool) -> Result<(), RunError> {
         let Some(machine) = self.machine.take() else { return Ok(()) };
         self.work.reporter.doing("switching the machine off");
         // The last picture, whatever it shows.
         if let Err(error) = machine.screenshot("end").await {
             tracing::debug!(%error, "no last picture");
         }
-        if ended.is_ok() && self.watch.is_healthy() {
+        if concluded && self.watch.is_healthy() {
             self.shut_down(&*machine).await;
         }
         machine.destroy().await?;
@@ -71,27 +108,94 @@ impl<'a> Drive<'a> {
     }
 
     async fn to_the_conclusion(&mut self) -> Result<String, Stop> {
+        self.serve_disk().await?;
+        self.find_places().await?;
         self.arm_all(Moment::Staged).await?;
         self.power_on().await?;
         if self.work.prepared.stage.online.iter().any(|online| online.when() == Moment::Healthy) {
-            match self.watch.until_healthy().await {
+            match self.until_healthy().await {
                 Ok(()) => self.arm_all(Moment::Healthy).await?,
-                Err(WatchEnd::Concluded) => {}
-                Err(end) => return Err(end.into()),
+                Err(Stop::Watch(WatchEnd::Concluded)) => {}
+                Err(stop) => return Err(stop),
             }
         }
         loop {
-            match self.watch.until_decided(SETTLE).await? {
+            let decision = tokio::select! {
+                biased;
+                tripped = self.fuses.tripped() => {
+                    self.power_fails(&tripped).await?;
+                    continue;
+                }
+                decision = self.watch.until_decided(SETTLE) => decision?,
+            };
+            match decision {
                 Decision::Concluded(conclusion) => return Ok(conclusion.because),
                 Decision::AwaitsPowerCycle => self.power_cycle().await?,
             }
         }
     }
 
+    /// The power may fail on the way.
+    async fn until_healthy(&mut self) -> Result<(), Stop> {
+        loop {
+            tokio::select! {
+                biased;
+                tripped = self.fuses.tripped() => self.power_fails(&tripped).await?,
+                healthy = self.watch.until_healthy() => return Ok(healthy?),
+            }
+        }
+    }
+
+    /// The power has gone at a moment that a fault chose, and comes back at once.
+    async fn power_fails(&mut self, tripped: &Tripped) -> Result<(), Stop> {
+        self.work.reporter.doing("the power fails");
+        let (name, proof) = match tripped.what {
+            PowerEvent::Reset => {
+                self.machine()?.reset_by(ResetBy::Power).await?;
+                (POWER_RESET, "the reset button was pressed".to_owned())
+            }
+            PowerEvent::Cut => {
+                self.cut_power().await?;
+                (POWER_CUT, format!("the power was cut {}", tripped.detail))
+            }
+        };
+        if let Some(fault) = self.fuses.again() {
+            let proof = vec![proof.trim_end().to_owned()];
+            self.sink.emit(Source::Hypervisor, Body::FaultLanded { fault, proof });
+        }
+        if tripped.what == PowerEvent::Cut {
+            if self.watch.is_concluded() {
+                return Ok(());
+            }
+            self.on_again().await?;
+        }
+        self.power_is_back(name);
+        Ok(())
+    }
+
+    fn power_is_back(&self, name: &str) {
+        let (name, state, detail) = (name.to_owned(), StepState::Done, String::new());
+        self.sink.emit(Source::Harness, Body::Step { name, state, detail });
+        self.work.reporter.doing("watching");
+    }
+
+    /// Ends the machine at once.
+    pub(crate) async fn cut_power(&mut self) -> Result<(), Stop> {
+        if let Some(machine) = self.machine.take() {
+            machine.cut_power().await?;
+        }
+        Ok(self.watch.until_off("the machine to be without power").await?)
+    }
+
     async fn arm_all(&mut self, when: Moment) -> Result<(), Stop> {
         let work = self.work;
         for online in work.prepared.stage.online.iter().filter(|online| online.when() == when) {
             self.arm(online).await?;
+            // Some faults take the power with them.
+            if when == Moment::Healthy && self.machine.is_none() {
+                self.on_again().await?;
+                self.power_is_back(POWER_CUT);
+            }
         }
         Ok(())
     }
@@ -103,15 +207,15 @@ impl<'a> Drive<'a> {
 
     async fn power_on(&mut self) -> Result<(), Stop> {
         let hypervisor = &self.work.session.hypervisor;
-        let spec = &self.ready.spec;
+        let (spec, sink) = (&self.spec, self.fuses.sink());
         let machine = match &self.ready.ram {
             Some(ram) => {
                 self.work.reporter.doing("restoring the machine");
-                hypervisor.restore(ram, spec, self.sink.clone()).await?
+                hypervisor.restore(ram, spec, sink).await?
             }
             None => {
                 self.work.reporter.doing("starting the machine");
-                hypervisor.start(spec, self.sink.clone()).await?
+                hypervisor.start(spec, sink).await?
             }
         };
         self.began = Instant::now();
@@ -141,9 +245,12 @@ impl<'a> Drive<'a> {
         let gone_on = self.began.elapsed().as_secs();
         let spec = MachineSpec {
             clock: self.ready.spec.clock.map(|clock| clock.saturating_add(gone_on)),
-            ..self.ready.spec.clone()
+            ..self.spec.clone()
         };
-        let machine = self.work.session.hypervisor.start(&spec, self.sink.clone()).await?;
+        if let Some(disk) = &self.disk {
+            disk.power_on();
+        }
+        let machine = self.work.session.hypervisor.start(&spec, self.fuses.sink()).await?;
         self.take(machine)
     }
 
@@ -191,8 +298,22 @@ pub(crate) enum Stop {
     Machine(#[from] HypervisorError),
     #[error("the machine is off")]
     IsOff,
+    #[error("the harness does not serve the machine's disk")]
+    NoDrive,
+    #[error("{path} has {found} bytes after the power cut, and not what was written")]
+    NotInterrupted { path: String, found: usize },
+    #[error("{path} was not found on the disk")]
+    Nowhere { path: String },
+    #[error(transparent)]
+    Disk(#[from] Box<RunError>),
     #[error("{0}")]
     Ledger(String),
+}
+
+impl From<RunError> for Stop {
+    fn from(error: RunError) -> Self {
+        Self::Disk(Box::new(error))
+    }
 }
 
 impl Stop {

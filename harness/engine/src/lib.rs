@@ -22,6 +22,7 @@ mod collect;
 mod detectors;
 mod drive;
 mod error;
+mod fuses;
 mod ids;
 pub mod intake;
 mod interrupt;
@@ -41,6 +42,7 @@ mod session;
 mod sight;
 mod state;
 mod status;
+mod storage;
 mod watch;
 
 pub use clean::{CleanReport, CleanedRun, clean};

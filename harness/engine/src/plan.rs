@@ -2,11 +2,12 @@
 
 use faults::StagePlan;
 use hypervisor::MachineProfile;
-use scenario::{AtStopScreen, Layer, Scenario, Start};
+use scenario::{AtStopScreen, Fault, Layer, PowerFault, PowerMoment, Scenario, Start};
 use serde::Serialize;
 use timeline::{EVENT_FORMAT, PowerCycles, RunFacts};
 
 use crate::error::RunError;
+use crate::fuses::phase_of;
 
 /// What a run is going to do. `plan.json` of the run directory.
 #[derive(Debug, Clone, Serialize)]
@@ -66,6 +67,17 @@ impl Plan {
                  `[[markers]]` entry with `phase = \"healthy\"`",
                 scenario.machine.image
             )));
+        }
+        for fault in &scenario.fault {
+            if let Fault::Power(PowerFault { name, at: PowerMoment::Phase(phase), .. }) = fault
+                && ground.profile.markers.iter().all(|marker| marker.phase != phase_of(*phase))
+            {
+                return Err(refused(format!(
+                    "fault `{name}` waits for a phase that the profile of image `{}` cannot recognise; \
+                     choose another phase, or add a `[[markers]]` entry for it",
+                    scenario.machine.image
+                )));
+            }
         }
         let start = ground.start.unwrap_or(scenario.machine.start);
         let clock = match scenario.machine.clock {

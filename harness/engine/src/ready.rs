@@ -77,6 +77,7 @@ impl Work<'_> {
             name: format!("loopbreak-{}-{part}", self.run),
             profile: profile.clone(),
             disk: work.join("disk.qcow2"),
+            disk_socket: None,
             firmware_vars: self.prepared.image.firmware_vars().map(|_| work.join("vars.fd")),
             tpm_state: profile.tpm.map(|_| work.join("tpm")),
             cable: Some(sockets.join("cable")),

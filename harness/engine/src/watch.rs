@@ -131,6 +131,11 @@ impl Watch {
         if reached { Ok(()) } else { Err(WatchEnd::Concluded) }
     }
 
+    /// Follows the run.
+    pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+
     /// True while the machine's present boot is healthy.
     pub(crate) fn is_healthy(&self) -> bool {
         let progress = self.progress.borrow();

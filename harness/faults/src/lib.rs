@@ -30,7 +30,8 @@ mod vendor;
 pub use catalogue::{DefectInfo, Example, KindInfo, defect_infos, explain, explain_defect, kinds};
 pub use inert::inert_control;
 pub use plan::{
-    Act, Applied, ApplyError, Before, Edit, FileState, HiveName, Offline, OfflineError, Online,
-    OnlineAct, OnlineWrite, Origin, RegistryValue, StagePlan, StagedEdit, VolumeRole,
+    Act, Applied, ApplyError, Before, Edit, FileState, HiveName, InterruptedWrite, Offline,
+    OfflineError, Online, OnlineAct, OnlineWrite, Origin, RegistryValue, StagePlan, StagedEdit,
+    VolumeRole,
 };
 pub use stage::{StageError, Trust, signs, stage, stage_signed};

@@ -1,8 +1,7 @@
 //! From a scenario to what has to be done to its machine.
 
 use scenario::{
-    Content, ContentDriver, ContentFile, DriverSignature, ErrorControl, Fault, Moment, Scenario,
-    WindowsPath,
+    Content, ContentDriver, DriverSignature, ErrorControl, Fault, Moment, Scenario, WindowsPath,
 };
 use winfmt::certificates::{self, Store};
 use winfmt::recovery_settings::{AutoRemediation, RecoverySettings};
@@ -11,8 +10,8 @@ use crate::content;
 use crate::driver::{self, ContentDriverOptions, DriverError, DriverKind};
 use crate::inf::InfError;
 use crate::plan::{
-    Act, Edit, HiveName, Online, OnlineAct, OnlineWrite, Origin, RegistryValue, StagePlan,
-    StagedEdit, VolumeRole,
+    Act, Edit, HiveName, InterruptedWrite, Online, OnlineAct, OnlineWrite, Origin, RegistryValue,
+    StagePlan, StagedEdit, VolumeRole,
 };
 use crate::service::{DriverService, nt_path};
 use crate::signing::{Authority, SignError};
@@ -186,14 +185,18 @@ fn add(
         (Fault::ContentFile(content), Moment::Staged) => {
             let path = on_c(&content.path, &content.name)?;
             let modified = content.modified.or(scenario.machine.clock);
-            push(plan, origin, file(path, bytes_of(scenario, content)?, modified));
+            push(
+                plan,
+                origin,
+                file(path, bytes_of(scenario, &content.name, &content.content)?, modified),
+            );
         }
         (Fault::ContentFile(content), Moment::Healthy) => {
             on_c(&content.path, &content.name)?;
             plan.online.push(Online::Write(OnlineWrite {
                 fault: content.name.clone(),
                 path: content.path.clone(),
-                bytes: bytes_of(scenario, content)?,
+                bytes: bytes_of(scenario, &content.name, &content.content)?,
             }));
         }
         (Fault::Driver(driver), Moment::Staged) => {
@@ -243,7 +246,16 @@ fn add(
         (Fault::ServicingTransaction(_), Moment::Staged) => return unplanned(fault),
         (Fault::FileVersion(_), _) => return unplanned(fault),
         (Fault::FileLoss(_), _) => return unplanned(fault),
-        (Fault::InterruptedWrite(_), _) => return unplanned(fault),
+        (Fault::InterruptedWrite(write), _) => {
+            on_c(&write.path, &write.name)?;
+            plan.online.push(Online::InterruptedWrite(InterruptedWrite {
+                fault: write.name.clone(),
+                path: if write.inert { in_temp(&write.name) } else { write.path.clone() },
+                bytes: bytes_of(scenario, &write.name, &write.content)?,
+                percent: write.percent,
+                inert: write.inert,
+            }));
+        }
         (Fault::BootConfiguration(_), Moment::Staged) => return unplanned(fault),
         (Fault::Registry(_), Moment::Staged) => return unplanned(fault),
         (Fault::ProcessDeath(death), Moment::Healthy) => {
@@ -254,13 +266,20 @@ fn add(
             let (fault, kind) = (fault.name().to_owned(), fault.kind());
             return Err(StageError::OnlyOnline { fault, kind });
         }
-        (Fault::Storage(_), _) => return unplanned(fault),
-        (Fault::Power(_), _) => return unplanned(fault),
+        (Fault::Storage(fault), _) => plan.online.push(Online::Storage(fault.clone())),
+        (Fault::Power(fault), _) => plan.online.push(Online::Power(fault.clone())),
         (Fault::Network(_) | Fault::Service(_), _) => return unplanned(fault),
         (Fault::Clock(_), Moment::Staged) => return unplanned(fault),
         (Fault::Encryption(_) | Fault::Trust(_), Moment::Staged) => return unplanned(fault),
     }
     Ok(())
+}
+
+/// Where nothing reads it.
+fn in_temp(name: &str) -> WindowsPath {
+    format!("C:\\Windows\\Temp\\{name}-inert")
+        .parse()
+        .expect("a scenario's names hold letters, digits and hyphens only")
 }
 
 fn unplanned(fault: &Fault) -> Result<(), StageError> {
@@ -292,15 +311,15 @@ fn install(
     Ok(service.install(Some(image)))
 }
 
-fn bytes_of(scenario: &Scenario, file: &ContentFile) -> Result<Vec<u8>, StageError> {
-    match &file.content {
+fn bytes_of(scenario: &Scenario, fault: &str, content: &Content) -> Result<Vec<u8>, StageError> {
+    match content {
         Content::ChannelFile(described) => Ok(content::channel_file(described)),
         Content::Text(text) => Ok(text.clone().into_bytes()),
         Content::File(name) => scenario
             .files
             .get(name)
             .cloned()
-            .ok_or_else(|| StageError::File { fault: file.name.clone(), file: name.clone() }),
+            .ok_or_else(|| StageError::File { fault: fault.to_owned(), file: name.clone() }),
     }
 }
 

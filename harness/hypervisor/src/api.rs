@@ -18,6 +18,9 @@ pub struct MachineSpec {
     pub profile: MachineProfile,
     /// The machine's own disk: a qcow2 overlay that nobody else writes to.
     pub disk: PathBuf,
+    /// The Unix socket on which the harness serves that disk over NBD, where it has to be the drive itself;
+    /// `None`: QEMU opens the file.
+    pub disk_socket: Option<PathBuf>,
     /// The machine's own copy of the firmware variables, where the firmware is UEFI.
     pub firmware_vars: Option<PathBuf>,
     /// The machine's own TPM state directory, where it has a TPM.
@@ -100,6 +103,10 @@ pub trait Machine: Send + Sync {
     /// state are then consistent with that file.
     async fn save(self: Box<Self>, ram: &Path) -> Result<(), HypervisorError>;
 
-    /// Cuts the power and forgets the machine. Idempotent.
+    /// Cuts the power: the emulator is killed at once, and nobody asks it to write anything. The
+    /// `machine-stopped` event that follows has the reason `power-cut`.
+    async fn cut_power(&self) -> Result<(), HypervisorError>;
+
+    /// Switches off and forgets the machine. Idempotent.
     async fn destroy(&self) -> Result<(), HypervisorError>;
 }

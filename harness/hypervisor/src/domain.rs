@@ -250,18 +250,7 @@ fn devices(
     };
     Ok(Devices {
         emulator: text(host.emulator)?,
-        disk: Disk {
-            kind: "file",
-            device: "disk",
-            driver: Driver {
-                name: "qemu",
-                kind: "qcow2",
-                cache: if host.unsafe_cache { "unsafe" } else { "writeback" },
-                discard: "unmap",
-            },
-            source: File { file: text(&spec.disk)? },
-            target: Target { dev: target, bus },
-        },
+        disk: disk(spec, host, Target { dev: target, bus })?,
         controller,
         serial: Serial {
             kind: "unix",
@@ -282,6 +271,49 @@ fn devices(
         },
         memballoon: Balloon { model: "none" },
         panic,
+    })
+}
+
+/// A file that QEMU opens; or what the harness serves, whose cache is the harness's to keep or lose: QEMU
+/// passes each flush on, and each error to the guest.
+fn disk(spec: &MachineSpec, host: &Host<'_>, target: Target) -> Result<Disk, HypervisorError> {
+    let driver = Driver {
+        name: "qemu",
+        kind: "qcow2",
+        cache: if host.unsafe_cache { "unsafe" } else { "writeback" },
+        error_policy: None,
+        rerror_policy: None,
+        discard: "unmap",
+    };
+    Ok(match &spec.disk_socket {
+        None => Disk {
+            kind: "file",
+            device: "disk",
+            driver,
+            source: DiskSource { file: Some(text(&spec.disk)?), ..DiskSource::default() },
+            target,
+        },
+        Some(socket) => {
+            check_socket_path(socket)?;
+            Disk {
+                kind: "network",
+                device: "disk",
+                driver: Driver {
+                    kind: "raw",
+                    cache: "writeback",
+                    error_policy: Some("report"),
+                    rerror_policy: Some("report"),
+                    ..driver
+                },
+                source: DiskSource {
+                    protocol: Some("nbd"),
+                    name: Some("disk"),
+                    host: Some(DiskHost { transport: "unix", socket: text(socket)? }),
+                    ..DiskSource::default()
+                },
+                target,
+            }
+        }
     })
 }
 
@@ -559,7 +591,7 @@ struct Disk {
     #[serde(rename = "@device")]
     device: &'static str,
     driver: Driver,
-    source: File,
+    source: DiskSource,
     target: Target,
 }
 
@@ -571,14 +603,32 @@ struct Driver {
     kind: &'static str,
     #[serde(rename = "@cache")]
     cache: &'static str,
+    #[serde(rename = "@error_policy", skip_serializing_if = "Option::is_none")]
+    error_policy: Option<&'static str>,
+    #[serde(rename = "@rerror_policy", skip_serializing_if = "Option::is_none")]
+    rerror_policy: Option<&'static str>,
     #[serde(rename = "@discard")]
     discard: &'static str,
 }
 
+#[derive(Default, Serialize)]
+struct DiskSource {
+    #[serde(rename = "@file", skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    #[serde(rename = "@protocol", skip_serializing_if = "Option::is_none")]
+    protocol: Option<&'static str>,
+    #[serde(rename = "@name", skip_serializing_if = "Option::is_none")]
+    name: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<DiskHost>,
+}
+
 #[derive(Serialize)]
-struct File {
-    #[serde(rename = "@file")]
-    file: String,
+struct DiskHost {
+    #[serde(rename = "@transport")]
+    transport: &'static str,
+    #[serde(rename = "@socket")]
+    socket: String,
 }
 
 #[derive(Serialize)]
@@ -690,6 +740,7 @@ mod tests {
             name: "loopbreak-7-guest".to_owned(),
             profile: MachineProfile::parse(&text, Path::new("profile.toml")).unwrap(),
             disk: "/state/m/disk.qcow2".into(),
+            disk_socket: None,
             firmware_vars: Some("/state/m/vars.fd".into()),
             tpm_state: Some("/state/m/tpm".into()),
             cable: Some("/state/s/cable,1".into()),

@@ -158,6 +158,7 @@ fn lifecycle(watch: &mut Watch, event: i32, detail: i32, out: &mut Vec<Body>) {
     if event == sys::VIR_DOMAIN_EVENT_STOPPED {
         if watch.ended.is_none() {
             let reason = match detail {
+                _ if watch.announced == Some(ResetBy::Power) => "power-cut".to_owned(),
                 sys::VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN => watch
                     .shutdown_reason
                     .clone()

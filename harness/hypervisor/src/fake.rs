@@ -32,6 +32,8 @@ pub enum Trigger {
     Shutdown,
     /// A non-maskable interrupt.
     Nmi,
+    /// The power is cut.
+    PowerCut,
     /// The agent was asked to write this path.
     Write(String),
     /// The agent was asked to run this program.
@@ -278,6 +280,13 @@ impl Machine for FakeMachine {
         Ok(())
     }
 
+    async fn cut_power(&self) -> Result<(), HypervisorError> {
+        self.ask("cut-power", &Trigger::PowerCut)?;
+        let reason = "power-cut".to_owned();
+        self.agent.emit(Source::Hypervisor, Body::MachineStopped { reason });
+        Ok(())
+    }
+
     async fn destroy(&self) -> Result<(), HypervisorError> {
         self.agent.call(format!("destroy {}", self.name));
         if self.agent.state() != State::Off {
@@ -349,6 +358,10 @@ impl GuestAgent for FakeAgent {
         })
     }
 
+    async fn write_unfinished(&self, path: &str, bytes: &[u8]) -> Result<(), AgentError> {
+        self.write_file(path, bytes).await.map(drop)
+    }
+
     async fn read_file(&self, path: &str, limit: usize) -> Result<Vec<u8>, AgentError> {
         let during = format!("guest-file-read {path}");
         self.check(&during)?;
@@ -389,6 +402,7 @@ mod tests {
             name: "m".to_owned(),
             profile: MachineProfile::parse(text, Path::new("profile.toml")).unwrap(),
             disk: PathBuf::new(),
+            disk_socket: None,
             firmware_vars: None,
             tpm_state: None,
             cable: None,

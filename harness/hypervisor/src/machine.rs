@@ -482,6 +482,33 @@ impl Machine for LibvirtMachine {
         self.wait_end().await
     }
 
+    async fn cut_power(&self) -> Result<(), HypervisorError> {
+        if let Some(reason) = self.ended() {
+            return Err(self.gone(reason));
+        }
+        let _ = self.control.send(Raw::Announced(ResetBy::Power));
+        let Some(pid) = self.pid else {
+            // Somewhere else only libvirt can do it, and it asks QEMU to end before it kills it.
+            self.call("cut the power of", |domain| domain.destroy()).await?;
+            return self.wait_end().await;
+        };
+        let name = self.name.clone();
+        let failed = |reason: String| HypervisorError::Process {
+            program: format!("the emulator of {}", self.name),
+            reason,
+        };
+        let killed = blocking("cut the power", move || {
+            let ours = move |arguments: &[String]| process::is_emulator_of(arguments, &name);
+            process::kill(pid, ours, END_LIMIT)
+        })
+        .await?
+        .map_err(|error| failed(error.to_string()))?;
+        if killed == process::Ended::Stays {
+            return Err(failed("it does not end".to_owned()));
+        }
+        self.wait_end().await
+    }
+
     async fn destroy(&self) -> Result<(), HypervisorError> {
         if self.ended().is_none() {
             let result = self.call("destroy", |domain| domain.destroy()).await;

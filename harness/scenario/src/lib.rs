@@ -35,6 +35,7 @@ mod schema;
 mod servicing;
 mod shape;
 mod storage;
+mod storage_rules;
 mod text;
 mod trust;
 mod user_mode;

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::Moment;
 
-/// The power goes, or somebody presses the reset button, at a chosen moment. Power comes back at once.
+/// The power goes, or somebody presses the reset button, at a chosen moment. Power comes back at once: the machine
+/// starts again from the same disk, firmware variables and TPM state. Several such faults come one after the
+/// other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct PowerFault {
@@ -17,7 +19,7 @@ pub struct PowerFault {
     /// What happens.
     #[serde(default)]
     pub what: PowerEvent,
-    /// At which moment.
+    /// At which moment. `healthy` with `when = "healthy"` is at once.
     pub at: PowerMoment,
     /// What becomes of data that the machine had written and not flushed. Not with `reset`, where the disk
     /// keeps its power.
@@ -30,7 +32,7 @@ pub struct PowerFault {
     #[serde(default = "once")]
     #[schemars(range(min = 1, max = 100))]
     pub times: u32,
-    /// The machine is asked to restart at that moment instead. For comparison.
+    /// The harness has the power in its hand, and leaves it on. For comparison.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub inert: bool,
 }
@@ -58,7 +60,8 @@ pub enum PowerMoment {
     Phase(PowerPhase),
     /// At the so-manyth write to the disk, counted from when the fault begins.
     Write(u64),
-    /// At one of that many first writes; the seed says which.
+    /// At one of that many first writes; the seed says which. A machine that writes less than that may not
+    /// come to it, and then nothing can be said of the run.
     RandomWrite(u64),
 }
 
@@ -89,6 +92,6 @@ pub enum Unflushed {
     Kept,
     /// None of it is.
     Lost,
-    /// Some of it is: whole writes, and of one of them only the first sectors.
+    /// Some of it is: whole writes, and of one of them only the first physical sectors (4 KiB each).
     Torn,
 }

@@ -37,12 +37,12 @@ pub(crate) fn check(
                 Fault::ServicingTransaction(fault) => rules.staged_only(&at, fault.when),
                 Fault::FileVersion(_) => {}
                 Fault::FileLoss(_) => {}
-                Fault::InterruptedWrite(_) => {}
+                Fault::InterruptedWrite(fault) => rules.interrupted_write(&at, fault),
                 Fault::BootConfiguration(fault) => rules.staged_only(&at, fault.when),
                 Fault::Registry(fault) => rules.staged_only(&at, fault.when),
                 Fault::ProcessDeath(death) => rules.process_death(&at, death),
-                Fault::Storage(_) => {}
-                Fault::Power(_) => {}
+                Fault::Storage(fault) => rules.storage(&at, fault),
+                Fault::Power(fault) => rules.power(&at, fault),
                 Fault::Network(_) => {}
                 Fault::Service(_) => {}
                 Fault::Clock(fault) => rules.staged_only(&at, fault.when),
@@ -71,7 +71,7 @@ pub(crate) enum Step<'a> {
 pub(crate) struct Rules<'a> {
     source: &'a str,
     document: &'a Spanned<DeTable<'a>>,
-    scenario: &'a Scenario,
+    pub(crate) scenario: &'a Scenario,
     pub(crate) folder: &'a Path,
     problems: Vec<Problem>,
 }
@@ -240,7 +240,11 @@ impl Rules<'_> {
                 "remove `modified`, and set `clock` in `[machine]` to the time that you want",
             );
         }
-        match &file.content {
+        self.content(at, &file.content);
+    }
+
+    pub(crate) fn content(&mut self, at: &[Step<'_>; 2], content: &Content) {
+        match content {
             Content::ChannelFile(content) => {
                 for (number, pattern) in &content.patterns {
                     let place = [

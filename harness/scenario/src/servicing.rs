@@ -103,7 +103,7 @@ pub struct InterruptedWrite {
     #[serde(default = "half")]
     #[schemars(range(min = 0, max = 99))]
     pub percent: u32,
-    /// The whole file is written, and the power stays. For comparison.
+    /// The whole file is written, into `C:\Windows\Temp`, and the power stays. For comparison.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub inert: bool,
 }

@@ -36,7 +36,7 @@ pub enum StorageTrouble {
     WriteError(Extent),
     /// Every request takes longer.
     Slow(SlowDisk),
-    /// Writes that need new room on the host fail (ENOSPC).
+    /// Writes to where the machine has not written before fail (ENOSPC): the host has no room for more.
     Full,
 }
 
@@ -44,7 +44,8 @@ pub enum StorageTrouble {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Extent {
-    /// Where this file's data lies on the disk.
+    /// Where this file's data lies on the disk when the machine is switched on. A small file lies in the
+    /// volume's file table, with others beside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<WindowsPath>,
     /// These sectors of 512 bytes, counted from the disk's first.

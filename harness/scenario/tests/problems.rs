@@ -382,3 +382,42 @@ fn what_an_image_needs_follows_from_what_is_declared() {
         assert_eq!(json, need.as_str(), "one word for it");
     }
 }
+
+/// The first problem of a scenario with this fault: what it says, and what to do.
+fn of_fault(fault: &str) -> String {
+    let text = format!(
+        "format = 1\nname = \"channel-file-291\"\ntitle = \"t\"\ndescription = \"d\"\n\n[machine]\nimage = \
+         \"understudy\"\nstart = \"cold\"\n\n[[fault]]\nname = \"f\"\n{fault}\n\n[expect]\nverdict = \"hung\"\n"
+    );
+    match load_text(&text) {
+        Ok(_) => String::new(),
+        Err(error) => {
+            let problem = &error.problems()[0];
+            format!("{}; {}", problem.what, problem.fix)
+        }
+    }
+}
+
+#[test]
+fn the_disk_and_its_power_have_rules_of_their_own() {
+    let storage = |trouble: &str| of_fault(&format!("kind = \"storage\"\ntrouble = {trouble}"));
+    let power = |keys: &str| of_fault(&format!("kind = \"power\"\n{keys}"));
+    assert!(storage("{ read-error = {} }").contains("which part of the disk"));
+    let both = r#"{ read-error = { file = 'C:\a', sectors = { first = 0, count = 1 } } }"#;
+    assert!(storage(both).contains("both a file and sectors"));
+    assert!(storage(r"{ write-error = { file = 'D:\a' } }").contains("drive D:"));
+    assert!(storage("{ slow = { latency = \"0s\" } }").contains("latency"));
+    assert_eq!(storage("{ write-error = { sectors = { first = 9, count = 1 } } }"), "");
+    assert_eq!(storage("\"full\""), "");
+    let reset = "what = \"reset\"\nat = { phase = \"kernel\" }";
+    assert_eq!(power(reset), "");
+    assert!(power(&format!("{reset}\nunflushed = \"lost\"")).contains("keeps its power"));
+    assert!(power("what = \"reset\"\nat = { write = 3 }").contains("exactly one write"));
+    assert!(power("at = { write = 0 }").contains("counted from 1"));
+    let other = "at = { write = 3 }\n\n[[fault]]\nname = \"g\"\nkind = \"content-file\"\nwhen = \"healthy\"\n\
+                 path = 'C:\\x'\ncontent = { text = \"x\" }";
+    assert!(power(other).contains("before `g` is in place"));
+    let write = "kind = \"interrupted-write\"\npath = 'C:\\x'\ncontent = { text = \"x\" }";
+    assert_eq!(of_fault(write), "");
+    assert!(of_fault(&format!("{write}\nwhen = \"staged\"")).contains("machine that is up"));
+}

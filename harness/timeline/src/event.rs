@@ -114,7 +114,7 @@ pub enum ResetBy {
     Operator,
     /// The hypervisor by itself, for example its watchdog.
     Hypervisor,
-    /// Power was cut and came back.
+    /// Power was cut and came back, or a power fault of the scenario pressed the reset button.
     Power,
 }
 
@@ -214,6 +214,22 @@ pub struct RunFacts {
     /// off and on again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub power_cycles: Option<PowerCycles>,
+}
+
+impl RunFacts {
+    /// The phase that a serial line, or the agent's first answer, stands for by the image's profile.
+    pub fn phase_of(&self, source: Source, text: Option<&str>) -> Option<Phase> {
+        let matches = |marker: &&Marker| {
+            marker.source == source
+                && text.is_none_or(|text| {
+                    // An empty prefix would make every line a sign.
+                    !marker.starts_with.is_empty() && text.starts_with(&marker.starts_with)
+                })
+        };
+        // Of several that match, the longest says most (`[session]`, `[session] boot marked good`).
+        let best = self.markers.iter().filter(matches).max_by_key(|one| one.starts_with.len());
+        best.map(|marker| marker.phase)
+    }
 }
 
 /// Somebody who switches a machine that stands at a stop screen off and on again.

@@ -16,9 +16,20 @@ pub const SILENT: &str = "silent";
 /// `machine-started` that follow are the two halves of it, and RAM does not survive between them.
 pub const POWER_CYCLE: &str = "power-cycle";
 
+/// `started`: the power goes, and comes back at once (`machine-stopped`, `machine-started`). What the guest
+/// says from here on, until then, is no part of the boot: else it would depend on how fast the harness is.
+pub const POWER_CUT: &str = "power-cut";
+
+/// `started`: somebody presses the reset button, as a fault. What the guest says until the reset is no part
+/// of the boot.
+pub const POWER_RESET: &str = "power-reset";
+
 /// `inject <fault>`: the harness is about to put a fault in place. `started` arms the fault: what
 /// happens to the machine from here on may be its doing.
 pub const INJECT: &str = "inject ";
+
+/// `lift <fault>`, `done`: trouble that a fault brought is over.
+pub const LIFT: &str = "lift ";
 
 /// `layer <name>`: a layer that the harness itself works (host repair, boot media, roll-back, …).
 /// `done` means that it changed something.

@@ -101,6 +101,9 @@ fn load(entry: &Entry, drive: &Arc<Drive>) -> Result<Loaded, BootError> {
                 RegistryError::Read { source, .. } if source.is_not_found() => {
                     BootError::new(Status::NO_FILE, path)
                 }
+                RegistryError::Read { source, .. } => {
+                    BootError::unreadable(&source, Status::REGISTRY_CORRUPT, path)
+                }
                 _ => BootError::new(Status::REGISTRY_CORRUPT, path),
             }
         })
@@ -159,7 +162,8 @@ fn load(entry: &Entry, drive: &Arc<Drive>) -> Result<Loaded, BootError> {
 
 /// An image that the loader must find: there, and for this machine.
 fn check_image(drive: &Drive, file: &str) -> Result<(), BootError> {
-    let bytes = drive.read(file).map_err(|_| BootError::new(Status::NO_FILE, file))?;
+    let bytes =
+        drive.read(file).map_err(|error| BootError::unreadable(&error, Status::NO_FILE, file))?;
     let parsed = object::read::pe::PeFile64::parse(&*bytes);
     let machine = parsed
         .map(|image| image.nt_headers().file_header.machine.get(object::LittleEndian))
@@ -173,7 +177,8 @@ fn check_image(drive: &Drive, file: &str) -> Result<(), BootError> {
 
 /// A boot driver's image: there, for this machine, sound, and with everything that it imports.
 fn check_driver(drive: &Drive, file: &str) -> Result<(), BootError> {
-    let image = drive.read(file).map_err(|_| BootError::new(Status::NO_FILE, file))?;
+    let image =
+        drive.read(file).map_err(|error| BootError::unreadable(&error, Status::NO_FILE, file))?;
     check_boot_image(&image).map_err(|error| {
         say!("[loader] {file}: {error}");
         BootError::new(Status(error.status().0), file)

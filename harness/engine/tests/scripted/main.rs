@@ -11,3 +11,4 @@ mod guest;
 mod image;
 mod operator;
 mod outcomes;
+mod power;

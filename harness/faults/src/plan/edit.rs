@@ -1,7 +1,7 @@
 //! The changes themselves.
 
 use jiff::Timestamp;
-use scenario::{Moment, WindowsPath};
+use scenario::{Moment, PowerEvent, PowerFault, StorageFault, WindowsPath};
 
 /// All that is done to a machine for one scenario.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -171,6 +171,12 @@ pub enum Online {
     Write(OnlineWrite),
     /// Anything else through the guest agent.
     Act(OnlineAct),
+    /// A file of which only the first part is written before the power is cut.
+    InterruptedWrite(InterruptedWrite),
+    /// Trouble with the disk.
+    Storage(StorageFault),
+    /// The power, at a chosen moment.
+    Power(PowerFault),
 }
 
 impl Online {
@@ -179,20 +185,32 @@ impl Online {
         match self {
             Self::Write(write) => &write.fault,
             Self::Act(act) => &act.fault,
+            Self::InterruptedWrite(write) => &write.fault,
+            Self::Storage(fault) => &fault.name,
+            Self::Power(fault) => &fault.name,
         }
     }
 
     /// Before power-on, or once the machine is healthy.
     pub fn when(&self) -> Moment {
         match self {
-            Self::Write(_) | Self::Act(_) => Moment::Healthy,
+            Self::Write(_) | Self::Act(_) | Self::InterruptedWrite(_) => Moment::Healthy,
+            Self::Storage(fault) => fault.when,
+            Self::Power(fault) => fault.when,
         }
     }
 
     /// True where it goes through the guest agent.
     pub fn needs_agent(&self) -> bool {
+        matches!(self, Self::Write(_) | Self::Act(_) | Self::InterruptedWrite(_))
+    }
+
+    /// True where the harness itself has to be the machine's drive for it. So too for its inert control.
+    pub fn needs_drive(&self) -> bool {
         match self {
-            Self::Write(_) | Self::Act(_) => true,
+            Self::Write(_) | Self::Act(_) => false,
+            Self::InterruptedWrite(_) | Self::Storage(_) => true,
+            Self::Power(fault) => fault.what == PowerEvent::Cut,
         }
     }
 
@@ -200,6 +218,8 @@ impl Online {
     pub fn about(&self) -> String {
         match self {
             Self::Write(write) => write.path.to_string(),
+            Self::InterruptedWrite(write) => write.path.to_string(),
+            Self::Storage(_) | Self::Power(_) => String::new(),
             Self::Act(act) => act.what.to_string(),
         }
     }
@@ -256,6 +276,32 @@ pub struct OnlineWrite {
     pub path: WindowsPath,
     /// What. The engine writes it in one open and close, then reads it back.
     pub bytes: Vec<u8>,
+}
+
+/// A file of which only the first part is written, in place, before the power is cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InterruptedWrite {
+    /// The fault's name.
+    pub fault: String,
+    /// Where.
+    pub path: WindowsPath,
+    /// What it was to hold.
+    pub bytes: Vec<u8>,
+    /// How much of it is written, in hundredths.
+    pub percent: u32,
+    /// All of it is written, and the power stays.
+    pub inert: bool,
+}
+
+impl InterruptedWrite {
+    /// What the file holds afterwards: as long as it was to be, zeros behind what was written.
+    pub fn first_part(&self) -> Vec<u8> {
+        let percent = if self.inert { 100 } else { self.percent.min(100) as usize };
+        let written = self.bytes.len() / 100 * percent + self.bytes.len() % 100 * percent / 100;
+        let mut bytes = self.bytes.clone();
+        bytes[written..].fill(0);
+        bytes
+    }
 }
 
 impl OnlineWrite {

@@ -10,6 +10,6 @@ mod edit;
 
 pub use apply::{Applied, ApplyError, Offline, OfflineError};
 pub use edit::{
-    Act, Before, Edit, FileState, HiveName, Online, OnlineAct, OnlineWrite, Origin, RegistryValue,
-    StagePlan, StagedEdit, VolumeRole,
+    Act, Before, Edit, FileState, HiveName, InterruptedWrite, Online, OnlineAct, OnlineWrite,
+    Origin, RegistryValue, StagePlan, StagedEdit, VolumeRole,
 };

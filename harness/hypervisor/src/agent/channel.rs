@@ -479,6 +479,11 @@ impl GuestAgent for AgentChannel {
         })
     }
 
+    async fn write_unfinished(&self, path: &str, bytes: &[u8]) -> Result<(), AgentError> {
+        let handle = self.0.open(path, "wb").await?;
+        self.0.write_open(handle, path, bytes).await
+    }
+
     async fn read_file(&self, path: &str, limit: usize) -> Result<Vec<u8>, AgentError> {
         self.0.read_whole(path, limit).await
     }

@@ -36,6 +36,10 @@ pub trait GuestAgent: Send + Sync {
     /// it.
     async fn write_file(&self, path: &str, bytes: &[u8]) -> Result<WriteProof, AgentError>;
 
+    /// Writes the beginning of a file, replacing what is there, has it flushed, and leaves it open: an
+    /// updater that is not done yet.
+    async fn write_unfinished(&self, path: &str, bytes: &[u8]) -> Result<(), AgentError>;
+
     /// Reads a whole file of at most `limit` bytes.
     async fn read_file(&self, path: &str, limit: usize) -> Result<Vec<u8>, AgentError>;
 

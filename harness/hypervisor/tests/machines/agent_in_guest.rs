@@ -34,6 +34,7 @@ fn spec(
         name: format!("loopbreak-test{}-{name}", std::process::id()),
         profile: profile.clone(),
         disk: overlay(disk, directory, name)?,
+        disk_socket: None,
         firmware_vars: Some(own),
         tpm_state: None,
         cable: None,

@@ -89,6 +89,7 @@ fn spec(directory: &Path, name: &str, disk: PathBuf, profile: &str) -> MachineSp
         profile: MachineProfile::parse(profile, Path::new("profile.toml"))
             .expect("the profiles of these tests are right"),
         disk,
+        disk_socket: None,
         firmware_vars: None,
         tpm_state: None,
         cable: None,

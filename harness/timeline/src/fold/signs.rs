@@ -178,16 +178,7 @@ impl Watcher {
 
     /// The phase that a sign stands for, by the image's profile.
     pub(super) fn marker(&self, source: Source, text: Option<&str>) -> Option<Phase> {
-        let facts = self.facts.as_ref()?;
-        let matches = |marker: &&crate::Marker| {
-            marker.source == source
-                && text.is_none_or(|text| {
-                    // An empty prefix would make every line a sign.
-                    !marker.starts_with.is_empty() && text.starts_with(&marker.starts_with)
-                })
-        };
-        // Of several that match, the longest says most (`[session]`, `[session] boot marked good`).
-        facts.markers.iter().filter(matches).max_by_key(|m| m.starts_with.len()).map(|m| m.phase)
+        self.facts.as_ref()?.phase_of(source, text)
     }
 
     /// The phase by which a boot is first heard of on the serial line.

@@ -49,8 +49,8 @@ pub struct Watcher {
     pub(crate) harness_failed: Option<String>,
     /// Each frame's boot, by its file.
     pub(super) frames: BTreeMap<String, usize>,
-    /// The operator is switching the machine off and on again.
-    pub(super) power_cycling: bool,
+    /// The operator is switching the machine off and on again, or the power has gone: who did it.
+    pub(super) power_from: Option<ResetBy>,
     /// How often he did.
     pub(crate) power_cycles: u32,
     /// When each boot's panic came.
@@ -146,10 +146,18 @@ impl Watcher {
             return effects;
         }
         self.machine(event, &mut effects);
-        self.signs(event, &mut effects);
+        if !self.without_power(event) {
+            self.signs(event, &mut effects);
+        }
         self.layers(event, &mut effects);
         self.steps(event, &mut effects);
         effects
+    }
+
+    /// True where the power of the boot has gone, and this is only a last word of the guest.
+    fn without_power(&self, event: &Event) -> bool {
+        let guest = !matches!(event.body, Body::Frame { .. } | Body::HarnessFailed { .. });
+        self.power_from == Some(ResetBy::Power) && guest
     }
 
     /// What counts at any time, before and after the watch.
@@ -198,7 +206,11 @@ impl Watcher {
         let moment = Moment::from(event);
         match &event.body {
             Body::MachineStarted { from } => self.started(*from, moment, effects),
+            Body::Reset { by, .. } if *by != ResetBy::Power && self.without_power(event) => {}
             Body::Reset { by, reason } => {
+                if *by == ResetBy::Power {
+                    self.power_from = None;
+                }
                 let burst = self
                     .untouched_since
                     .is_some_and(|began| Duration::from(moment.at.since(began)) <= RESET_BURST);
@@ -214,12 +226,12 @@ impl Watcher {
                 }
                 self.open(Cause::from(*by), moment, effects);
             }
-            Body::MachineStopped { reason } if self.running && self.power_cycling => {
-                let way = Way::Reset { by: ResetBy::Operator, reason };
-                self.close(event, way, effects);
-                self.conclude(&Trigger::BootEnded, moment, effects);
-            }
             Body::MachineStopped { reason } if self.running => {
+                if let Some(by) = self.power_from {
+                    self.close(event, Way::Reset { by, reason }, effects);
+                    self.conclude(&Trigger::BootEnded, moment, effects);
+                    return;
+                }
                 self.close(event, Way::Stopped { reason }, effects);
                 let by_itself = by_the_guest(reason);
                 let trigger = match reason.as_str() {
@@ -250,8 +262,7 @@ impl Watcher {
             return;
         }
         let cause = match from {
-            StartedFrom::Cold if std::mem::take(&mut self.power_cycling) => Cause::ResetByOperator,
-            StartedFrom::Cold => Cause::PowerOn,
+            StartedFrom::Cold => self.power_from.take().map_or(Cause::PowerOn, Cause::from),
             StartedFrom::Checkpoint => Cause::RestoredFromCheckpoint,
         };
         self.open(cause, moment, effects);
@@ -360,8 +371,10 @@ impl Watcher {
                 if let Some(fault) = name.strip_prefix(steps::INJECT) {
                     self.arm(fault.trim(), moment, effects);
                 } else if name == steps::POWER_CYCLE && self.awaits_power_cycle().is_some() {
-                    self.power_cycling = true;
+                    self.power_from = Some(ResetBy::Operator);
                     self.power_cycles = self.power_cycles.saturating_add(1);
+                } else if [steps::POWER_CUT, steps::POWER_RESET].contains(&name.as_str()) {
+                    self.power_from = Some(ResetBy::Power);
                 }
             }
             Body::Step { name, state: StepState::Failed, detail } => {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use volume::VolumeError;
+
 /// A status of the boot manager or loader, as its screen shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Status(pub u32);
@@ -15,6 +17,8 @@ impl Status {
     pub const NO_VALID_OS_ENTRY: Self = Self(0xC000_0098);
     /// A hive (the boot configuration store, or SYSTEM) is damaged.
     pub const REGISTRY_CORRUPT: Self = Self(0xC000_014C);
+    /// The disk does not give what lies on it.
+    pub const IO_ERROR: Self = Self(0xC000_00E9);
     /// An image is no image for this machine.
     pub const INVALID_IMAGE: Self = Self(0xC000_007B);
     /// An image does not match its checksum.
@@ -29,6 +33,9 @@ impl Status {
     /// What the screen says about it.
     fn text(self) -> &'static str {
         match self {
+            Self::IO_ERROR => {
+                "There's a problem with a device connected to your PC. An unexpected I/O error has occurred."
+            }
             Self::NO_DEVICE => "A required device isn't connected or can't be accessed.",
             Self::NO_VALID_OS_ENTRY => {
                 "The Boot Configuration Data file doesn't contain valid information for an operating system."
@@ -67,6 +74,11 @@ impl BootError {
     /// An error about a file or device.
     pub fn new(status: Status, about: impl Into<String>) -> Self {
         Self { status, about: about.into() }
+    }
+
+    /// That a file could not be read: because the disk failed, or with `otherwise`.
+    pub fn unreadable(error: &VolumeError, otherwise: Status, about: impl Into<String>) -> Self {
+        Self::new(if error.is_device() { Status::IO_ERROR } else { otherwise }, about)
     }
 
     /// The lines of the screen.

@@ -120,7 +120,7 @@ pub fn run(disk: &Disk) -> Result<Next, BootError> {
 fn check_loader(drive: &Drive, path: &str) -> Result<(), BootError> {
     let image = drive.read(path).map_err(|error| {
         say!("[bootmgr] {error}");
-        BootError::new(Status::NO_FILE, path)
+        BootError::unreadable(&error, Status::NO_FILE, path)
     })?;
     pe::Image::parse(&image).map(|_| ()).map_err(|error| {
         say!("[bootmgr] {path}: {error}");
@@ -131,7 +131,7 @@ fn check_loader(drive: &Drive, path: &str) -> Result<(), BootError> {
 fn open_store(esp: &mut Fat) -> Result<BcdStore, BootError> {
     let bytes = esp.read(STORE).map_err(|error| {
         say!("[bootmgr] {error}");
-        BootError::new(Status::NO_FILE, STORE)
+        BootError::unreadable(&error, Status::NO_FILE, STORE)
     })?;
     BcdStore::open(bytes).map_err(|error| {
         say!("[bootmgr] {error}");

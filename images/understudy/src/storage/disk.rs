@@ -1,6 +1,7 @@
 //! The machine's disk: its partition table and the volumes on it.
 
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 
 use volume::{
     BASIC_DATA, EFI_SYSTEM, Fat, FileDevice, Guid, Ntfs, Partition, SharedDevice, SubDevice,
@@ -52,7 +53,13 @@ pub struct Disk {
 impl Disk {
     /// Opens a disk by its node.
     pub fn open(path: &str) -> Result<Self, DiskError> {
-        let open = || FileDevice::new(File::options().read(true).write(true).open(path)?);
+        // Each write is on the medium before the next one begins: as with the log of NTFS, a power cut finds
+        // the volume at one step of a change or the next, never with later steps and without earlier ones.
+        let open = || {
+            let mut options = File::options();
+            options.read(true).write(true).custom_flags(libc::O_DSYNC);
+            FileDevice::new(options.open(path)?)
+        };
         let device = open().map_err(|source| DiskError::Open { path: path.to_owned(), source })?;
         Self::from_device(SharedDevice::new(device))
     }
