@@ -149,6 +149,13 @@ pub(crate) struct RunArgs {
     /// Keeps the machine's disk in the run directory.
     #[arg(long)]
     pub(crate) keep_disk: bool,
+    /// Runs one scenario with each of the seeds from 1 to N, and counts what comes out. Nothing is compared
+    /// with a reference.
+    #[arg(long, value_name = "N", conflicts_with_all = ["all", "json", "times"], value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) seeds: Option<u32>,
+    /// Runs one scenario N times as it is, and counts what comes out. Nothing is compared with a reference.
+    #[arg(long, value_name = "N", conflicts_with_all = ["all", "json"], value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) times: Option<u32>,
 }
 
 /// How a machine comes to run.

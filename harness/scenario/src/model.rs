@@ -59,6 +59,23 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// The scenario with another seed for everything that chance decides in it.
+    pub fn with_seed(&self, seed: u64) -> Self {
+        let mut scenario = self.clone();
+        for fault in scenario.given.iter_mut().chain(&mut scenario.fault) {
+            match fault {
+                Fault::Power(power) => power.seed = seed,
+                Fault::Driver(driver) => {
+                    if let Some(chance) = &mut driver.chance {
+                        chance.seed = u32::try_from(seed % (1 << 32)).unwrap_or_default();
+                    }
+                }
+                _ => {}
+            }
+        }
+        scenario
+    }
+
     /// Reads and checks a scenario. `path` is the file or its folder.
     ///
     /// # Errors

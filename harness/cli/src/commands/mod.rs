@@ -10,6 +10,7 @@ pub(crate) mod dump;
 pub(crate) mod fault;
 pub(crate) mod hive;
 pub(crate) mod image;
+pub(crate) mod repeat;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod scenario;

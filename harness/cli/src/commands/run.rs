@@ -12,13 +12,14 @@ use scenario::{Scenario, Start};
 use tokio::sync::Semaphore;
 
 use crate::args::{Global, RunArgs, StartArg};
+use crate::commands::repeat;
 use crate::exit::{Exit, infrastructure, usage};
 use crate::output::{coloured, print};
 use crate::progress::status_sink;
 use crate::scenarios;
 
 /// A scenario with the folder it was read from.
-type Chosen = (Scenario, PathBuf);
+pub(crate) type Chosen = (Scenario, PathBuf);
 
 pub(crate) fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit> {
     // Everything that can be wrong with a scenario is said before anything runs.
@@ -29,6 +30,12 @@ pub(crate) fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit> {
             .iter()
             .map(|name| scenarios::find(&global.scenarios, name))
             .collect::<Result<_, _>>()?
+    };
+    let aside = tempfile::tempdir().map_err(infrastructure)?;
+    let chosen = match chosen.as_slice() {
+        _ if args.seeds.or(args.times).is_none() => chosen,
+        [(scenario, _)] => repeat::many(args, scenario, aside.path()),
+        _ => return Err(usage(anyhow::anyhow!("--seeds and --times are for one scenario"))),
     };
     let state = StateDir::open(global.state.as_deref()).map_err(usage)?;
     quiet_libvirt(&state);
@@ -81,6 +88,17 @@ async fn run_all(
         anyhow::bail!("a run still holds the session after all runs ended");
     };
     let left = session.close();
+
+    if args.seeds.or(args.times).is_some() {
+        let mut tally = repeat::Tally::new(args);
+        for (_, result) in &results {
+            tally.add(result);
+        }
+        let (page, exit) = tally.finish();
+        print(&page)?;
+        tell_leaks("session", &left);
+        return Ok(if left.leaked.is_empty() { exit } else { Exit::Leaked });
+    }
 
     let style = style(global);
     let mut exit = Exit::AsExpected;
