@@ -21,6 +21,7 @@ mod clean;
 mod collect;
 mod detectors;
 mod drive;
+mod drivers;
 mod error;
 mod fuses;
 mod ids;

@@ -10,6 +10,7 @@ use recovery::Authority;
 use scenario::{Scenario, Start};
 
 use crate::collect;
+use crate::drivers;
 use crate::error::RunError;
 use crate::offline::WindowsDisk;
 use crate::plan::{Ground, Plan};
@@ -52,6 +53,7 @@ pub(crate) fn prepare(
         Ground { image_digest: &image.digest, profile: &profile, stage: &stage, emulator, start };
     let plan = Plan::new(scenario, ground)?;
     qualification::demand(scenario, &image)?;
+    drivers::demand(scenario, &profile, &image)?;
     Ok(Prepared { image, profile, stage, plan })
 }
 

@@ -1,7 +1,7 @@
 //! What an image can do, held against what a scenario needs, before anything starts.
 
 use disk::{Access, Image, OfflineDisk};
-use inspect::{Answer, Check, CheckName, Qualification, Source};
+use inspect::{Answer, Check, CheckName, Inspection, Qualification, Source};
 use scenario::{Need, Scenario};
 
 use crate::error::RunError;
@@ -28,11 +28,16 @@ fn qualification_of(image: &Image) -> Result<Qualification, RunError> {
     {
         return Ok(qualification);
     }
+    Ok(inspect::qualify(&inspection_of(image)?))
+}
+
+/// What the image holds, read now.
+pub(crate) fn inspection_of(image: &Image) -> Result<Inspection, RunError> {
     let scratch = tempfile::Builder::new().prefix("lb-").tempdir()?;
     let disk = OfflineDisk::open(&image.disk(), Access::ReadOnly, scratch.path())?;
     let (vars, tpm) = (image.firmware_vars(), image.tpm_state());
     let source = Source { disk: &disk, firmware_vars: vars.as_deref(), tpm: tpm.as_deref() };
-    Ok(inspect::qualify(&inspect::inspect(source)))
+    Ok(inspect::inspect(source))
 }
 
 /// Why the scenario cannot be run on an image of this qualification. What the author named has to be

@@ -7,7 +7,7 @@ use volume::{
     BASIC_DATA, FileDevice, FileTime, Guid, Ntfs, NtfsFormat, Partition, PartitionTable,
     SharedDevice, SubDevice, Volume, WINDOWS_RECOVERY, create_partitions,
 };
-use winfmt::bcd::StandardStore;
+use winfmt::bcd::{ElementId, ElementValue, StandardStore};
 use winfmt::hive::{Data, Hive};
 
 const MIB: u64 = 1 << 20;
@@ -154,5 +154,7 @@ fn store() -> Vec<u8> {
         locale: "en-US".to_owned(),
         timeout: 0,
     };
-    store.build(winfmt::FileTime::from_ticks(1)).unwrap().to_bytes().unwrap()
+    let mut store = store.build(winfmt::FileTime::from_ticks(1)).unwrap();
+    store.set(id(11), ElementId::NO_INTEGRITY_CHECKS, &ElementValue::Boolean(true)).unwrap();
+    store.to_bytes().unwrap()
 }

@@ -42,8 +42,8 @@ pub enum PolicyError {
     #[error(
         "driver `{driver}` has no good signature ({signature}), so Windows refuses it with 0xC0000428 \
          and its fault never acts; set `nointegritychecks` in the image's boot entry with Secure Boot \
-         off, sign it with `signature = \"trusted\"`, or, if the refusal is the fault, say so with \
-         `defect = \"missing-file\"` or expect it"
+         off, sign it with `signature = \"trusted\"` and set `testsigning`, or, if the refusal is what the \
+         scenario is about, expect it: `boot-error = 0xc0000428`, or `failures = [\"{driver}\"]`"
     )]
     Refused {
         /// The driver.

@@ -8,7 +8,7 @@ use volume::{
     FileDevice, FileTime, MICROSOFT_RESERVED, Ntfs, NtfsFormat, Partition, PartitionTable,
     SharedDevice, SubDevice, TableError, Volume, VolumeError, WINDOWS_RECOVERY, create_partitions,
 };
-use winfmt::bcd::{BcdError, StandardStore};
+use winfmt::bcd::{BcdError, ElementId, ElementValue, StandardStore};
 use winfmt::bootstat::{BootLog, BootStatus};
 use winfmt::hive::HiveError;
 use winfmt::reagent::{Location, ReAgent};
@@ -136,7 +136,11 @@ fn fill_esp(esp: &mut Fat, boot_manager: &[u8]) -> Result<(), DiskError> {
         locale: "en-US".to_owned(),
         timeout: 30,
     };
-    esp.write(&format!("{boot}\\BCD"), &store.build(identity::time())?.to_bytes()?)?;
+    let mut store = store.build(identity::time())?;
+    // The drivers that are made for scenarios have no signature of Microsoft's.
+    let unchecked = ElementValue::Boolean(true);
+    store.set(identity::LOADER, ElementId::NO_INTEGRITY_CHECKS, &unchecked)?;
+    esp.write(&format!("{boot}\\BCD"), &store.to_bytes()?)?;
     esp.write(&format!("{boot}\\BOOTSTAT.DAT"), &BootLog::new().to_bytes())?;
     Ok(())
 }

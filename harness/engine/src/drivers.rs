@@ -1,0 +1,186 @@
+//! Drivers that an image does not take, found before anything starts.
+
+use disk::Image;
+use faults::signing::{self, PolicyError, SignaturePolicy};
+use hypervisor::MachineProfile;
+use inspect::Inspection;
+use scenario::{Arch, Defect, DriverSignature, Fault, RunsIn, Scenario};
+
+use crate::error::RunError;
+use crate::qualification::inspection_of;
+
+/// `STATUS_INVALID_IMAGE_HASH`, with which the loader refuses a driver of no good signature.
+const INVALID_IMAGE_HASH: u32 = 0xc000_0428;
+
+/// A driver that a scenario brings, as far as Windows looks at it before it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Brought<'s> {
+    file: &'s str,
+    signature: DriverSignature,
+    /// `None` where the file is what is wrong with it.
+    arch: Option<Arch>,
+}
+
+/// Refuses a scenario with a driver that the image's Windows would not load, unless just that is expected.
+pub(crate) fn demand(
+    scenario: &Scenario,
+    profile: &MachineProfile,
+    image: &Image,
+) -> Result<(), RunError> {
+    let drivers = brought(scenario);
+    if drivers.is_empty() {
+        return Ok(());
+    }
+    let inspection = inspection_of(image)?;
+    let Some(policy) = policy(profile.firmware.secure_boot, &inspection) else {
+        tracing::warn!(
+            image = scenario.machine.image,
+            "not known which drivers it takes: its boot entry or processor could not be read"
+        );
+        return Ok(());
+    };
+    match refusal(scenario, &drivers, policy) {
+        Some(reason) => Err(RunError::Refused { scenario: scenario.name.clone(), reason }),
+        None => Ok(()),
+    }
+}
+
+/// The drivers that are made for the scenario. What it brings along may be signed by anybody.
+fn brought(scenario: &Scenario) -> Vec<Brought<'_>> {
+    let all = scenario.given.iter().chain(&scenario.fault);
+    all.filter_map(|fault| match fault {
+        Fault::ContentDriver(driver) if driver.runs_in == RunsIn::Kernel => Some(Brought {
+            file: &driver.driver,
+            signature: DriverSignature::None,
+            arch: Some(Arch::X86_64),
+        }),
+        Fault::Driver(driver) if driver.defect != Defect::MissingFile || driver.inert => {
+            let sound = driver.defect != Defect::WrongMachine || driver.inert;
+            Some(Brought {
+                file: &driver.driver,
+                signature: driver.signature,
+                arch: sound.then_some(driver.arch),
+            })
+        }
+        _ => None,
+    })
+    .collect()
+}
+
+/// What the image's boot entry and firmware make of signatures. `None`: not known, or no Windows.
+fn policy(secure_boot: bool, inspection: &Inspection) -> Option<SignaturePolicy> {
+    let entry = inspection.boot.known()?.bcd()?.default.known()?;
+    // Absent means no.
+    let on = |setting: &inspect::Known<bool>| setting.known().copied().unwrap_or(false);
+    let arch = match inspection.system.architecture.known()?.as_str() {
+        "x86-64" => Arch::X86_64,
+        "x86" => Arch::X86,
+        _ => return None,
+    };
+    Some(SignaturePolicy {
+        secure_boot,
+        test_signing: on(&entry.test_signing),
+        no_integrity_checks: on(&entry.no_integrity_checks),
+        arch,
+    })
+}
+
+/// Why this machine would not load one of the drivers.
+fn refusal(
+    scenario: &Scenario,
+    drivers: &[Brought<'_>],
+    policy: SignaturePolicy,
+) -> Option<String> {
+    let image = &scenario.machine.image;
+    drivers.iter().find_map(|driver| {
+        if let Some(arch) = driver.arch.filter(|arch| *arch != policy.arch) {
+            return Some(format!(
+                "driver `{}` is made for {} and image `{image}` is {}, so it would not be loaded; write \
+                 `arch = \"{}\"`, or `defect = \"wrong-machine\"` if just that is the fault",
+                driver.file,
+                word(arch),
+                word(policy.arch),
+                word(policy.arch)
+            ));
+        }
+        let error = signing::check(policy, driver.file, driver.signature).err()?;
+        let expected = scenario.expect.boot_error == Some(INVALID_IMAGE_HASH)
+            || scenario.expect.failures.iter().any(|name| name.eq_ignore_ascii_case(driver.file));
+        let about_the_refusal = expected && !matches!(error, PolicyError::SecureBoot { .. });
+        (!about_the_refusal).then(|| format!("image `{image}`: {error}; nothing was started"))
+    })
+}
+
+fn word(arch: Arch) -> &'static str {
+    match arch {
+        Arch::X86_64 => "x86_64",
+        Arch::X86 => "x86",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHECKED: SignaturePolicy = SignaturePolicy {
+        secure_boot: false,
+        test_signing: false,
+        no_integrity_checks: false,
+        arch: Arch::X86_64,
+    };
+
+    fn scenario() -> Scenario {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        Scenario::load(&folder.join("../../scenarios/channel-file-291")).unwrap()
+    }
+
+    fn refused(scenario: &Scenario, policy: SignaturePolicy) -> Option<String> {
+        refusal(scenario, &brought(scenario), policy)
+    }
+
+    #[test]
+    fn an_unsigned_driver_is_refused_where_signatures_are_checked() {
+        let scenario = scenario();
+        let unchecked = SignaturePolicy { no_integrity_checks: true, ..CHECKED };
+        assert_eq!(refused(&scenario, unchecked), None);
+        let reason = refused(&scenario, CHECKED).unwrap();
+        for part in ["image `understudy`", "`csagent.sys`", "0xC0000428", "nothing was started"] {
+            assert!(reason.contains(part), "{reason}");
+        }
+        let secure = SignaturePolicy { secure_boot: true, ..unchecked };
+        let reason = refused(&scenario, secure).unwrap();
+        assert!(reason.contains("Secure Boot ignores it"), "{reason}");
+    }
+
+    #[test]
+    fn a_scenario_may_be_about_the_refusal() {
+        let mut scenario = scenario();
+        scenario.expect.boot_error = Some(INVALID_IMAGE_HASH);
+        assert_eq!(refused(&scenario, CHECKED), None);
+        scenario.expect.boot_error = None;
+        scenario.expect.failures = vec!["CSAGENT.SYS".to_owned()];
+        assert_eq!(refused(&scenario, CHECKED), None);
+        // Settings that contradict each other are nobody's aim.
+        let secure = SignaturePolicy { secure_boot: true, test_signing: true, ..CHECKED };
+        assert!(refused(&scenario, secure).is_some());
+    }
+
+    #[test]
+    fn a_driver_for_another_processor_is_refused() {
+        let narrow = SignaturePolicy { arch: Arch::X86, ..CHECKED };
+        let reason = refused(&scenario(), narrow).unwrap();
+        assert!(reason.contains("made for x86_64"), "{reason}");
+        assert!(reason.contains("`defect = \"wrong-machine\"`"), "{reason}");
+    }
+
+    #[test]
+    fn a_process_is_no_driver() {
+        let mut scenario = scenario();
+        for given in &mut scenario.given {
+            if let Fault::ContentDriver(driver) = given {
+                driver.runs_in = RunsIn::User;
+            }
+        }
+        assert_eq!(brought(&scenario), []);
+    }
+}
