@@ -65,6 +65,13 @@ impl Drive<'_> {
                 Ok(None)
             }
             Online::InterruptedWrite(write) => Ok(Some(self.interrupt(write).await?)),
+            Online::Network(fault) => {
+                Ok(Some((Source::Network, self.surroundings.trouble(fault))))
+            }
+            Online::Service(fault) => {
+                Ok(Some((Source::Network, self.surroundings.service_trouble(fault))))
+            }
+            Online::Clock(_) => Ok(Some((Source::Harness, vec![self.clock_chip()]))),
         }
     }
 }
@@ -95,5 +102,16 @@ impl Drive<'_> {
             write.percent
         );
         Ok((Source::Disk, vec![proof]))
+    }
+}
+
+impl Drive<'_> {
+    /// What the machine is powered on with.
+    fn clock_chip(&self) -> String {
+        let chip = self.ready.spec.clock.and_then(|chip| i64::try_from(chip).ok());
+        match chip.and_then(|chip| jiff::Timestamp::from_second(chip).ok()) {
+            Some(time) => format!("clock chip at power-on: {time}"),
+            None => "clock chip at power-on: the host's time".to_owned(),
+        }
     }
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use disk::ServedDisk;
 use hypervisor::{AgentError, HypervisorError, Machine, MachineSpec, ShutdownMode};
-use network::NetworkHandle;
 use scenario::{Moment, PowerEvent};
 use timeline::steps::{POWER_CUT, POWER_CYCLE, POWER_RESET};
 use timeline::{Body, ResetBy, Sink, Source, StepState};
@@ -19,6 +18,7 @@ use crate::error::RunError;
 use crate::fuses::{Fuses, Tripped};
 use crate::ready::Ready;
 use crate::run::Work;
+use crate::surroundings::Surroundings;
 use crate::watch::{Decision, Watch, WatchEnd};
 
 /// How long a machine must stay healthy with all faults in place to count as unaffected. Host time: the
@@ -33,7 +33,7 @@ pub(crate) struct Drive<'a> {
     pub(crate) ready: &'a Ready,
     pub(crate) sink: &'a Sink,
     pub(crate) watch: &'a mut Watch,
-    pub(crate) network: &'a NetworkHandle,
+    pub(crate) surroundings: &'a Surroundings<'a>,
     /// `None` while it is off.
     pub(crate) machine: Option<Box<dyn Machine>>,
     began: Instant,
@@ -54,7 +54,7 @@ impl<'a> Drive<'a> {
         ready: &'a Ready,
         sink: &'a Sink,
         watch: &'a mut Watch,
-        network: &'a NetworkHandle,
+        surroundings: &'a Surroundings<'a>,
     ) -> Self {
         let facts = work.prepared.plan.facts.clone();
         Self {
@@ -62,7 +62,7 @@ impl<'a> Drive<'a> {
             ready,
             sink,
             watch,
-            network,
+            surroundings,
             machine: None,
             began: Instant::now(),
             spec: ready.spec.clone(),

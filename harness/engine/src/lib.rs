@@ -44,6 +44,7 @@ mod sight;
 mod state;
 mod status;
 mod storage;
+mod surroundings;
 mod watch;
 
 pub use clean::{CleanReport, CleanedRun, clean};

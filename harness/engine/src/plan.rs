@@ -25,8 +25,10 @@ pub struct Plan {
     pub checkpoint: Option<String>,
     /// Documented minutes of waiting pass this many times faster.
     pub time_scale: u32,
-    /// Where the guest's clock starts, seconds since 1970.
+    /// What time it is at the start, seconds since 1970.
     pub clock: Option<u64>,
+    /// What the machine's clock chip says then: the same, unless that is what is wrong.
+    pub clock_chip: Option<u64>,
     /// What the timeline is told.
     pub facts: RunFacts,
     /// Faults done through the guest agent once the machine is healthy, in order.
@@ -119,6 +121,7 @@ impl Plan {
             checkpoint: None,
             time_scale: scale,
             clock,
+            clock_chip: wrong_clock(scenario).or(clock),
             facts,
             online: ground.stage.online.iter().map(|online| online.fault().to_owned()).collect(),
         };
@@ -142,4 +145,12 @@ impl Plan {
         });
         blake3::hash(parts.to_string().as_bytes()).to_hex().to_string()
     }
+}
+
+/// What the clock chip is made to say.
+fn wrong_clock(scenario: &Scenario) -> Option<u64> {
+    scenario.fault.iter().find_map(|fault| match fault {
+        Fault::Clock(clock) if !clock.inert => u64::try_from(clock.to.as_second()).ok(),
+        _ => None,
+    })
 }

@@ -119,7 +119,7 @@ fn command_line(prepared: &Prepared, disk: &Path, vars: &Path) -> Result<Vec<Str
         line.push(format!("-drive if=pflash,format=raw,unit=0,readonly=on,file={code}"));
         line.push(format!("-drive if=pflash,format=raw,unit=1,file={}", vars.display()));
     }
-    if let Some(clock) = prepared.plan.clock.and_then(|clock| i64::try_from(clock).ok())
+    if let Some(clock) = prepared.plan.clock_chip.and_then(|clock| i64::try_from(clock).ok())
         && let Ok(clock) = jiff::Timestamp::from_second(clock)
     {
         line.push(format!("-rtc base={}", clock.strftime("%Y-%m-%dT%H:%M:%S")));

@@ -84,7 +84,7 @@ impl Work<'_> {
             sockets,
             evidence: if part == "m" { self.directory.machine() } else { work.join("evidence") },
             fw_cfg,
-            clock: plan.clock,
+            clock: plan.clock_chip,
         })
     }
 
@@ -144,7 +144,7 @@ impl Work<'_> {
             self.scenario.limits.time.duration(),
             self.silence(),
         );
-        let network = self.start_network(&spec, &sink)?;
+        let (network, _) = self.start_network(&spec, &sink)?;
         self.reporter.doing("taking a checkpoint");
         let machine = self.session.hypervisor.start(&spec, sink.clone()).await?;
         self.note_emulator(&*machine, &spec)?;

@@ -1,12 +1,17 @@
-//! From the scenario's update service to the remediation service that plays it.
+//! From the scenario's services to those that play them.
 
 use std::path::Path;
 
-use recovery::{Action, Availability, RemediationConfig, SignedBy, Target};
-use scenario::{Available, Scenario, Signature};
+use recovery::{Action, Availability, ContentConfig, RemediationConfig, SignedBy, Target};
+use scenario::{Available, Content, Scenario, Signature};
 
-/// The service that the scenario declares, if it declares one. Its log goes into `evidence`.
-pub(crate) fn config(scenario: &Scenario, evidence: &Path) -> Option<RemediationConfig> {
+/// The service that the scenario declares, if it declares one. Its certificate is valid around `clock`, its log
+/// goes into `evidence`.
+pub(crate) fn config(
+    scenario: &Scenario,
+    clock: jiff::Timestamp,
+    evidence: &Path,
+) -> Option<RemediationConfig> {
     let service = scenario.update_service.as_ref()?;
     let remediations = service
         .remediation
@@ -22,11 +27,7 @@ pub(crate) fn config(scenario: &Scenario, evidence: &Path) -> Option<Remediation
                 path: remediation.delete.path.as_str().to_owned(),
                 modified_before: remediation.delete.modified_before,
             }],
-            available: match remediation.available {
-                Available::AtStart => Availability::AtStart,
-                Available::Never => Availability::Never,
-                Available::AfterScans(scans) => Availability::AfterScans(scans),
-            },
+            available: availability(remediation.available),
             signed_by: match remediation.signature {
                 Signature::Trusted => SignedBy::Publisher,
                 Signature::Untrusted => SignedBy::Stranger,
@@ -36,6 +37,32 @@ pub(crate) fn config(scenario: &Scenario, evidence: &Path) -> Option<Remediation
     Some(RemediationConfig {
         host: service.host.clone(),
         remediations,
+        clock,
         log: evidence.join("remediation.jsonl"),
     })
+}
+
+/// The content service that the scenario declares, if it declares one.
+pub(crate) fn content(scenario: &Scenario, clock: jiff::Timestamp) -> Option<ContentConfig> {
+    let service = scenario.content_service.as_ref()?;
+    let bytes = match &service.content {
+        Content::ChannelFile(described) => faults::content::channel_file(described),
+        Content::Text(text) => text.clone().into_bytes(),
+        Content::File(name) => scenario.files.get(name).cloned().unwrap_or_default(),
+    };
+    Some(ContentConfig {
+        host: service.host.clone(),
+        file: service.file.clone(),
+        bytes,
+        available: availability(service.available),
+        clock,
+    })
+}
+
+fn availability(available: Available) -> Availability {
+    match available {
+        Available::AtStart => Availability::AtStart,
+        Available::Never => Availability::Never,
+        Available::AfterScans(scans) => Availability::AfterScans(scans),
+    }
 }

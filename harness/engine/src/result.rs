@@ -52,9 +52,14 @@ pub(crate) fn observed(scenario: &Scenario, derived: &Derived) -> Observed {
         .happenings
         .iter()
         .filter_map(|happening| match &happening.what {
-            What::Request { request, answer, facts, .. } if request == "report" => {
+            What::Request { service, request, answer, facts }
+                if service == recovery::service::SERVICE && request == "report" =>
+            {
                 facts.get("result").map(String::as_str).or(Some(answer.as_str()))
             }
+            What::Request { service, .. } if service != recovery::service::SERVICE => None,
+            // It came, and did not get so far as to ask.
+            What::Request { request, .. } if request == "handshake" => None,
             What::Request { answer, .. } => Some(answer.as_str()),
             _ => None,
         })

@@ -8,7 +8,7 @@ use disk::{Access, OfflineDisk};
 use faults::Origin;
 use hypervisor::{Machine, MachineSpec};
 use network::{Network, NetworkConfig, NetworkHandle};
-use recovery::RemediationService;
+use recovery::{CaptivePortal, ContentService, RemediationService};
 use report::{Comparison, RunIdentity, Summary};
 use scenario::{Scenario, Start, Unmet};
 use timeline::steps::INJECT;
@@ -22,12 +22,13 @@ use crate::ledger::{Cleaned, Entry, Ledger};
 use crate::offline::WindowsDisk;
 use crate::prepare::{Prepared, prepare};
 use crate::ready::Ready;
-use crate::recorder::Recorder;
+use crate::recorder::{Progress, Recorder};
 use crate::remediation;
 use crate::result::{ExitStatus, observed};
 use crate::rundir::{RUN_FORMAT, RunDir, RunRecord, RunStatus};
 use crate::session::Session;
 use crate::status::{Reporter, StatusSink};
+use crate::surroundings::Surroundings;
 use crate::watch::Watch;
 
 /// A machine of which nothing at all is seen for this long, though it has not come up, is called silent. Far
@@ -195,7 +196,7 @@ impl Work<'_> {
             self.scenario.limits.time.duration(),
             self.silence(),
         );
-        match self.with_network(&ready, &sink, watch).await {
+        match self.with_network(&ready, &sink, watch, recorder.progress()).await {
             Ok(()) => {}
             Err(error) => {
                 sink.emit(Source::Harness, Body::HarnessFailed { reason: error.to_string() })
@@ -235,10 +236,17 @@ impl Work<'_> {
         ready: &Ready,
         sink: &Sink,
         mut watch: Watch,
+        progress: tokio::sync::watch::Receiver<Progress>,
     ) -> Result<(), RunError> {
-        let network = self.start_network(&ready.spec, sink)?;
-        let drive = Drive::new(self, ready, sink, &mut watch, &network);
-        let result = drive.to_the_end().await;
+        let (network, update_service) = self.start_network(&ready.spec, sink)?;
+        let scale = self.prepared.plan.time_scale;
+        let surroundings =
+            Surroundings::new(&network, update_service, progress, sink.clone(), scale);
+        let drive = Drive::new(self, ready, sink, &mut watch, &surroundings);
+        let result = tokio::select! {
+            result = drive.to_the_end() => result,
+            never = surroundings.keep() => match never {},
+        };
         if let Err(error) = network.stop().await {
             sink.emit(Source::Harness, Body::HarnessFailed { reason: error.to_string() });
         }
@@ -249,15 +257,26 @@ impl Work<'_> {
         &self,
         spec: &MachineSpec,
         sink: &Sink,
-    ) -> Result<NetworkHandle, RunError> {
-        let mut services = Vec::new();
-        if let Some(config) = remediation::config(self.scenario, &self.directory.recovery()) {
-            let service = RemediationService::new(config, &self.session.authority, sink.clone())?;
+    ) -> Result<(NetworkHandle, Option<RemediationService>), RunError> {
+        let authority = &self.session.authority;
+        // Where the scenario does not say what time it is, it is the host's.
+        let clock = self.scenario.machine.clock.unwrap_or_else(jiff::Timestamp::now);
+        let update_service =
+            match remediation::config(self.scenario, clock, &self.directory.recovery()) {
+                Some(config) => Some(RemediationService::new(config, authority, sink.clone())?),
+                None => None,
+            };
+        let mut services: Vec<network::Service> =
+            update_service.iter().map(RemediationService::network_service).collect();
+        if let Some(config) = remediation::content(self.scenario, clock) {
+            let service = ContentService::new(config, authority, sink.clone())?;
             services.push(service.network_service());
         }
         let capture = self.directory.machine().join("network.pcapng");
         let socket = spec.cable.clone().unwrap_or_else(|| spec.sockets.join("cable"));
-        Ok(Network::start(NetworkConfig::new(socket, capture, services), sink.clone())?)
+        let mut config = NetworkConfig::new(socket, capture, services);
+        config.portal = Some(CaptivePortal::new(authority, clock)?.network_service());
+        Ok((Network::start(config, sink.clone())?, update_service))
     }
 
     pub(crate) fn note_emulator(

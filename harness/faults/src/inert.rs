@@ -26,8 +26,8 @@ pub fn inert_control(scenario: &Scenario) -> Scenario {
 
 fn make_inert(fault: &mut Fault) {
     match fault {
-        // The driver by itself does nothing: its content does.
-        Fault::ContentDriver(_) => {}
+        // The driver by itself does nothing: its content does. And an updater only helps.
+        Fault::ContentDriver(_) | Fault::ContentUpdater(_) => {}
         Fault::ContentFile(ContentFile { content, .. }) => match content {
             Content::ChannelFile(file) => {
                 // Still as many fields: a wildcard is what made 21 of them harmless.

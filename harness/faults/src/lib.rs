@@ -24,6 +24,7 @@ mod inert;
 mod plan;
 mod service;
 mod stage;
+mod updater;
 mod user_mode;
 mod vendor;
 

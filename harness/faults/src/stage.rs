@@ -15,6 +15,7 @@ use crate::plan::{
 };
 use crate::service::{DriverService, nt_path};
 use crate::signing::{Authority, SignError};
+use crate::updater;
 use crate::user_mode;
 use crate::vendor;
 
@@ -152,7 +153,7 @@ pub fn stage_signed(
         push(&mut plan, Origin::Canary, file(path, bytes, scenario.machine.clock));
     }
     recovery_settings(&mut plan, scenario);
-    update_service(&mut plan, scenario, trust);
+    services(&mut plan, scenario, trust);
     // Faults last: what is staged before them is what a healthy machine has.
     for fault in &scenario.fault {
         let origin = Origin::Fault(fault.name().to_owned());
@@ -199,6 +200,11 @@ fn add(
                 bytes: bytes_of(scenario, &content.name, &content.content)?,
             }));
         }
+        (Fault::ContentUpdater(updater), Moment::Staged) => {
+            for edit in updater::install(updater, scenario)? {
+                push(plan, origin.clone(), edit);
+            }
+        }
         (Fault::Driver(driver), Moment::Staged) => {
             for edit in vendor::driver(driver, scenario, authority)? {
                 push(plan, origin.clone(), edit);
@@ -229,6 +235,7 @@ fn add(
         }
         (
             Fault::ContentDriver(_)
+            | Fault::ContentUpdater(_)
             | Fault::Driver(_)
             | Fault::DriverFile(_)
             | Fault::DriverPackage(_)
@@ -268,8 +275,9 @@ fn add(
         }
         (Fault::Storage(fault), _) => plan.online.push(Online::Storage(fault.clone())),
         (Fault::Power(fault), _) => plan.online.push(Online::Power(fault.clone())),
-        (Fault::Network(_) | Fault::Service(_), _) => return unplanned(fault),
-        (Fault::Clock(_), Moment::Staged) => return unplanned(fault),
+        (Fault::Network(fault), _) => plan.online.push(Online::Network(fault.clone())),
+        (Fault::Service(fault), _) => plan.online.push(Online::Service(fault.clone())),
+        (Fault::Clock(fault), Moment::Staged) => plan.online.push(Online::Clock(fault.clone())),
         (Fault::Encryption(_) | Fault::Trust(_), Moment::Staged) => return unplanned(fault),
     }
     Ok(())
@@ -295,6 +303,7 @@ fn install(
         file_name: driver.driver.clone(),
         version: driver::parse_version(&driver.version).map_err(failed)?,
         content_pattern: driver.content_pattern.clone(),
+        first_look: driver.trigger,
     }))
     .map_err(failed)?;
     let folder = RegistryValue::Text(nt_path(&driver.content_folder));
@@ -324,7 +333,7 @@ fn bytes_of(scenario: &Scenario, fault: &str, content: &Content) -> Result<Vec<u
 }
 
 /// The path relative to the root of `C:`.
-fn on_c(path: &WindowsPath, object: &str) -> Result<String, StageError> {
+pub(crate) fn on_c(path: &WindowsPath, object: &str) -> Result<String, StageError> {
     if path.drive() != 'C' {
         return Err(StageError::Drive {
             object: format!("`{object}`"),
@@ -368,9 +377,8 @@ fn recovery_settings(plan: &mut StagePlan, scenario: &Scenario) {
     }
 }
 
-/// The service's address and the certificates that vouch for it and for what it publishes.
-fn update_service(plan: &mut StagePlan, scenario: &Scenario, trust: &Trust) {
-    let Some(service) = &scenario.update_service else { return };
+/// The update service's address, and the certificates that vouch for the services and for what is published.
+fn services(plan: &mut StagePlan, scenario: &Scenario, trust: &Trust) {
     let mut set = |key: &str, name: &str, value| {
         let edit = Edit::SetValue {
             hive: HiveName::Software,
@@ -380,12 +388,18 @@ fn update_service(plan: &mut StagePlan, scenario: &Scenario, trust: &Trust) {
         };
         push(plan, Origin::UpdateService, edit);
     };
-    // The documented policy "Specify intranet Microsoft update service location": its address and the
-    // switch without which Windows does not look at it.
-    let policy = "Policies\\Microsoft\\Windows\\WindowsUpdate";
-    set(policy, "WUServer", RegistryValue::Text(format!("https://{}", service.host)));
-    set(&format!("{policy}\\AU"), "UseWUServer", RegistryValue::Dword(1));
-    for (store, der) in [(Store::Root, &trust.root), (Store::TrustedPublisher, &trust.publisher)] {
+    let mut stores = Vec::new();
+    if let Some(service) = &scenario.update_service {
+        // The documented policy "Specify intranet Microsoft update service location": its address and
+        // the switch without which Windows does not look at it.
+        let policy = "Policies\\Microsoft\\Windows\\WindowsUpdate";
+        set(policy, "WUServer", RegistryValue::Text(format!("https://{}", service.host)));
+        set(&format!("{policy}\\AU"), "UseWUServer", RegistryValue::Dword(1));
+        stores = vec![(Store::Root, &trust.root), (Store::TrustedPublisher, &trust.publisher)];
+    } else if scenario.content_service.is_some() {
+        stores = vec![(Store::Root, &trust.root)];
+    }
+    for (store, der) in stores {
         let blob = RegistryValue::Binary(certificates::encode(der));
         set(&store.certificate_key(der), "Blob", blob);
     }

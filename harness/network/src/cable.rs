@@ -2,7 +2,9 @@
 
 use std::future::poll_fn;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use timeline::{Body, Sink, Source};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -11,15 +13,17 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::capture::{Capture, CaptureError, Direction};
-use crate::conditions::Conditions;
+use crate::conditions::{Conditions, Names};
 use crate::dns::Hosts;
-use crate::filter::{Refusal, Verdict, judge};
+use crate::filter::{Query, Refusal, Verdict, judge};
 use crate::frame::{FrameReader, FrameWriter};
+use crate::line::Line;
 use crate::network::StopError;
 use crate::plan::AddressPlan;
 use crate::refusals::Refusals;
+use crate::reset::refuse;
 use crate::service::Service;
-use crate::stack::Stack;
+use crate::stack::{Stack, WEB};
 use crate::{dhcp, dns};
 
 /// What went over a network until now.
@@ -39,11 +43,32 @@ pub struct Report {
     pub connections: u64,
     /// Frames and names that were refused.
     pub refused: u64,
+    /// Connections to services that are down.
+    pub turned_away: u64,
+}
+
+/// Who is at the other end of the cable.
+pub(crate) struct Ends {
+    /// Everything that answers the machine, beside DHCP and DNS.
+    pub(crate) services: Vec<Service>,
+    /// Who answers at the ports of the web while there is a captive portal.
+    pub(crate) portal: Option<Service>,
+}
+
+impl Ends {
+    /// The services, and the portal at the ports of the web that no service has.
+    fn ports(&self) -> Vec<Service> {
+        let free = |port: &u16| self.services.iter().all(|service| service.port != *port);
+        let portal = self.portal.iter().flat_map(|portal| {
+            WEB.into_iter().filter(free).map(|port| Service { port, ..portal.clone() })
+        });
+        self.services.iter().cloned().chain(portal).collect()
+    }
 }
 
 pub(crate) struct Cable {
     plan: AddressPlan,
-    services: Vec<Service>,
+    ends: Ends,
     hosts: Hosts,
     capture: Capture,
     capture_failed: Option<CaptureError>,
@@ -52,6 +77,10 @@ pub(crate) struct Cable {
     /// Looked at for every frame, so that a condition holds from the moment on in which it is set.
     conditions: watch::Receiver<Conditions>,
     tasks: JoinSet<()>,
+    /// Frames that passed the link, by which loss counts.
+    passed: u64,
+    to_machine: Line,
+    from_machine: Line,
     report: Report,
     told: watch::Sender<Report>,
 }
@@ -67,7 +96,7 @@ enum End {
 impl Cable {
     pub(crate) fn new(
         plan: AddressPlan,
-        services: Vec<Service>,
+        ends: Ends,
         capture: Capture,
         sink: Sink,
         conditions: watch::Receiver<Conditions>,
@@ -75,14 +104,17 @@ impl Cable {
     ) -> Self {
         Self {
             plan,
-            hosts: Hosts::new(services.iter().map(|service| service.host.as_str())),
-            services,
+            hosts: Hosts::new(ends.services.iter().map(|service| service.host.as_str())),
+            ends,
             capture,
             capture_failed: None,
             refusals: Refusals::new(sink.clone()),
             sink,
             conditions,
             tasks: JoinSet::new(),
+            passed: 0,
+            to_machine: Line::default(),
+            from_machine: Line::default(),
             report: Report::default(),
             told,
         }
@@ -135,13 +167,22 @@ impl Cable {
     /// a restart is another machine as far as TCP is concerned.
     async fn attend(&mut self, stream: UnixStream, stop: &mut watch::Receiver<bool>) -> End {
         let (mut from_machine, mut to_machine) = stream.into_split();
-        let mut stack = Stack::new(&self.plan, &self.services, self.report.links);
+        let mut stack = Stack::new(&self.plan, &self.ends.ports(), self.report.links);
+        (self.to_machine, self.from_machine) = (Line::default(), Line::default());
         let mut reader = FrameReader::new();
         let mut writer = FrameWriter::default();
         let mut changes = self.conditions.clone();
         loop {
-            for service in &changes.borrow_and_update().down {
-                stack.reset(service);
+            {
+                let conditions = changes.borrow_and_update();
+                for service in &conditions.down {
+                    stack.reset(service);
+                }
+                let portal = self.ends.portal.as_ref().filter(|_| conditions.portal);
+                stack.set_portal(portal.map(|portal| Arc::clone(&portal.handler)));
+            }
+            while let Some(frame) = self.from_machine.arrived(Instant::now()) {
+                self.hear(&frame, &mut stack, &mut writer);
             }
             poll_fn(|context| {
                 stack.pump(context, &mut self.tasks);
@@ -153,11 +194,18 @@ impl Cable {
             {
                 self.send(&mut writer, &frame);
             }
+            while writer.has_room()
+                && let Some(frame) = self.to_machine.arrived(Instant::now())
+            {
+                self.deliver(&mut writer, &frame);
+            }
             self.report.connections += stack.take_accepted();
             self.reap();
             self.flush();
             self.tell();
-            let delay = stack.delay().filter(|_| writer.has_room());
+            let now = Instant::now();
+            let delays = [stack.delay(), self.from_machine.delay(now), self.to_machine.delay(now)];
+            let delay = delays.into_iter().flatten().min().filter(|_| writer.has_room());
             let step = self.wait(
                 &mut stack,
                 (&mut from_machine, &mut reader),
@@ -224,52 +272,117 @@ impl Cable {
         }
     }
 
-    /// One frame from the machine.
+    /// One frame from the machine, as it leaves it.
     fn receive(&mut self, frame: &[u8], stack: &mut Stack, writer: &mut FrameWriter) {
         self.report.frames_in += 1;
         self.record(Direction::Inbound, frame);
-        let verdict = {
-            let conditions = self.conditions.borrow();
-            if !conditions.link {
-                return;
-            }
-            let serves = |port| {
-                self.services
-                    .iter()
-                    .any(|service| service.port == port && !conditions.down.contains(&service.name))
-            };
-            judge(frame, &self.plan, serves)
+        let Some(latency) = self.pass("from the machine") else { return };
+        if !self.from_machine.holds(latency) {
+            self.hear(frame, stack, writer);
+        } else if !self.from_machine.send(frame, Instant::now(), latency) {
+            self.meets("latency", "a full line from the machine");
+        }
+    }
+
+    /// One frame from the machine, as it arrives.
+    fn hear(&mut self, frame: &[u8], stack: &mut Stack, writer: &mut FrameWriter) {
+        let conditions = self.conditions.borrow().clone();
+        if let Some(refused) = self.turned_away(frame, &conditions) {
+            self.report.turned_away += 1;
+            return self.send(writer, &refused);
+        }
+        let serves = |port| {
+            let web = conditions.portal && self.ends.portal.is_some() && WEB.contains(&port);
+            let up = |service: &Service| !conditions.down.contains(&service.name);
+            web || self.ends.services.iter().any(|service| service.port == port && up(service))
         };
-        match verdict {
+        match judge(frame, &self.plan, serves) {
             Verdict::Stack => stack.take(frame),
+            Verdict::Dhcp(_) if !conditions.dhcp => self.meets("no-dhcp", "a request"),
             Verdict::Dhcp(message) => {
                 if let Some(answer) = dhcp::answer(message, &self.plan) {
                     self.report.leases += u64::from(answer.granted);
                     self.send(writer, &answer.frame);
                 }
             }
-            Verdict::Dns(query) => {
-                let Some(answer) = dns::answer(query.message, &self.hosts, self.plan.gateway)
-                else {
-                    return;
-                };
-                if let Some(to) = answer.unknown {
-                    self.refusals.add(Refusal { protocol: "dns", to });
-                }
-                if let Some(frame) = dns::frame(&query, &answer.message, &self.plan) {
-                    self.send(writer, &frame);
-                }
-            }
+            Verdict::Dns(query) => self.resolve(&query, &conditions, writer),
             Verdict::Announcement => {}
             Verdict::Refused(refusal) => self.refusals.add(refusal),
         }
     }
 
+    /// The answer to a machine that wants to connect to a service that is down.
+    fn turned_away(&mut self, frame: &[u8], conditions: &Conditions) -> Option<Vec<u8>> {
+        if conditions.down.is_empty() {
+            return None;
+        }
+        let refused = refuse(frame, &self.plan)?;
+        let down = |service: &&Service| {
+            service.port == refused.port && conditions.down.contains(&service.name)
+        };
+        let service = self.ends.services.iter().find(down)?.name.clone();
+        self.meets("down", service);
+        Some(refused.answer)
+    }
+
+    fn resolve(&mut self, query: &Query<'_>, conditions: &Conditions, writer: &mut FrameWriter) {
+        let astray = conditions.names == Names::Astray;
+        let (hosts, address) = match conditions {
+            _ if astray => (&Hosts::Any, self.plan.nobody),
+            Conditions { portal: true, .. } => (&Hosts::Any, self.plan.gateway),
+            _ => (&self.hosts, self.plan.gateway),
+        };
+        let Some(answer) = dns::answer(query.message, hosts, address) else { return };
+        if conditions.names == Names::Unanswered {
+            return self.meets("no-dns", "a question");
+        }
+        if astray {
+            self.meets("wrong-dns", "a question");
+        } else if conditions.portal {
+            self.meets("captive-portal", "a question");
+        }
+        if let Some(to) = answer.unknown {
+            self.refusals.add(Refusal { protocol: "dns", to });
+        }
+        if let Some(frame) = dns::frame(query, &answer.message, &self.plan) {
+            self.send(writer, &frame);
+        }
+    }
+
+    /// Something met a trouble.
+    fn meets(&mut self, trouble: &'static str, what: impl Into<String>) {
+        self.refusals.add(Refusal { protocol: trouble, to: what.into() });
+    }
+
+    /// Whether a frame comes through: the time that it takes, or nothing where it is lost.
+    fn pass(&mut self, direction: &'static str) -> Option<Duration> {
+        let (link, loss, latency) = {
+            let conditions = self.conditions.borrow();
+            (conditions.link, conditions.loss, conditions.latency)
+        };
+        if !link {
+            self.meets("no-link", direction);
+            return None;
+        }
+        self.passed += 1;
+        if loss.is_some_and(|loss| loss.takes(self.passed)) {
+            self.meets("loss", direction);
+            return None;
+        }
+        Some(latency)
+    }
+
     /// One frame to the machine; lost where the link is.
     fn send(&mut self, writer: &mut FrameWriter, frame: &[u8]) {
-        if !self.conditions.borrow().link {
-            return;
+        let Some(latency) = self.pass("to the machine") else { return };
+        if !self.to_machine.holds(latency) {
+            self.deliver(writer, frame);
+        } else if !self.to_machine.send(frame, Instant::now(), latency) {
+            self.meets("latency", "a full line to the machine");
         }
+    }
+
+    fn deliver(&mut self, writer: &mut FrameWriter, frame: &[u8]) {
         self.report.frames_out += 1;
         self.record(Direction::Outbound, frame);
         writer.push(frame);

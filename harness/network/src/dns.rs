@@ -25,17 +25,25 @@ pub(crate) struct Answer {
     pub(crate) unknown: Option<String>,
 }
 
-/// The names of the services, in lower case and without the dot at the end.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Hosts(BTreeSet<String>);
+/// The names that there are.
+#[derive(Debug, Clone)]
+pub(crate) enum Hosts {
+    /// Those of the services, in lower case and without the dot at the end.
+    Of(BTreeSet<String>),
+    /// Whatever is asked for.
+    Any,
+}
 
 impl Hosts {
     pub(crate) fn new<'a>(hosts: impl IntoIterator<Item = &'a str>) -> Self {
-        Self(hosts.into_iter().map(plain).collect())
+        Self::Of(hosts.into_iter().map(plain).collect())
     }
 
     fn knows(&self, name: &Name) -> bool {
-        self.0.contains(&plain(&name.to_ascii()))
+        match self {
+            Self::Of(hosts) => hosts.contains(&plain(&name.to_ascii())),
+            Self::Any => true,
+        }
     }
 }
 
@@ -134,6 +142,18 @@ mod tests {
         assert_eq!((reply.response_code(), reply.answers().len()), (ResponseCode::NXDomain, 0));
         assert_eq!(unknown.as_deref(), Some("time.windows.com"));
         assert!(ask("sub.update.loopbreak.test.", RecordType::A).1.is_some());
+    }
+
+    #[test]
+    fn where_every_name_leads_to_one_place_no_name_is_unknown() {
+        let mut query = Message::new();
+        query
+            .set_id(7)
+            .add_query(Question::query(Name::from_ascii("bank.test.").unwrap(), RecordType::A));
+        let found = answer(&query.to_vec().unwrap(), &Hosts::Any, ADDRESS).unwrap();
+        let reply = Message::from_vec(&found.message).unwrap();
+        let [record] = reply.answers() else { panic!("{reply}") };
+        assert_eq!((record.data(), found.unknown), (&RData::A(A(ADDRESS)), None));
     }
 
     #[test]

@@ -34,7 +34,9 @@
 //!
 //! # What a scenario can do to it
 //!
-//! [`Conditions`]: no link, or services that are down.
+//! [`Conditions`]: no link, no addresses, no names or wrong ones, a captive portal, latency, loss, services
+//! that are down. They hold from the moment on in which they are set ([`NetworkHandle::conditions`] reads
+//! them back), and what meets one of them is told as refused, with the trouble as its protocol.
 
 mod cable;
 mod capture;
@@ -44,15 +46,17 @@ mod dhcp;
 mod dns;
 mod filter;
 mod frame;
+mod line;
 mod network;
 mod plan;
 mod refusals;
+mod reset;
 mod service;
 mod stack;
 
 pub use cable::Report;
 pub use capture::CaptureError;
-pub use conditions::Conditions;
+pub use conditions::{Conditions, Loss, Names};
 pub use network::{Network, NetworkConfig, NetworkHandle, StartError, StopError};
 pub use plan::AddressPlan;
 pub use service::{Connection, Handler, Service, Serving};

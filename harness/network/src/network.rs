@@ -11,7 +11,7 @@ use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::cable::{Cable, Report};
+use crate::cable::{Cable, Ends, Report};
 use crate::capture::{Capture, CaptureError};
 use crate::conditions::Conditions;
 use crate::plan::AddressPlan;
@@ -28,6 +28,8 @@ pub struct NetworkConfig {
     pub capture: PathBuf,
     /// Everything that answers the machine, beside DHCP and DNS.
     pub services: Vec<Service>,
+    /// Who answers at the ports of the web, 80 and 443, while [`Conditions::portal`] holds.
+    pub portal: Option<Service>,
     /// Addresses; the default suits every machine.
     pub plan: AddressPlan,
 }
@@ -43,6 +45,7 @@ impl NetworkConfig {
             socket: socket.into(),
             capture: capture.into(),
             services,
+            portal: None,
             plan: AddressPlan::default(),
         }
     }
@@ -162,7 +165,8 @@ impl Network {
         let (told, report) = watch::channel(Report::default());
         let (stop, stop_seen) = watch::channel(false);
         let path = config.socket.clone();
-        let cable = Cable::new(config.plan, config.services, capture, sink, conditions_seen, told);
+        let ends = Ends { services: config.services, portal: config.portal };
+        let cable = Cable::new(config.plan, ends, capture, sink, conditions_seen, told);
         let task = tokio::spawn(async move {
             let _socket = socket;
             cable.serve(listener, stop_seen).await
@@ -190,6 +194,11 @@ impl NetworkHandle {
     /// Sets what is wrong with the network from now on.
     pub fn set_conditions(&self, conditions: Conditions) {
         self.conditions.send_replace(conditions);
+    }
+
+    /// What is wrong with the network now.
+    pub fn conditions(&self) -> Conditions {
+        self.conditions.borrow().clone()
     }
 
     /// What went over the network until now, and a way to wait for more.

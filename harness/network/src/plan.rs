@@ -12,6 +12,8 @@ pub struct AddressPlan {
     pub gateway: Ipv4Addr,
     /// The one address that is leased to the machine.
     pub lease: Ipv4Addr,
+    /// An address of the network where nobody is.
+    pub nobody: Ipv4Addr,
     /// Length of the network prefix in bits, at most 30.
     pub prefix: u8,
 }
@@ -22,6 +24,7 @@ impl Default for AddressPlan {
             mac: [0x52, 0x55, 0x0a, 0x00, 0x02, 0x02],
             gateway: Ipv4Addr::new(10, 0, 2, 2),
             lease: Ipv4Addr::new(10, 0, 2, 15),
+            nobody: Ipv4Addr::new(10, 0, 2, 99),
             prefix: 24,
         }
     }

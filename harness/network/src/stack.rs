@@ -23,6 +23,8 @@ use crate::device::Queues;
 use crate::plan::AddressPlan;
 use crate::service::{Handler, Service};
 
+/// The ports of the web, which a captive portal takes.
+pub(crate) const WEB: [u16; 2] = [80, 443];
 /// Bytes buffered in each direction of a connection, twice: in the stack and in the stream.
 const BUFFER: usize = 64 * 1024;
 /// Connections of one service at once; the next one is reset.
@@ -59,6 +61,8 @@ pub(crate) struct Stack {
     ports: Vec<Port>,
     connections: Vec<Connection>,
     accepted: u64,
+    /// Who answers at the ports of the web in place of their services.
+    portal: Option<Arc<dyn Handler>>,
 }
 
 impl Stack {
@@ -90,6 +94,7 @@ impl Stack {
             ports,
             connections: Vec::new(),
             accepted: 0,
+            portal: None,
         };
         stack.arm();
         stack
@@ -146,6 +151,11 @@ impl Stack {
         std::mem::take(&mut self.accepted)
     }
 
+    /// Says who answers at the ports of the web from now on: somebody, or whose they are.
+    pub(crate) fn set_portal(&mut self, portal: Option<Arc<dyn Handler>>) {
+        self.portal = portal;
+    }
+
     /// Resets all connections of a service.
     pub(crate) fn reset(&mut self, service: &str) {
         for connection in &self.connections {
@@ -162,7 +172,9 @@ impl Stack {
         for connection in &mut self.connections {
             let socket = self.sockets.get_mut::<Socket<'_>>(connection.socket);
             if connection.bridge.is_none() && is_established(socket.state()) {
-                let handler = &self.ports[connection.port].handler;
+                let port = &self.ports[connection.port];
+                let portal = self.portal.as_ref().filter(|_| WEB.contains(&port.number));
+                let handler = portal.unwrap_or(&port.handler);
                 connection.bridge = Some(Bridge::start(&**handler, peer_of(socket), tasks));
                 self.accepted += 1;
                 moved = true;

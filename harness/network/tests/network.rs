@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use etherparse::{ArpHardwareId, ArpOperation, ArpPacket, EtherType, PacketBuilder};
 use guest::{ADDRESS, GATEWAY, GATEWAY_MAC, Guest, MAC};
 use network::{
-    Conditions, Connection, Handler, Network, NetworkConfig, NetworkHandle, Service, StartError,
+    Conditions, Connection, Handler, Loss, Names, Network, NetworkConfig, NetworkHandle, Service,
+    StartError,
 };
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
 use pcap_file::pcapng::{Block, PcapNgReader};
@@ -464,6 +465,123 @@ async fn conditions_hold_from_the_moment_they_are_set() {
     let connection = guest.open(443).await;
     assert_eq!(guest.exchange(connection, b"back", true).await, b"back");
     network.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_service_that_is_down_refuses_connections() {
+    let bench = Bench::new();
+    let network = bench.start(vec![service(443, echo), service(444, echo)]);
+    let mut guest = Guest::connect_configured(network.socket()).await;
+    let down = Conditions { down: ["test-443".to_owned()].into(), ..Conditions::default() };
+    network.set_conditions(down.clone());
+    assert_eq!(network.conditions(), down);
+    let refused = guest.dial(443);
+    guest
+        .until("the connection to be refused", |sockets| {
+            let state = sockets.get::<tcp::Socket<'_>>(refused).state();
+            (state == tcp::State::Closed).then_some(())
+        })
+        .await;
+    let kept = guest.open(444).await;
+    assert_eq!(guest.exchange(kept, b"up", true).await, b"up");
+    network.set_conditions(Conditions::default());
+    let again = guest.open(443).await;
+    assert_eq!(guest.exchange(again, b"up again", true).await, b"up again");
+    let report = network.stop().await.unwrap();
+    assert_eq!(report.turned_away, 1);
+    assert_eq!(bench.refused(), ["down test-443 1"]);
+}
+
+#[tokio::test]
+async fn names_go_astray_or_lead_to_the_portal() {
+    let bench = Bench::new();
+    let mut config = NetworkConfig::new(bench.socket(), bench.capture(), vec![service(443, echo)]);
+    config.portal = Some(Service {
+        name: "portal".into(),
+        host: "login.portal.test".into(),
+        port: 80,
+        handler: Arc::new(|mut connection: Connection, _| async move {
+            let _ = connection.write_all(b"please log in").await;
+        }),
+    });
+    let nobody = config.plan.nobody;
+    let network = Network::start(config, bench.sink()).unwrap();
+    let mut guest = Guest::connect_configured(network.socket()).await;
+
+    network.set_conditions(Conditions { names: Names::Astray, ..Conditions::default() });
+    let found = guest.resolve("update.loopbreak.test").await;
+    assert_eq!(found, Some(vec![nobody.into()]));
+
+    network.set_conditions(Conditions { portal: true, ..Conditions::default() });
+    for name in ["update.loopbreak.test", "time.windows.com"] {
+        assert_eq!(guest.resolve(name).await, Some(vec![GATEWAY.into()]), "{name}");
+    }
+    for port in [80, 443] {
+        let connection = guest.open(port).await;
+        assert_eq!(guest.exchange(connection, b"hello", true).await, b"please log in", "{port}");
+    }
+
+    network.set_conditions(Conditions::default());
+    let connection = guest.open(443).await;
+    assert_eq!(guest.exchange(connection, b"hello", true).await, b"hello");
+    assert_silence(&mut guest, &[tcp_syn(GATEWAY.octets(), 80)]).await;
+    network.stop().await.unwrap();
+    let told = bench.refused();
+    assert!(told.contains(&"wrong-dns a question 1".to_owned()), "{told:?}");
+    assert!(told.contains(&"captive-portal a question 1".to_owned()), "{told:?}");
+}
+
+#[tokio::test]
+async fn who_asks_for_an_address_or_a_name_gets_no_answer() {
+    let bench = Bench::new();
+    let network = bench.start(vec![service(443, echo)]);
+    let mut guest = Guest::connect_configured(network.socket()).await;
+    network.set_conditions(Conditions {
+        dhcp: false,
+        names: Names::Unanswered,
+        ..Conditions::default()
+    });
+    let discover = {
+        let mut message = vec![0; 240];
+        message[..3].copy_from_slice(&[1, 1, 6]);
+        message[28..34].copy_from_slice(&MAC);
+        message[236..].copy_from_slice(&[99, 130, 83, 99]);
+        message.extend([53, 1, 1, 255]);
+        let mut frame = Vec::new();
+        PacketBuilder::ethernet2(MAC, [0xff; 6])
+            .ipv4([0; 4], [255; 4], 64)
+            .udp(68, 67)
+            .write(&mut frame, &message)
+            .unwrap();
+        frame
+    };
+    assert_silence(&mut guest, &[discover.clone()]).await;
+    network.set_conditions(Conditions::default());
+    guest.send_raw(&[discover]).await;
+    let offer = guest.receive_raw().await.unwrap();
+    assert_eq!(offer[36..38], 68_u16.to_be_bytes(), "{offer:02x?}");
+    network.stop().await.unwrap();
+    assert_eq!(bench.refused(), ["no-dhcp a request 1"]);
+}
+
+#[tokio::test]
+async fn a_slow_network_that_loses_frames_still_carries_everything() {
+    let bench = Bench::new();
+    let network = bench.start(vec![service(443, echo)]);
+    let mut guest = Guest::connect_configured(network.socket()).await;
+    let latency = Duration::from_millis(30);
+    let loss = Some(Loss { percent: 10, seed: 3 });
+    network.set_conditions(Conditions { latency, loss, ..Conditions::default() });
+    let started = Instant::now();
+    let connection = guest.open(443).await;
+    // A handshake is a frame there and one back.
+    assert!(started.elapsed() >= 2 * latency, "{:?}", started.elapsed());
+    let data = pattern(64 * 1024);
+    let back = guest.exchange(connection, &data, true).await;
+    assert!(back == data, "{} bytes came back, or others", back.len());
+    network.stop().await.unwrap();
+    let told = bench.refused();
+    assert!(told.iter().any(|line| line.starts_with("loss ")), "{told:?}");
 }
 
 #[tokio::test]

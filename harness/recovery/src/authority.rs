@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use jiff::{SignedDuration, Timestamp};
 use p256::ecdsa::{SigningKey, VerifyingKey};
 use p256::pkcs8::DecodePrivateKey;
 use rcgen::{
@@ -92,6 +93,33 @@ pub struct ServerIdentity {
     pub key: PrivateKeyDer<'static>,
 }
 
+/// From when to when a certificate is valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validity {
+    /// The first moment.
+    pub from: Timestamp,
+    /// The last one.
+    pub to: Timestamp,
+}
+
+impl Validity {
+    /// About a year, the life of a certificate on the web. The moment lies in the middle of two, so that a
+    /// machine whose clock was set some months ago still takes the certificate, and one whose clock lost
+    /// its battery does not.
+    pub fn around(clock: Timestamp) -> Self {
+        let year = SignedDuration::from_hours(24 * 365);
+        let shifted = |by| clock.saturating_add(by).unwrap_or(clock);
+        Self { from: shifted(-year), to: shifted(year) }
+    }
+
+    /// As long, and over a year before this one begins.
+    pub fn before(self) -> Self {
+        let by = self.to.duration_since(self.from) + SignedDuration::from_hours(24 * 365);
+        let shifted = |moment: Timestamp| moment.saturating_sub(by).unwrap_or(Timestamp::MIN);
+        Self { from: shifted(self.from), to: shifted(self.to) }
+    }
+}
+
 /// The authority of a state directory.
 #[derive(Debug)]
 pub struct Authority {
@@ -149,11 +177,17 @@ impl Authority {
     ///
     /// # Errors
     /// [`AuthorityError::Issue`] where `host` cannot stand in a certificate.
-    pub fn issue_server(&self, host: &str) -> Result<ServerIdentity, AuthorityError> {
+    pub fn issue_server(
+        &self,
+        host: &str,
+        validity: Validity,
+    ) -> Result<ServerIdentity, AuthorityError> {
         let failed = |source| AuthorityError::Issue { subject: host.to_owned(), source };
         let key = new_key(host)?;
         let mut params = CertificateParams::new(vec![host.to_owned()]).map_err(failed)?;
-        dated(&mut params);
+        let ((year, month, day), to) = (date(validity.from), date(validity.to));
+        params.not_before = date_time_ymd(year, month, day);
+        params.not_after = date_time_ymd(to.0, to.1, to.2);
         params.distinguished_name.push(DnType::CommonName, host);
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -163,6 +197,13 @@ impl Authority {
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         Ok(ServerIdentity { certificate: certificate.der().clone(), key })
     }
+}
+
+/// Year, month and day of a moment, within the years that a certificate can name.
+fn date(moment: Timestamp) -> (i32, u8, u8) {
+    let date = moment.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let positive = |number: i8| u8::try_from(number).unwrap_or(1);
+    (i32::from(date.year()).clamp(1950, 9998), positive(date.month()), positive(date.day()))
 }
 
 /// Machines of any incident must accept the certificates, whatever year their clock shows.
@@ -365,7 +406,9 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let authority = Authority::open_or_create(state.path()).unwrap();
         let trust = authority.trust();
-        let server = authority.issue_server("update.loopbreak.test").unwrap();
+        let clock: Timestamp = "2024-07-19T04:09:00Z".parse().unwrap();
+        let validity = Validity::around(clock);
+        let server = authority.issue_server("update.loopbreak.test", validity).unwrap();
         let (_, root) = x509_parser::parse_x509_certificate(&trust.root_der).unwrap();
         let (_, publisher) = x509_parser::parse_x509_certificate(&trust.publisher_der).unwrap();
         let (_, leaf) = x509_parser::parse_x509_certificate(&server.certificate).unwrap();
@@ -374,6 +417,9 @@ mod tests {
             assert!(certificate.validity().is_valid_at(incident));
             assert_eq!(certificate.issuer(), root.subject());
         }
+        let expired = authority.issue_server("update.loopbreak.test", validity.before()).unwrap();
+        let (_, expired) = x509_parser::parse_x509_certificate(&expired.certificate).unwrap();
+        assert!(!expired.validity().is_valid_at(incident));
         assert!(root.is_ca() && !publisher.is_ca() && !leaf.is_ca());
         assert!(publisher.extended_key_usage().unwrap().unwrap().value.code_signing);
         assert!(leaf.extended_key_usage().unwrap().unwrap().value.server_auth);

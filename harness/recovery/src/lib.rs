@@ -17,6 +17,7 @@
 //! let config = RemediationConfig {
 //!     host: "update.loopbreak.test".into(),
 //!     remediations: Vec::new(),
+//!     clock: jiff::Timestamp::now(),
 //!     log: run.join("recovery/remediation.jsonl"),
 //! };
 //! let service = RemediationService::new(config, &authority, sink.clone())?;
@@ -26,6 +27,9 @@
 //! # }
 //! ```
 //!
+//! - [`ContentService`] plays the vendor from whom a sensor's updater fetches content.
+//! - [`CaptivePortal`] plays the page that wants a login before anything else on a network.
+//! - [`Trouble`] is what can go wrong at a service.
 //! - [`ladder`] tells what the layers need and where they leave traces.
 //!
 //! # The protocol
@@ -43,16 +47,24 @@
 //! bounded.
 
 mod authority;
+mod content;
+mod download;
 pub mod ladder;
 mod log;
 pub mod manifest;
+mod portal;
 pub mod protocol;
 pub mod service;
 mod signer;
+mod tls;
+mod trouble;
 
-pub use authority::{Authority, AuthorityError, ServerIdentity, Trust};
+pub use authority::{Authority, AuthorityError, ServerIdentity, Trust, Validity};
+pub use content::{ContentConfig, ContentService};
 pub use log::{LOG_FORMAT, LogError};
 pub use manifest::{Action, Manifest, SignedManifest, Target};
+pub use portal::CaptivePortal;
 pub use protocol::Availability;
 pub use service::{Remediation, RemediationConfig, RemediationService, ServiceError, SignedBy};
 pub use signer::Signer;
+pub use trouble::Trouble;

@@ -185,6 +185,17 @@ impl Request {
         }
     }
 
+    /// What it is about.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Scan(_) => Kind::Scan,
+            Self::Manifest { .. } => Kind::Manifest,
+            Self::Report(_) => Kind::Report,
+            Self::Bad { kind, .. } => *kind,
+            Self::Unknown { .. } => Kind::Other,
+        }
+    }
+
     /// A request that cannot be read.
     pub fn bad(kind: Kind, reason: impl std::fmt::Display) -> Self {
         Self::Bad { kind, reason: reason.to_string() }
@@ -209,9 +220,11 @@ pub enum Response {
 /// What is recorded of a request, in the words of [`timeline::Body::Service`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Record {
-    /// `scan`, `manifest`, `report`, or `other` for a place that the protocol does not have.
+    /// `scan`, `manifest`, `report`, or `other` for a place that the protocol does not have; `handshake`
+    /// for one that met trouble before it could ask.
     pub request: &'static str,
-    /// `no-match`, `offered`, `served`, `accepted`, `not-found`, `bad-request`, `too-many-requests`.
+    /// `no-match`, `offered`, `served`, `accepted`, `not-found`, `bad-request`, `too-many-requests`; the
+    /// trouble that it met, where there was one.
     pub answer: &'static str,
     /// `module`, `bugCheck`, `attempt`, `id`, `result`, `reason`, `path`; each shortened.
     pub facts: BTreeMap<String, String>,

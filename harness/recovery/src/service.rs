@@ -17,18 +17,21 @@ use axum::response::{IntoResponse, Json, Response as HttpResponse};
 use axum::routing::{get, post};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use rustls::ServerConfig;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use thiserror::Error;
-use timeline::{Body, Sink, Source};
+use timeline::steps::LIFT;
+use timeline::{Body, Sink, Source, StepState};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::TlsAcceptor;
 
 use crate::authority::{Authority, AuthorityError};
+use crate::download;
 use crate::log::{Log, LogError};
 use crate::manifest::{Action, FORMAT, Manifest, SignedManifest, Target};
 use crate::protocol::{Availability, Kind, Offer, Record, Request, Response, State};
 use crate::signer::Signer;
+use crate::tls::Tls;
+use crate::trouble::{Met, Place, Trouble, Troubles};
 
 /// The name of the service in events.
 pub const SERVICE: &str = "remediation";
@@ -76,6 +79,8 @@ pub struct RemediationConfig {
     pub host: String,
     /// What it has.
     pub remediations: Vec<Remediation>,
+    /// The right time, around which its certificate is valid.
+    pub clock: Timestamp,
     /// The log that is written (JSON lines), among the evidence of the run.
     pub log: PathBuf,
 }
@@ -113,7 +118,7 @@ pub enum ServiceError {
 pub struct RemediationService {
     host: String,
     inner: Arc<Inner>,
-    acceptor: TlsAcceptor,
+    tls: Tls,
 }
 
 impl std::fmt::Debug for RemediationService {
@@ -133,19 +138,11 @@ impl RemediationService {
         sink: Sink,
     ) -> Result<Self, ServiceError> {
         let offers = sign_all(&config.remediations, authority)?;
-        let identity = authority.issue_server(&config.host)?;
-        let failed = |source| ServiceError::Tls { host: config.host.clone(), source };
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut tls = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(failed)?
-            .with_no_client_auth()
-            .with_single_cert(vec![identity.certificate], identity.key)
-            .map_err(failed)?;
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let tls = Tls::new(authority, &config.host, config.clock)?;
         let log = Log::open(&config.log)?;
         let inner = Inner {
             sink,
+            troubles: Troubles::default(),
             state: Mutex::new(Running {
                 state: Some(State::new(offers)),
                 log,
@@ -153,11 +150,7 @@ impl RemediationService {
                 requests: 0,
             }),
         };
-        Ok(Self {
-            host: config.host,
-            inner: Arc::new(inner),
-            acceptor: TlsAcceptor::from(Arc::new(tls)),
-        })
+        Ok(Self { host: config.host, inner: Arc::new(inner), tls })
     }
 
     /// The address that a machine is told.
@@ -175,9 +168,21 @@ impl RemediationService {
         }
     }
 
+    /// From now on this is wrong, until `requests` have met it; then the step that lifts `name` is emitted.
+    pub fn arm(&self, name: &str, trouble: Trouble, requests: Option<u32>) {
+        self.inner.troubles.arm(name, trouble, requests);
+    }
+
+    /// What is wrong now, in the words of scenarios, with how many it still takes.
+    pub fn troubles(&self) -> Vec<(&'static str, Option<u32>)> {
+        self.inner.troubles.now()
+    }
+
     /// Serves one connection, from the TLS handshake to its end.
     pub async fn serve_connection(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send) {
-        let handshake = tokio::time::timeout(PATIENCE, self.acceptor.accept(stream)).await;
+        let trouble = self.inner.meet(Place::Handshake);
+        let handshake =
+            tokio::time::timeout(PATIENCE, self.tls.acceptor(trouble).accept(stream)).await;
         let stream = match handshake {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return self.inner.no_handshake(&error.to_string()),
@@ -255,6 +260,7 @@ fn sign_all(
 
 struct Inner {
     sink: Sink,
+    troubles: Troubles,
     state: Mutex<Running>,
 }
 
@@ -268,6 +274,62 @@ struct Running {
 }
 
 impl Inner {
+    /// The trouble that a machine meets here. What met one is told.
+    fn meet(&self, place: Place) -> Option<Trouble> {
+        let Met { trouble, over } = self.troubles.meet(place)?;
+        if place == Place::Handshake {
+            let mut running = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            running.requests = running.requests.saturating_add(1);
+            if running.requests <= REQUEST_LIMIT {
+                let record =
+                    Record { request: "handshake", answer: trouble.name(), facts: [].into() };
+                self.log(&mut running, &record, None, None);
+                self.emit(record);
+            }
+        }
+        if let Some(name) = over {
+            let name = format!("{LIFT}{name}");
+            let detail = "as many requests as the scenario says have met it".to_owned();
+            let lifted = Body::Step { name, state: StepState::Done, detail };
+            self.sink.emit(Source::Harness, lifted);
+        }
+        Some(trouble)
+    }
+
+    /// One request, with what goes wrong.
+    async fn reply(&self, request: &Request, body: Option<&Value>) -> HttpResponse {
+        match self.meet(Place::Request) {
+            Some(Trouble::Slow(delay)) => tokio::time::sleep(delay).await,
+            Some(Trouble::Unavailable) => return self.unavailable(request),
+            _ => {}
+        }
+        let response = self.answer(request, body);
+        if !matches!(request, Request::Manifest { .. }) || response.status() != StatusCode::OK {
+            return response;
+        }
+        match self.meet(Place::Download) {
+            Some(Trouble::TruncatedDownload) => download::truncated(response).await,
+            Some(Trouble::TamperedDownload) => download::tampered(response).await,
+            _ => response,
+        }
+    }
+
+    fn unavailable(&self, request: &Request) -> HttpResponse {
+        let mut running = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        running.requests = running.requests.saturating_add(1);
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        if running.requests <= REQUEST_LIMIT {
+            let record = Record {
+                request: request.kind().name(),
+                answer: Trouble::Unavailable.name(),
+                facts: [].into(),
+            };
+            self.log(&mut running, &record, Some(status.as_u16()), None);
+            self.emit(record);
+        }
+        error_response(status, "the service is not available now")
+    }
+
     /// One request through the state machine, into log and events.
     fn answer(&self, request: &Request, body: Option<&Value>) -> HttpResponse {
         let mut running = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -362,7 +424,7 @@ async fn scan(Shared(inner): Shared<Arc<Inner>>, body: Received) -> HttpResponse
         Ok(body) => Request::scan(body),
         Err(error) => Request::bad(Kind::Scan, error),
     };
-    inner.answer(&request, readable(&body).as_ref())
+    inner.reply(&request, readable(&body).as_ref()).await
 }
 
 async fn report(Shared(inner): Shared<Arc<Inner>>, body: Received) -> HttpResponse {
@@ -370,7 +432,7 @@ async fn report(Shared(inner): Shared<Arc<Inner>>, body: Received) -> HttpRespon
         Ok(body) => Request::report(body),
         Err(error) => Request::bad(Kind::Report, error),
     };
-    inner.answer(&request, readable(&body).as_ref())
+    inner.reply(&request, readable(&body).as_ref()).await
 }
 
 async fn manifest(
@@ -381,9 +443,9 @@ async fn manifest(
         Ok(Path(id)) => Request::Manifest { id },
         Err(error) => Request::bad(Kind::Manifest, error),
     };
-    inner.answer(&request, None)
+    inner.reply(&request, None).await
 }
 
 async fn unknown(Shared(inner): Shared<Arc<Inner>>, method: Method, uri: Uri) -> HttpResponse {
-    inner.answer(&Request::Unknown { what: format!("{method} {}", uri.path()) }, None)
+    inner.reply(&Request::Unknown { what: format!("{method} {}", uri.path()) }, None).await
 }

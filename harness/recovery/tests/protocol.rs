@@ -12,7 +12,7 @@ use p256::ecdsa::{DerSignature, VerifyingKey};
 use recovery::manifest::VerifyError;
 use recovery::{
     Action, Authority, Availability, Remediation, RemediationConfig, RemediationService,
-    ServiceError, SignedBy, SignedManifest, Target,
+    ServiceError, SignedBy, SignedManifest, Target, Trouble,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -54,6 +54,7 @@ struct Bench {
     authority: Authority,
     seen: Arc<Mutex<Vec<Body>>>,
     port: u16,
+    service: RemediationService,
 }
 
 impl Bench {
@@ -66,9 +67,11 @@ impl Bench {
         let config = RemediationConfig {
             host: "localhost".into(),
             remediations,
+            clock: jiff::Timestamp::now(),
             log: log_of(directory.path()),
         };
         let service = RemediationService::new(config, &authority, sink).unwrap();
+        let troubled = service.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move {
@@ -77,7 +80,7 @@ impl Bench {
                 tokio::spawn(async move { service.serve_connection(stream).await });
             }
         });
-        Self { directory, authority, seen, port }
+        Self { directory, authority, seen, port, service: troubled }
     }
 
     fn client(&self, root: &[u8]) -> Client {
@@ -109,6 +112,7 @@ impl Bench {
                     assert_eq!(service, "remediation");
                     format!("{request} {answer}")
                 }
+                Body::Step { name, .. } => name.clone(),
                 other => panic!("{other:?}"),
             })
             .collect()
@@ -283,6 +287,7 @@ async fn what_is_not_tls_is_logged_and_is_no_event() {
     let config = RemediationConfig {
         host: "localhost".into(),
         remediations: Vec::new(),
+        clock: jiff::Timestamp::now(),
         log: log_of(directory.path()),
     };
     let sink = Sink::new(|observation| panic!("{observation:?}"));
@@ -363,6 +368,7 @@ async fn the_service_speaks_over_the_machine_s_network_too() {
     let config = RemediationConfig {
         host: "update.loopbreak.test".into(),
         remediations: vec![remediation("fix", Availability::AtStart, SignedBy::Publisher)],
+        clock: jiff::Timestamp::now(),
         log: log_of(directory.path()),
     };
     let service = RemediationService::new(config, &authority, Sink::new(|_| {})).unwrap();
@@ -396,6 +402,7 @@ async fn a_flood_of_requests_is_cut_off() {
     let config = RemediationConfig {
         host: "localhost".into(),
         remediations: Vec::new(),
+        clock: jiff::Timestamp::now(),
         log: log_of(bench.directory.path()),
     };
     let seen: Arc<Mutex<Vec<Body>>> = Arc::default();
@@ -432,6 +439,7 @@ async fn ids_that_cannot_be_served_are_refused() {
                 .iter()
                 .map(|id| remediation(id, Availability::AtStart, SignedBy::Publisher))
                 .collect(),
+            clock: jiff::Timestamp::now(),
             log: log_of(directory.path()),
         };
         RemediationService::new(config, &authority, Sink::new(|_| {}))
@@ -440,4 +448,55 @@ async fn ids_that_cannot_be_served_are_refused() {
         assert!(matches!(make(bad).unwrap_err(), ServiceError::Id { .. }), "{bad:?}");
     }
     make(&["a", "b"]).unwrap();
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_available_is_so_as_often_as_was_asked_for() {
+    let offer = remediation("fix-291", Availability::AtStart, SignedBy::Publisher);
+    let bench = Bench::new(vec![offer]).await;
+    bench.service.arm("busy", Trouble::Unavailable, Some(2));
+    assert_eq!(bench.service.troubles(), [("unavailable", Some(2))]);
+    let client = bench.trusting();
+    let mut statuses = Vec::new();
+    for attempt in 1..=3 {
+        let body = scan_body("csagent.sys", attempt).to_string();
+        statuses.push(client.post("scan", body).await.unwrap().0);
+    }
+    assert_eq!(statuses, [503, 503, 200]);
+    let expected = ["scan unavailable", "lift busy", "scan unavailable", "scan offered"];
+    assert_eq!(bench.events(), expected);
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_right_is_not_taken() {
+    for trouble in [Trouble::WrongCertificate, Trouble::ExpiredCertificate] {
+        let bench = Bench::new(Vec::new()).await;
+        bench.service.arm("tls", trouble, Some(1));
+        let client = bench.trusting();
+        let body = scan_body("csagent.sys", 1).to_string();
+        client.post("scan", body.clone()).await.unwrap_err();
+        assert_eq!(client.post("scan", body).await.unwrap().0, 200);
+        let handshake = format!("handshake {}", trouble.name());
+        assert_eq!(bench.events(), [handshake.as_str(), "lift tls", "scan no-match"]);
+    }
+}
+
+#[tokio::test]
+async fn a_download_that_is_cut_or_changed_is_no_remediation() {
+    let offer = remediation("fix-291", Availability::AtStart, SignedBy::Publisher);
+    let bench = Bench::new(vec![offer]).await;
+    let client = bench.trusting();
+    let url = "/recovery/v1/manifest/fix-291";
+    bench.service.arm("cut", Trouble::TruncatedDownload, Some(1));
+    client.get(url).await.unwrap_err();
+    bench.service.arm("changed", Trouble::TamperedDownload, Some(1));
+    let key = bench.authority.trust().publisher_der;
+    let verify = |envelope: Value| {
+        let signed: SignedManifest = serde_json::from_value(envelope).unwrap();
+        signed.open(&key)
+    };
+    let (_, changed) = client.get(url).await.unwrap();
+    assert!(matches!(verify(changed), Err(VerifyError::Signature)));
+    let (_, right) = client.get(url).await.unwrap();
+    verify(right).unwrap();
 }

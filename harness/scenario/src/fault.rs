@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use crate::boot_configuration::BootConfiguration;
-use crate::driver::{DriverFile, DriverPackage, FaultyDriver, Update};
+use crate::driver::{DriverFile, DriverPackage, FaultyDriver, Trigger, Update};
 use crate::network::{ClockFault, NetworkFault, ServiceFault};
 use crate::power::PowerFault;
 use crate::registry::RegistryFault;
@@ -25,6 +25,8 @@ pub enum Fault {
     ContentDriver(ContentDriver),
     /// A file that such a driver (or anything else) reads.
     ContentFile(ContentFile),
+    /// A service that fetches such files from the vendor's content service.
+    ContentUpdater(ContentUpdater),
     /// A driver with one thing wrong with it, and the service that starts it.
     Driver(FaultyDriver),
     /// A driver file of yours, and the service that starts it.
@@ -69,6 +71,7 @@ impl Fault {
         match self {
             Self::ContentDriver(fault) => (&fault.name, "content-driver", fault.when),
             Self::ContentFile(fault) => (&fault.name, "content-file", fault.when),
+            Self::ContentUpdater(fault) => (&fault.name, "content-updater", fault.when),
             Self::Driver(fault) => (&fault.name, "driver", fault.when),
             Self::DriverFile(fault) => (&fault.name, "driver-file", fault.when),
             Self::DriverPackage(fault) => (&fault.name, "driver-package", fault.when),
@@ -139,6 +142,10 @@ pub struct ContentDriver {
     /// Where the interpreter runs.
     #[serde(default)]
     pub runs_in: RunsIn,
+    /// When it interprets its content for the first time. Later than `entry`, whoever fetches better content
+    /// while the machine starts races with it. It has no timer.
+    #[serde(default)]
+    pub trigger: Trigger,
     /// When Windows starts the service. In user mode always by the service manager.
     #[serde(default)]
     pub start: ServiceStart,
@@ -161,6 +168,32 @@ fn default_group() -> String {
 
 fn default_version() -> String {
     "7.11.0.0".to_owned()
+}
+
+/// The vendor's updater: a service that asks the scenario's `[content-service]` when it starts, and again from
+/// time to time, removes the content that is out of date and writes what it got. The system goes on with its
+/// start once it has asked for the first time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ContentUpdater {
+    /// Unique within the scenario.
+    pub name: String,
+    /// Only `staged`: a service is installed offline.
+    #[serde(default)]
+    pub when: Moment,
+    /// Name of its service.
+    #[serde(default = "default_updater")]
+    pub service: String,
+    /// Where the content lies.
+    pub content_folder: WindowsPath,
+    /// Which files there are content: all others of them are removed when it gets one.
+    #[serde(default = "default_content_pattern")]
+    pub content_pattern: String,
+}
+
+// The product's own service in user mode (from memory).
+fn default_updater() -> String {
+    "CSFalconService".to_owned()
 }
 
 /// Where code runs.

@@ -27,6 +27,7 @@ mod load;
 mod model;
 mod need;
 mod network;
+mod network_rules;
 mod power;
 mod problem;
 mod registry;
@@ -52,11 +53,12 @@ pub use driver::{
 };
 pub use expect::{Expect, Observed, ServiceAnswer, Stop, Unmet, Verdict};
 pub use fault::{
-    ChannelFile, Content, ContentDriver, ContentFile, Damage, Fault, Moment, RunsIn, ServiceStart,
+    ChannelFile, Content, ContentDriver, ContentFile, ContentUpdater, Damage, Fault, Moment,
+    RunsIn, ServiceStart,
 };
 pub use load::{Listed, list};
 pub use model::{
-    AtStopScreen, Available, Canary, Delete, Layer, Limits, Machine, Operator,
+    AtStopScreen, Available, Canary, ContentService, Delete, Layer, Limits, Machine, Operator,
     QuickMachineRecovery, Recovery, Remediation, Scenario, Signature, Start, Target, UpdateService,
 };
 pub use need::Need;

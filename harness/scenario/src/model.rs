@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::expect::Expect;
-use crate::fault::Fault;
+use crate::fault::{Content, Fault};
 use crate::need::Need;
 use crate::problem::ScenarioError;
 use crate::text::{Span, WindowsPath};
@@ -45,6 +45,9 @@ pub struct Scenario {
     /// The update service, where there is one. Without it its name does not resolve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update_service: Option<UpdateService>,
+    /// The vendor's content service, where there is one. Without it its name does not resolve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_service: Option<ContentService>,
     /// Somebody at the machine. Without this table nobody is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator: Option<Operator>,
@@ -280,6 +283,27 @@ pub struct UpdateService {
 
 fn default_update_host() -> String {
     "update.loopbreak.test".to_owned()
+}
+
+/// The service that plays the vendor of content: HTTPS on port 8443, because a machine's network has one
+/// address and the update service has its port 443.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ContentService {
+    /// Its DNS name.
+    #[serde(default = "default_content_host")]
+    pub host: String,
+    /// Name of the file that is current there.
+    pub file: String,
+    /// What is in it.
+    pub content: Content,
+    /// From when on it is published. `after-scans` counts how often the service was asked.
+    #[serde(default)]
+    pub available: Available,
+}
+
+fn default_content_host() -> String {
+    "content.loopbreak.test".to_owned()
 }
 
 /// A remediation that the update service offers.

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::driver::Chance;
 use crate::fault::Moment;
 use crate::text::Span;
 
@@ -56,13 +57,18 @@ pub enum NetworkTrouble {
 pub struct LateLink {
     /// So long after each boot begins, in the machine's documented time: divided by the time scale.
     pub after: Span,
+    /// Late on some boots only, and there from the beginning on the others. Which ones follows from the
+    /// seed and the number of the boot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chance: Option<Chance>,
 }
 
 /// A slow network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Latency {
-    /// So much longer takes each frame, in each direction.
+    /// So much longer takes each frame, in each direction. Not divided by the time scale: neither is the
+    /// patience of the protocols.
     pub delay: Span,
 }
 
@@ -122,7 +128,7 @@ pub enum ServiceTrouble {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct SlowService {
-    /// So much longer takes each answer.
+    /// So much longer takes each answer. Not divided by the time scale.
     pub delay: Span,
 }
 

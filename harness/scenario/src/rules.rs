@@ -7,6 +7,7 @@ use std::path::{Component, Path};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::driver::Trigger;
 use crate::expect::{ServiceAnswer, Verdict};
 use crate::fault::{Content, ContentDriver, ContentFile, Fault, Moment};
 use crate::model::{Available, Layer, Scenario, Signature, Start};
@@ -30,6 +31,7 @@ pub(crate) fn check(
             match fault {
                 Fault::ContentDriver(driver) => rules.driver(&at, driver),
                 Fault::ContentFile(file) => rules.file(&at, file),
+                Fault::ContentUpdater(updater) => rules.content_updater(&at, list, updater),
                 Fault::Driver(driver) => rules.faulty_driver(&at, driver),
                 Fault::DriverFile(driver) => rules.driver_file(&at, driver),
                 Fault::DriverPackage(package) => rules.driver_package(&at, package),
@@ -43,9 +45,9 @@ pub(crate) fn check(
                 Fault::ProcessDeath(death) => rules.process_death(&at, death),
                 Fault::Storage(fault) => rules.storage(&at, fault),
                 Fault::Power(fault) => rules.power(&at, fault),
-                Fault::Network(_) => {}
-                Fault::Service(_) => {}
-                Fault::Clock(fault) => rules.staged_only(&at, fault.when),
+                Fault::Network(_) => rules.only_goes_wrong(&at, list),
+                Fault::Service(_) => rules.service_fault(&at, list),
+                Fault::Clock(fault) => rules.clock_fault(&at, list, fault),
                 Fault::Encryption(fault) => rules.staged_only(&at, fault.when),
                 Fault::Trust(fault) => rules.staged_only(&at, fault.when),
             }
@@ -57,6 +59,7 @@ pub(crate) fn check(
     rules.needs();
     rules.recovery();
     rules.update_service();
+    rules.content_service();
     rules.expect();
     rules.problems
 }
@@ -228,6 +231,14 @@ impl Rules<'_> {
         }
         let folder = [at[0], at[1], Step::Key("content-folder")];
         self.place(&folder, &driver.content_folder);
+        if matches!(driver.trigger, Trigger::Timer(_)) {
+            self.problem(
+                &[at[0], at[1], Step::Key("trigger")],
+                "a timer's routine cannot read files",
+                "`entry`, `thread` or `session`",
+                "write `trigger = { session = { seconds = 0 } }`",
+            );
+        }
     }
 
     fn file(&mut self, at: &[Step<'_>; 2], file: &ContentFile) {
@@ -552,7 +563,7 @@ pub(crate) fn four_numbers(text: &str) -> bool {
     parts.len() == 4 && parts.iter().all(|part| part.parse::<u16>().is_ok())
 }
 
-fn is_host(text: &str) -> bool {
+pub(crate) fn is_host(text: &str) -> bool {
     let part = |part: &str| {
         (1..=63).contains(&part.len())
             && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')

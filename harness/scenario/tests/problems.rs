@@ -421,3 +421,71 @@ fn the_disk_and_its_power_have_rules_of_their_own() {
     assert_eq!(of_fault(write), "");
     assert!(of_fault(&format!("{write}\nwhen = \"staged\"")).contains("machine that is up"));
 }
+
+#[test]
+fn trouble_is_not_given_and_has_to_be_somewhere() {
+    let canary = "[[canary]]";
+    assert_problem(
+        "[[canary]]",
+        "[[given]]\nname = \"x\"\nkind = \"network\"\ntrouble = \"no-dns\"\n\n[[canary]]",
+        "[[given]]",
+        "trouble is not given",
+        "among `[[fault]]`",
+        "move it",
+    );
+    let clock =
+        |line: &str| format!("[[fault]]\nname = \"x\"\nkind = \"clock\"\n{line}\n\n{canary}");
+    let cold = include_str!("../../../scenarios/channel-file-291/scenario.toml")
+        .replace("start = \"checkpoint\"", "start = \"cold\"");
+    let whats = |fault: &str| -> Vec<String> {
+        match load_text(&cold.replace(canary, fault)) {
+            Ok(_) => Vec::new(),
+            Err(error) => error.problems().iter().map(|problem| problem.what.clone()).collect(),
+        }
+    };
+    assert_eq!(whats(&clock("to = 2002-01-01T00:00:00Z")).len(), 1, "a time is a text");
+    assert_eq!(whats(&clock("to = \"2002-01-01T00:00:00Z\"")), [""; 0]);
+    assert_eq!(
+        whats(&clock("to = \"1970-01-01T00:00:00Z\"")),
+        ["no clock chip shows the year 1970"]
+    );
+    let online = clock("to = \"2002-01-01T00:00:00Z\"\nwhen = \"healthy\"");
+    assert_eq!(whats(&online), ["the clock chip is set before power-on"]);
+    let two = clock("to = \"2002-01-01T00:00:00Z\"").replace("\"x\"", "\"y\"");
+    let two = clock("to = \"2002-01-01T00:00:00Z\"").replace(canary, &two);
+    assert_eq!(whats(&two).len(), 2, "each of the two is told");
+}
+
+#[test]
+fn an_updater_and_trouble_at_a_service_need_their_services() {
+    let updater = "[[given]]\nname = \"x\"\nkind = \"content-updater\"\n\
+                   content-folder = 'C:\\Windows\\System32\\drivers\\CrowdStrike'\n\n[[canary]]";
+    assert_problem(
+        "[[canary]]",
+        updater,
+        "\"content-updater\"",
+        "no content service",
+        "`[content-service]`",
+        "add",
+    );
+    let original = include_str!("../../../scenarios/channel-file-291/scenario.toml");
+    let service = "[content-service]\nfile = \"C-00000291-00000000-00000033.sys\"\n\
+                   content = { channel-file = { fields = 21 } }\n\n[expect]";
+    let with_service = original.replace("[[canary]]", updater).replace("[expect]", service);
+    // What helps itself needs no layer that helps.
+    let alone = with_service.replace("layers = [\"quick-machine-recovery\"]\n", "");
+    for text in [&with_service, &alone] {
+        load_text(text).unwrap();
+    }
+    let elsewhere = with_service.replace("000033.sys\"", "000033.sys/..\"");
+    assert_eq!(load_text(&elsewhere).unwrap_err().problems().len(), 1);
+
+    let start = original.find("[update-service]").unwrap();
+    let end = original.find("[expect]").unwrap();
+    let trouble =
+        "[[fault]]\nname = \"x\"\nkind = \"service\"\nwhen = \"healthy\"\ntrouble = \"down\"\n\n";
+    let text = format!("{}{trouble}{}", &original[..start], &original[end..]);
+    let error = load_text(&text).unwrap_err();
+    let first = &error.problems()[0];
+    assert!(first.what.contains("no update service that could have trouble"), "{first:#?}");
+}

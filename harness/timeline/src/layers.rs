@@ -17,6 +17,8 @@ use crate::{Body, Confidence, Event, Source, StepState, steps};
 const REMEDIATION_SERVICE: &str = "remediation";
 /// A serial line of the recovery environment about Startup Repair; what follows is its result.
 const STARTUP_REPAIR: &str = "[recovery] startup repair:";
+/// The same of Quick Machine Recovery.
+const QUICK_RECOVERY: &str = "[recovery] quick machine recovery:";
 /// Longest reason that is taken from a guest.
 const REASON_LIMIT: usize = 200;
 
@@ -191,6 +193,16 @@ impl Ladder {
             Body::Service { service, request, answer, facts } if service == REMEDIATION_SERVICE => {
                 self.remediation(event.source, request, answer, facts)
             }
+            Body::SerialLine { text, .. } if text.trim().starts_with(QUICK_RECOVERY) => {
+                let said = text.trim().strip_prefix(QUICK_RECOVERY)?.trim();
+                let reason = limit(&why_not_asked(said)?);
+                self.put(
+                    Layer::QuickMachineRecovery,
+                    LayerResult::TriedNoHelp,
+                    Some(reason),
+                    event.source,
+                )
+            }
             Body::SerialLine { text, .. } => {
                 let said = text.trim().strip_prefix(STARTUP_REPAIR)?.trim();
                 // `repaired …` and `applied …` are the only words for a change; everything else that
@@ -234,6 +246,8 @@ impl Ladder {
                 self.scans = self.scans.saturating_add(1);
                 (LayerResult::TriedNoHelp, format!("scan: {answer}"))
             }
+            // It came, and went away again before it could ask.
+            "handshake" => (LayerResult::TriedNoHelp, format!("handshake: {answer}")),
             "download" | "manifest" => (LayerResult::TriedNoHelp, "no report came back".to_owned()),
             "report" => {
                 let result = facts.get("result").map_or(answer, String::as_str);
@@ -286,6 +300,22 @@ impl Ladder {
                 LayerOutcome { layer, result, reason, scans, confidence }
             })
             .collect()
+    }
+}
+
+/// Why the update service could not be asked, or did not give what it offered. The service itself cannot
+/// tell: nothing of it may have reached it. The number of the scan is left out: how many there are depends
+/// on the host's speed.
+fn why_not_asked(said: &str) -> Option<String> {
+    let (what, why) = said.split_once(": ")?;
+    let mut words = what.split(' ');
+    match (words.next()?, words.next()?, words.next()) {
+        ("scan", _, Some("failed")) => Some(format!("scan failed: {why}")),
+        ("remediation", _, None) => {
+            let why = why.strip_prefix("cannot be fetched: ")?;
+            Some(format!("download failed: {why}"))
+        }
+        _ => None,
     }
 }
 

@@ -219,6 +219,8 @@ impl Session<'_> {
         }
         let services = Services {
             drive: self.drive,
+            registry,
+            computer_name: &computer_name,
             kernel: self.kernel,
             host: self.host,
             wishes: wishes.sender(),

@@ -12,3 +12,4 @@ mod image;
 mod operator;
 mod outcomes;
 mod power;
+mod troubles;

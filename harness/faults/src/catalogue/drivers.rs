@@ -42,6 +42,23 @@ pub(super) const KINDS: &[KindInfo] = &[
         examples: driver_examples::CONTENT_FILE,
     },
     KindInfo {
+        name: "content-updater",
+        title: "a service that fetches content files from the vendor",
+        what: "A service in user mode, given and harmless. It asks the scenario's content service when it \
+               starts, and again from time to time, removes content that is out of date and writes what it \
+               got. With a content driver that first looks once a session can begin, it races with the \
+               crash: after the advice of July 2024 to restart machines up to 15 times.",
+        lands: "Offline: its program and its service key in the SYSTEM hive, both read back from the disk.",
+        undone: "The key and the file are removed, or what was there before is put back.",
+        inert: "The same service: it only helps.",
+        images: "The understudy, which does what the service's parameters say. On Windows it is the \
+                 vendor's own updater that has to be in the image, and the content service speaks \
+                 loopbreak's own protocol: there this kind installs an idle program.",
+        expect: "Nothing by itself. On a boot on which it reaches its service before the driver looks, the \
+                 machine is healthy from then on.",
+        examples: &[],
+    },
+    KindInfo {
         name: "driver",
         title: "a driver with one thing wrong with it, and the service that starts it",
         what: "A real driver, x86-64 or x86, made by loopbreak, with any file name and version. Its \

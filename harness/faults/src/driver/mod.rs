@@ -23,6 +23,7 @@ mod tests;
 pub use content_driver::ContentDriverOptions;
 pub use faulty::{FaultyDriverOptions, acts};
 pub use names::{defects, name};
+pub use scenario::{Delay, Trigger};
 
 pub(crate) use image::{checksum_field, patch_checksum};
 
@@ -126,6 +127,25 @@ pub fn build(kind: &DriverKind) -> Result<Vec<u8>, DriverError> {
             faulty::build(options)
         }
     }
+}
+
+/// An image that does nothing and imports nothing: the program of a service whose work is done elsewhere.
+///
+/// # Errors
+/// The assembler refused an instruction.
+pub(crate) fn idle(file_name: &str) -> Result<Vec<u8>, DriverError> {
+    let identity = image::Identity {
+        file_name: file_name.to_owned(),
+        description: "loopbreak idle program (stand-in)".to_owned(),
+        version: [1, 0, 0, 0],
+    };
+    let parts = image::Parts::new(scenario::Arch::X86_64);
+    Ok(image::build(&identity, &parts, "idle", |a| {
+        a.begin("idle", &asm::Frame::new(&[], 0))?;
+        a.place(iced_x86::code_asm::rax, asm::Arg::Imm(0))?;
+        a.leave()?;
+        a.end()
+    })?)
 }
 
 fn check_import(name: &str) -> Result<(), DriverError> {

@@ -14,6 +14,15 @@ fn image() -> Vec<u8> {
     build(&DriverKind::named("content-driver").unwrap()).unwrap()
 }
 
+/// The one that looks once a session can begin.
+fn later() -> Vec<u8> {
+    build(&DriverKind::ContentDriver(ContentDriverOptions {
+        first_look: Trigger::Session(Delay { seconds: 5 }),
+        ..ContentDriverOptions::default()
+    }))
+    .unwrap()
+}
+
 fn parsed(image: &[u8]) -> PeFile64<'_> {
     PeFile64::parse(image).unwrap()
 }
@@ -117,16 +126,21 @@ fn constant(bytes: &[u8], address: u64, size: usize) -> Vec<u8> {
 
 #[test]
 fn unwind_data_describes_the_prologues() {
-    let bytes = image();
-    let code = code(&bytes);
-    let functions = functions(&bytes);
+    for bytes in [image(), later()] {
+        check_unwind(&bytes);
+    }
+}
+
+fn check_unwind(bytes: &[u8]) {
+    let code = code(bytes);
+    let functions = functions(bytes);
     assert_eq!(functions.len(), 5);
     assert!(functions.windows(2).all(|pair| pair[0][1] <= pair[1][0]), "not in order");
     for [begin, end, unwind] in functions {
-        let header = constant(&bytes, unwind, 4);
+        let header = constant(bytes, unwind, 4);
         let count = usize::from(header[2]);
         assert_eq!((header[0], header[3]), (1, 0), "version 1, no handler, no frame register");
-        let codes = constant(&bytes, unwind + 4, 2 * count);
+        let codes = constant(bytes, unwind + 4, 2 * count);
         // From the codes: how far rsp is below where it was on entry, after each offset.
         let mut described = Vec::new();
         let mut slot = 0;
@@ -173,21 +187,23 @@ fn unwind_data_describes_the_prologues() {
 
 #[test]
 fn every_operand_lies_in_the_image_and_every_instruction_is_one() {
-    let bytes = image();
-    let file = parsed(&bytes);
-    let sections: Vec<(u64, u64)> = file
-        .sections()
-        .map(|section| (section.address(), section.address() + section.size()))
-        .collect();
-    let inside = |address: u64| sections.iter().any(|(from, to)| (*from..*to).contains(&address));
-    for instruction in code(&bytes) {
-        assert_ne!(instruction.code(), Code::INVALID);
-        if instruction.is_ip_rel_memory_operand() {
-            let address = instruction.ip_rel_memory_address();
-            assert!(inside(address), "{instruction} refers to {address:#x}");
-        }
-        if instruction.op0_kind() == OpKind::NearBranch64 {
-            assert!(inside(instruction.near_branch_target()), "{instruction}");
+    for bytes in [image(), later()] {
+        let file = parsed(&bytes);
+        let sections: Vec<(u64, u64)> = file
+            .sections()
+            .map(|section| (section.address(), section.address() + section.size()))
+            .collect();
+        let inside =
+            |address: u64| sections.iter().any(|(from, to)| (*from..*to).contains(&address));
+        for instruction in code(&bytes) {
+            assert_ne!(instruction.code(), Code::INVALID);
+            if instruction.is_ip_rel_memory_operand() {
+                let address = instruction.ip_rel_memory_address();
+                assert!(inside(address), "{instruction} refers to {address:#x}");
+            }
+            if instruction.op0_kind() == OpKind::NearBranch64 {
+                assert!(inside(instruction.near_branch_target()), "{instruction}");
+            }
         }
     }
 }
@@ -272,6 +288,7 @@ fn the_version_resource_names_it() {
         file_name: "other.sys".to_owned(),
         version: parse_version("6.5.4.3").unwrap(),
         content_pattern: "*.bin".to_owned(),
+        ..ContentDriverOptions::default()
     });
     let bytes = build(&kind).unwrap();
     let file = parsed(&bytes);

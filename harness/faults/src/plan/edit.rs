@@ -1,7 +1,9 @@
 //! The changes themselves.
 
 use jiff::Timestamp;
-use scenario::{Moment, PowerEvent, PowerFault, StorageFault, WindowsPath};
+use scenario::{
+    ClockFault, Moment, NetworkFault, PowerEvent, PowerFault, ServiceFault, StorageFault, WindowsPath,
+};
 
 /// All that is done to a machine for one scenario.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -177,6 +179,12 @@ pub enum Online {
     Storage(StorageFault),
     /// The power, at a chosen moment.
     Power(PowerFault),
+    /// Trouble on its network.
+    Network(NetworkFault),
+    /// Trouble at its update service.
+    Service(ServiceFault),
+    /// What its clock chip says at power-on.
+    Clock(ClockFault),
 }
 
 impl Online {
@@ -188,6 +196,9 @@ impl Online {
             Self::InterruptedWrite(write) => &write.fault,
             Self::Storage(fault) => &fault.name,
             Self::Power(fault) => &fault.name,
+            Self::Network(fault) => &fault.name,
+            Self::Service(fault) => &fault.name,
+            Self::Clock(fault) => &fault.name,
         }
     }
 
@@ -197,6 +208,9 @@ impl Online {
             Self::Write(_) | Self::Act(_) | Self::InterruptedWrite(_) => Moment::Healthy,
             Self::Storage(fault) => fault.when,
             Self::Power(fault) => fault.when,
+            Self::Network(fault) => fault.when,
+            Self::Service(fault) => fault.when,
+            Self::Clock(fault) => fault.when,
         }
     }
 
@@ -208,7 +222,11 @@ impl Online {
     /// True where the harness itself has to be the machine's drive for it. So too for its inert control.
     pub fn needs_drive(&self) -> bool {
         match self {
-            Self::Write(_) | Self::Act(_) => false,
+            Self::Write(_)
+            | Self::Act(_)
+            | Self::Network(_)
+            | Self::Service(_)
+            | Self::Clock(_) => false,
             Self::InterruptedWrite(_) | Self::Storage(_) => true,
             Self::Power(fault) => fault.what == PowerEvent::Cut,
         }
@@ -221,6 +239,9 @@ impl Online {
             Self::InterruptedWrite(write) => write.path.to_string(),
             Self::Storage(_) | Self::Power(_) => String::new(),
             Self::Act(act) => act.what.to_string(),
+            Self::Network(_) => "the machine's network".to_owned(),
+            Self::Service(_) => "the update service".to_owned(),
+            Self::Clock(fault) => fault.to.to_string(),
         }
     }
 }

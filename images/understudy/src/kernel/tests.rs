@@ -477,7 +477,11 @@ mod incident {
     const KEY: &str = r"\Registry\Machine\System\CurrentControlSet\Services\csagent";
 
     fn sensor() -> Driver {
-        let options = ContentDriverOptions::default();
+        sensor_that_looks(faults::driver::Trigger::Entry)
+    }
+
+    fn sensor_that_looks(first_look: faults::driver::Trigger) -> Driver {
+        let options = ContentDriverOptions { first_look, ..ContentDriverOptions::default() };
         Driver {
             name: "csagent.sys".to_owned(),
             path: format!(r"{FOLDER}\csagent.sys"),
@@ -529,6 +533,30 @@ mod incident {
         host.file(&format!(r"{FOLDER}\{name}"), Some(bad()));
         host.changed(name);
         check(&stopped.recv_timeout(LIMIT).unwrap());
+    }
+
+    #[test]
+    fn a_sensor_that_looks_late_gives_an_updater_time() {
+        let session = faults::driver::Trigger::Session(faults::driver::Delay { seconds: 0 });
+        let bad_file = format!(r"{FOLDER}\C-00000291-00000000-00000032.sys");
+        for replaced in [false, true] {
+            let (host, printed) = host();
+            host.file(&bad_file, Some(bad()));
+            let (kernel, stopped) = kernel(Arc::clone(&host));
+            let outcome = kernel.load_driver(&sensor_that_looks(session)).unwrap();
+            assert_eq!((outcome.status, outcome.reason), (NtStatus::SUCCESS, None));
+            assert_eq!(kernel.wait_stop(Some(Duration::ZERO)), None);
+            if replaced {
+                host.file(&bad_file, Some(template(Field::Wildcard)));
+            }
+            kernel.begin_session();
+            if replaced {
+                while printed.recv_timeout(LIMIT).unwrap() != "(watching)" {}
+                assert_eq!(kernel.wait_stop(Some(Duration::ZERO)), None);
+            } else {
+                check(&stopped.recv_timeout(LIMIT).unwrap());
+            }
+        }
     }
 
     #[test]

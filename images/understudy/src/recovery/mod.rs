@@ -17,3 +17,4 @@ mod tests;
 
 pub use crash::CrashSignature;
 pub use run::run;
+pub(crate) use service::client;

@@ -63,6 +63,29 @@ pub(super) struct Report<'a> {
     pub changes: &'a [String],
 }
 
+/// A client that trusts `roots` (DER certificates) and nobody else, and speaks HTTPS only.
+pub(crate) fn client(roots: &[Vec<u8>]) -> ureq::Agent {
+    let roots: Vec<Certificate<'static>> =
+        roots.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+    let tls = TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .root_certs(RootCerts::new_with_certs(&roots))
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .build();
+    ureq::Agent::config_builder()
+        .tls_config(tls)
+        .https_only(true)
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .proxy(None)
+        .timeout_global(Some(PATIENCE))
+        // Each exchange stands alone: a kept connection would die unseen while the machine waits.
+        .max_idle_connections(0)
+        .user_agent("loopbreak-understudy")
+        .build()
+        .new_agent()
+}
+
 /// A client of the update service.
 #[derive(Debug)]
 pub(super) struct UpdateService {
@@ -76,25 +99,7 @@ impl UpdateService {
         if !base.to_ascii_lowercase().starts_with("https://") {
             return Err(ServiceError::Address(base.to_owned()));
         }
-        let roots: Vec<Certificate<'static>> =
-            roots.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
-        let tls = TlsConfig::builder()
-            .provider(TlsProvider::Rustls)
-            .root_certs(RootCerts::new_with_certs(&roots))
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .build();
-        let agent = ureq::Agent::config_builder()
-            .tls_config(tls)
-            .https_only(true)
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .proxy(None)
-            .timeout_global(Some(PATIENCE))
-            // Each exchange stands alone: a kept connection would die unseen while the machine waits.
-            .max_idle_connections(0)
-            .user_agent("loopbreak-understudy")
-            .build()
-            .new_agent();
+        let agent = client(roots);
         Ok(Self { agent, base: base.trim_end_matches('/').to_owned() })
     }
 

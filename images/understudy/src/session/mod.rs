@@ -6,6 +6,7 @@ mod network;
 pub mod processes;
 mod services;
 pub mod servicing;
+mod updater;
 mod user_mode;
 
 pub use dhcp::{DhcpError, Lease};

@@ -5,17 +5,22 @@
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
+use super::updater::Updater;
 use super::user_mode;
 use crate::kernel::{Kernel, KernelHost};
 use crate::loader::{FailureAction, Service};
 use crate::machine::{self, Wish};
-use crate::storage::Drive;
+use crate::storage::{Drive, Registry};
 use crate::{drivers, say};
 
 /// What services are started with.
 pub struct Services<'a> {
     /// Drive `C:`.
-    pub drive: &'a Drive,
+    pub drive: &'a Arc<Drive>,
+    /// Its registry.
+    pub registry: &'a Registry,
+    /// The computer's name.
+    pub computer_name: &'a str,
     /// For drivers.
     pub kernel: &'a Kernel,
     /// For programs that are run.
@@ -52,7 +57,13 @@ impl Services<'_> {
                 let (host, wishes) = (Arc::clone(self.host), self.wishes.clone());
                 user_mode::supervise(service.clone(), image, host, wishes);
             }
-            Ok(_) => say!("[session] service {} started", service.name),
+            Ok(_) => {
+                let updater = Updater::of(&service.name, self.registry, self.computer_name);
+                if let Some(updater) = updater {
+                    updater.start(Arc::clone(self.drive));
+                }
+                say!("[session] service {} started", service.name);
+            }
             Err(error) if error.is_not_found() => {
                 say!("[session] service {} failed to start: C:{file} is missing", service.name);
                 self.lost(service.clone());

@@ -3,7 +3,8 @@
 //! `DriverEntry` makes a device, reads the folder of its content from the registry, interprets every
 //! file there, and starts a thread that does so again whenever the folder changes. Because the first
 //! scan is part of `DriverEntry`, a bad file stops the machine at every start, before anything that
-//! could fetch a better one is running.
+//! could fetch a better one is running. It can be made to look later, in its thread: then whoever fetches
+//! better content races with it.
 //!
 //! The defect is in `interpreter`. The driver has no unload routine: its thread waits in the
 //! file system for as long as the machine runs.
@@ -15,9 +16,9 @@ use iced_x86::code_asm::{
     ax, cx, dword_ptr, eax, ebx, ecx, esi, qword_ptr, rax, rbx, rcx, rdi, rdx, rsi, rsp, word_ptr,
 };
 
-use scenario::Arch;
+use scenario::{Arch, Trigger};
 
-use super::asm::{Arg, Assembler, Frame};
+use super::asm::{Arg, Assembler, Frame, Local};
 use super::image::{self, Data, Identity, Import, Parts};
 
 /// What goes into one content driver.
@@ -29,6 +30,9 @@ pub struct ContentDriverOptions {
     pub version: [u16; 4],
     /// Which files of its folder it interprets, for example `C-00000291-*.sys`.
     pub content_pattern: String,
+    /// When it interprets for the first time: in its entry, or in its thread, some seconds later or once a
+    /// session can begin. It has no timer.
+    pub first_look: Trigger,
 }
 
 impl Default for ContentDriverOptions {
@@ -37,6 +41,7 @@ impl Default for ContentDriverOptions {
             file_name: "csagent.sys".to_owned(),
             version: [7, 11, 0, 0],
             content_pattern: "C-00000291-*.sys".to_owned(),
+            first_look: Trigger::Entry,
         }
     }
 }
@@ -66,6 +71,21 @@ struct Kernel {
     query_directory: Import,
     query_value: Import,
     read_file: Import,
+    later: Option<Later>,
+}
+
+/// What a driver needs that does not look at once.
+struct Later {
+    delay: Import,
+    seconds: u32,
+    session: Option<Session>,
+}
+
+/// What one needs that waits for a session.
+struct Session {
+    open_event: Import,
+    wait: Import,
+    name: Data,
 }
 
 struct Variables {
@@ -116,6 +136,7 @@ pub(crate) fn build(options: &ContentDriverOptions) -> Result<Vec<u8>, IcedError
         query_directory: parts.import("ZwQueryDirectoryFile"),
         query_value: parts.import("ZwQueryValueKey"),
         read_file: parts.import("ZwReadFile"),
+        later: later(&mut parts, options.first_look),
     };
     let variables = Variables {
         device: parts.variable(8),
@@ -155,6 +176,24 @@ pub(crate) fn build(options: &ContentDriverOptions) -> Result<Vec<u8>, IcedError
     })
 }
 
+fn later(parts: &mut Parts, first_look: Trigger) -> Option<Later> {
+    let (seconds, session) = match first_look {
+        Trigger::Entry => return None,
+        Trigger::Thread(wait) | Trigger::Timer(wait) => (wait.seconds, false),
+        Trigger::Session(wait) => (wait.seconds, true),
+    };
+    Some(Later {
+        delay: parts.import("KeDelayExecutionThread"),
+        seconds,
+        session: session.then(|| Session {
+            open_event: parts.import("ZwOpenEvent"),
+            wait: parts.import("ZwWaitForSingleObject"),
+            // As the faulty drivers do.
+            name: parts.unicode("\\SECURITY\\LSA_AUTHENTICATION_INITIALIZED"),
+        }),
+    })
+}
+
 /// `NTSTATUS DriverEntry(DRIVER_OBJECT *driver, UNICODE_STRING *registry_path)`
 fn driver_entry(
     a: &mut Assembler<'_>,
@@ -190,7 +229,9 @@ fn driver_entry(
     a.code.mov(ebx, STATUS_INSUFFICIENT_RESOURCES)?;
     a.code.test(rax, rax)?;
     a.code.jz(failed)?;
-    a.call_own("scan", &[])?;
+    if kernel.later.is_none() {
+        a.call_own("scan", &[])?;
+    }
     let watch = a.label_of("watch");
     // THREAD_ALL_ACCESS.
     a.call(
@@ -405,6 +446,49 @@ fn scan(
     a.end()
 }
 
+/// The wait before the first look, in the thread. The session's event is made while the system starts;
+/// until then there is none to wait for.
+fn wait(
+    a: &mut Assembler<'_>,
+    kernel: &Kernel,
+    later: &Later,
+    (attributes, interval, event): (Local, Local, Local),
+) -> Result<(), IcedError> {
+    if let Some(session) = &later.session {
+        let mut again = a.code.create_label();
+        let mut there = a.code.create_label();
+        a.code.set_label(&mut again)?;
+        a.object_attributes(attributes, NONE, Arg::Data(session.name))?;
+        // SYNCHRONIZE.
+        let access = Arg::Imm(0x10_0000);
+        a.call(session.open_event, &[Arg::Addr(event), access, Arg::Addr(attributes)])?;
+        a.code.test(eax, eax)?;
+        a.code.jns(there)?;
+        pause(a, later, interval, 1)?;
+        a.code.jmp(again)?;
+        a.code.set_label(&mut there)?;
+        a.call(session.wait, &[Arg::Value(event), NONE, NONE])?;
+        a.call(kernel.close, &[Arg::Value(event)])?;
+    }
+    if later.seconds > 0 {
+        pause(a, later, interval, later.seconds)?;
+    }
+    Ok(())
+}
+
+/// Lets so many seconds pass.
+fn pause(
+    a: &mut Assembler<'_>,
+    later: &Later,
+    interval: Local,
+    seconds: u32,
+) -> Result<(), IcedError> {
+    // Relative times are negative, in units of 100 ns.
+    a.place(rax, Arg::Wide((-10_000_000 * i64::from(seconds)).cast_unsigned()))?;
+    a.code.mov(qword_ptr(rsp + interval.0), rax)?;
+    a.call(later.delay, &[NONE, NONE, Arg::Addr(interval)])
+}
+
 /// `void watch(void *context)`: the thread that scans again whenever the folder changes.
 fn watch(
     a: &mut Assembler<'_>,
@@ -416,10 +500,16 @@ fn watch(
     let attributes = frame.local(0x30);
     let status = frame.local(0x10);
     let folder = frame.local(8);
+    let interval = frame.local(8);
+    let event = frame.local(8);
     a.begin("watch", &frame)?;
     let mut again = a.code.create_label();
     let mut ended = a.code.create_label();
     let mut over = a.code.create_label();
+    if let Some(later) = &kernel.later {
+        wait(a, kernel, later, (attributes, interval, event))?;
+        a.call_own("scan", &[])?;
+    }
     a.object_attributes(attributes, NONE, Arg::Data(variables.folder))?;
     let opened =
         [Arg::Addr(folder), READ, Arg::Addr(attributes), Arg::Addr(status), SHARE_ALL, FOLDER];
