@@ -65,9 +65,7 @@ impl Drive<'_> {
                 Ok(None)
             }
             Online::InterruptedWrite(write) => Ok(Some(self.interrupt(write).await?)),
-            Online::Network(fault) => {
-                Ok(Some((Source::Network, self.surroundings.trouble(fault))))
-            }
+            Online::Network(fault) => Ok(Some((Source::Network, self.surroundings.trouble(fault)))),
             Online::Service(fault) => {
                 Ok(Some((Source::Network, self.surroundings.service_trouble(fault))))
             }

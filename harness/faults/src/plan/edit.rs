@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 use scenario::{
-    ClockFault, Moment, NetworkFault, PowerEvent, PowerFault, ServiceFault, StorageFault, WindowsPath,
+    ClockFault, Moment, NetworkFault, PowerEvent, PowerFault, ServiceFault, StorageFault,
+    WindowsPath,
 };
 
 /// All that is done to a machine for one scenario.
