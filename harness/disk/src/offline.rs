@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use volume::{PartitionTable, TableStyle, Volume};
+use volume::{Partition, PartitionTable, TableStyle, Volume};
 
 use crate::chain::overlay_node;
 use crate::daemon::Daemon;
@@ -149,7 +149,7 @@ impl OfflineDisk {
         self.format
     }
 
-    /// How the disk is divided.
+    /// How the disk was divided when it was opened.
     pub fn table(&self) -> &PartitionTable {
         &self.table
     }
@@ -219,6 +219,27 @@ impl OfflineDisk {
         let on_disk = |place: u64| summary.start.checked_add(place);
         let moved = extents.iter().map(|one| Some(on_disk(one.start)?..on_disk(one.end)?));
         moved.collect::<Option<_>>().ok_or_else(|| self.worker_error(WorkerError::confused()))
+    }
+
+    /// How the disk is divided now: [`OfflineDisk::table`] with what [`OfflineDisk::set_partition`] did.
+    pub fn read_table(&self) -> Result<PartitionTable, DiskError> {
+        match self.ask(&Request::Table)? {
+            Answer::Table(table) => bounded(table).map_err(|source| self.worker_error(source)),
+            _ => Err(self.worker_error(WorkerError::confused())),
+        }
+    }
+
+    /// Puts a partition into a slot of the GUID partition table, or clears the slot. Volumes stay reachable
+    /// by their numbers as they were when the disk was opened.
+    ///
+    /// # Errors
+    /// [`DiskError::Worker`] for a disk without such a table, and for a slot that it does not have.
+    pub fn set_partition(
+        &self,
+        number: u32,
+        partition: Option<&Partition>,
+    ) -> Result<(), DiskError> {
+        self.done(&Request::SetPartition { number, partition: partition.cloned() })
     }
 
     /// Reads a file of the Windows volume with another implementation of its file system than the one
@@ -410,13 +431,18 @@ fn plain_node(source: &DiskSource) -> Value {
 
 /// The worker is not trusted either.
 fn checked(survey: Survey) -> Result<Survey, WorkerError> {
-    let partitions = &survey.table.partitions;
+    if survey.table.partitions.len() != survey.volumes.len() {
+        return Err(WorkerError::confused());
+    }
+    Ok(Survey { table: bounded(survey.table)?, ..survey })
+}
+
+fn bounded(table: PartitionTable) -> Result<PartitionTable, WorkerError> {
     let inside = |start: u64, len: u64| start.checked_add(len).is_some();
-    if partitions.len() > MAX_PARTITIONS
-        || partitions.len() != survey.volumes.len()
-        || !partitions.iter().all(|one| inside(one.start, one.len))
+    if table.partitions.len() > MAX_PARTITIONS
+        || !table.partitions.iter().all(|one| inside(one.start, one.len))
     {
         return Err(WorkerError::confused());
     }
-    Ok(survey)
+    Ok(table)
 }

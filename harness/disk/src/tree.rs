@@ -69,6 +69,12 @@ pub struct Mark {
     content: String,
 }
 
+impl std::fmt::Display for Mark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes, {}", self.size, self.content)
+    }
+}
+
 /// All files of a volume that are not noise, by their path from its root, with `\` between the names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -136,6 +142,11 @@ impl Tree {
             }
         }
         Ok(Self(tree))
+    }
+
+    /// The files by their path.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &Mark)> {
+        self.0.iter().map(|(path, mark)| (path.as_str(), mark))
     }
 
     /// What differs in `after`, by path.

@@ -28,6 +28,14 @@ pub enum RunError {
     /// Doing it to the disk.
     #[error(transparent)]
     Apply(#[from] faults::ApplyError),
+    /// Undoing it.
+    #[error("{object} could not be brought back: {source}; the fault's undoing is wrong")]
+    NotUndone {
+        /// File, value or partition.
+        object: String,
+        /// Why.
+        source: faults::OfflineError,
+    },
     /// The disk, offline.
     #[error(transparent)]
     Disk(#[from] disk::DiskError),

@@ -1,16 +1,17 @@
-//! A machine's disk as the fault catalogue wants it: files, registry values.
+//! A machine's disk as the fault catalogue wants it: files, registry values, partitions.
 
 use disk::OfflineDisk;
 use faults::{Edit, HiveName, Offline, OfflineError, RegistryValue, VolumeRole};
 use jiff::Timestamp;
-use volume::{FileTime, Volume};
+use volume::{FileTime, Partition, Volume};
 use winfmt::hive::{Data, EMPTY_LOG, Hive, ValueType};
 
 /// The volumes and hives of one disk. Hives are read when first needed and written back by `commit`.
 pub(crate) struct WindowsDisk {
     windows: Box<dyn Volume>,
-    /// Opened when first needed: not every image has one.
+    /// Opened when first needed: not every image has them.
     recovery: Option<Box<dyn Volume>>,
+    efi: Option<Box<dyn Volume>>,
     disk: OfflineDisk,
     clock: Option<FileTime>,
     system: OpenHive,
@@ -31,45 +32,13 @@ impl OpenHive {
         Self { path, hive: None, logs: Vec::new(), changed: false }
     }
 
-    /// The hive, brought up to date from its transaction logs as Windows would at its next start: else an
-    /// edit would be lost, or what the logs hold.
     fn get(&mut self, volume: &mut dyn Volume) -> Result<&mut Hive, OfflineError> {
         if self.hive.is_none() {
-            let bytes = volume.read(&self.path)?;
-            self.logs.clear();
-            let mut logs = Vec::new();
-            for suffix in ["LOG1", "LOG2"] {
-                self.read_log(volume, suffix, &mut logs)?;
-            }
-            if logs.is_empty() {
-                self.read_log(volume, "LOG", &mut logs)?;
-            }
-            let logs: Vec<&[u8]> = logs.iter().map(Vec::as_slice).collect();
-            let (hive, recovery) = Hive::recover(bytes, &logs)
-                .map_err(|error| format!("C:\\{}: {error}", self.path))?;
-            if !recovery.clean {
-                tracing::info!(hive = self.path, %recovery, "the hive was not written back by Windows");
-            }
+            let (hive, logs) = read_hive(volume, &self.path)?;
+            self.logs = logs;
             self.hive = Some(hive);
         }
         self.hive.as_mut().ok_or_else(|| "the hive was not read".into())
-    }
-
-    fn read_log(
-        &mut self,
-        volume: &mut dyn Volume,
-        suffix: &str,
-        logs: &mut Vec<Vec<u8>>,
-    ) -> Result<(), OfflineError> {
-        let path = format!("{}.{suffix}", self.path);
-        if volume.exists(&path)? {
-            let log = volume.read(&path)?;
-            if !log.is_empty() {
-                self.logs.push(path);
-                logs.push(log);
-            }
-        }
-        Ok(())
     }
 
     /// The hive first, then its logs: see [`EMPTY_LOG`].
@@ -87,6 +56,35 @@ impl OpenHive {
     }
 }
 
+/// A hive, brought up to date from its transaction logs as Windows would at its next start: else an edit
+/// would be lost, or what the logs hold. With it the logs that are there and not empty.
+pub(crate) fn read_hive(
+    volume: &mut dyn Volume,
+    path: &str,
+) -> Result<(Hive, Vec<String>), OfflineError> {
+    let bytes = volume.read(path)?;
+    let (mut names, mut logs) = (Vec::new(), Vec::new());
+    for suffix in ["LOG1", "LOG2", "LOG"] {
+        let log = format!("{path}.{suffix}");
+        // The older one counts only where the newer ones do not.
+        if (suffix == "LOG" && !logs.is_empty()) || !volume.exists(&log)? {
+            continue;
+        }
+        let held = volume.read(&log)?;
+        if !held.is_empty() {
+            names.push(log);
+            logs.push(held);
+        }
+    }
+    let logs: Vec<&[u8]> = logs.iter().map(Vec::as_slice).collect();
+    let (hive, recovery) =
+        Hive::recover(bytes, &logs).map_err(|error| format!("C:\\{path}: {error}"))?;
+    if !recovery.clean {
+        tracing::info!(hive = path, %recovery, "the hive was not written back by Windows");
+    }
+    Ok((hive, names))
+}
+
 impl WindowsDisk {
     /// Opens the Windows volume. `clock` is the time that new files get where none is given, in seconds
     /// since 1970.
@@ -96,6 +94,7 @@ impl WindowsDisk {
         let mut opened = Self {
             windows,
             recovery: None,
+            efi: None,
             disk,
             clock: clock.map(FileTime::from_unix_seconds),
             system: OpenHive::at(&root, "SYSTEM"),
@@ -115,20 +114,30 @@ impl WindowsDisk {
     }
 
     fn volume(&mut self, role: VolumeRole) -> Result<&mut dyn Volume, OfflineError> {
-        match role {
-            VolumeRole::Windows => Ok(&mut *self.windows),
-            VolumeRole::Recovery => {
-                if self.recovery.is_none() {
-                    let mut recovery = self.disk.recovery_volume()?;
-                    set_clock(&mut *recovery, self.clock);
-                    self.recovery = Some(recovery);
-                }
-                match &mut self.recovery {
-                    Some(recovery) => Ok(&mut **recovery),
-                    None => Err("no recovery volume".into()),
-                }
+        let (slot, open): (_, fn(&OfflineDisk) -> _) = match role {
+            VolumeRole::Windows => return Ok(&mut *self.windows),
+            VolumeRole::Recovery => (&mut self.recovery, OfflineDisk::recovery_volume),
+            VolumeRole::System => (&mut self.efi, OfflineDisk::efi_volume),
+        };
+        let volume = match slot.take() {
+            Some(volume) => volume,
+            None => {
+                let mut volume = open(&self.disk)?;
+                set_clock(&mut *volume, self.clock);
+                volume
+            }
+        };
+        Ok(&mut **slot.insert(volume))
+    }
+
+    /// A hive whose file is read or changed as a file is no longer held open.
+    fn let_go(&mut self, volume: VolumeRole, path: &str) -> Result<(), OfflineError> {
+        for hive in [&mut self.system, &mut self.software] {
+            if volume == VolumeRole::Windows && hive.path.eq_ignore_ascii_case(path) {
+                hive.write_back(&mut *self.windows)?;
             }
         }
+        Ok(())
     }
 
     fn hive(&mut self, name: HiveName) -> (&mut OpenHive, &mut dyn Volume) {
@@ -145,26 +154,13 @@ fn set_clock(volume: &mut dyn Volume, clock: Option<FileTime>) {
     }
 }
 
-/// `CurrentControlSet\…` is a link that only a running Windows has; offline it is the set that
-/// `Select\Current` names (windows-facts section 4).
-fn real_key(hive: &Hive, key: &str) -> Result<String, OfflineError> {
-    const CURRENT: &str = "CurrentControlSet";
-    let is_current =
-        key.get(..CURRENT.len()).is_some_and(|head| head.eq_ignore_ascii_case(CURRENT));
-    if !is_current {
-        return Ok(key.to_owned());
-    }
-    let number =
-        hive.get_dword("Select", "Current")?.ok_or("the hive has no value Select\\Current")?;
-    Ok(format!("ControlSet{number:03}{}", &key[CURRENT.len()..]))
-}
-
 impl Offline for WindowsDisk {
     fn read_file(
         &mut self,
         volume: VolumeRole,
         path: &str,
     ) -> Result<Option<(Vec<u8>, Option<Timestamp>)>, OfflineError> {
+        self.let_go(volume, path)?;
         let volume = self.volume(volume)?;
         if !volume.exists(path)? {
             return Ok(None);
@@ -186,20 +182,37 @@ impl Offline for WindowsDisk {
     ) -> Result<Option<RegistryValue>, OfflineError> {
         let (open, volume) = self.hive(hive);
         let hive = open.get(volume)?;
-        let key = real_key(hive, key)?;
-        Ok(hive.get(key.as_str(), name)?.map(from_data))
+        Ok(hive.get(key, name)?.map(from_data))
     }
 
     fn key_exists(&mut self, hive: HiveName, key: &str) -> Result<bool, OfflineError> {
         let (open, volume) = self.hive(hive);
         let hive = open.get(volume)?;
-        let key = real_key(hive, key)?;
-        Ok(hive.find_key(key.as_str())?.is_some())
+        Ok(hive.find_key(key)?.is_some())
+    }
+
+    fn free_space(&mut self, volume: VolumeRole) -> Result<u64, OfflineError> {
+        Ok(self.volume(volume)?.free_space()?)
+    }
+
+    fn partition_of(&mut self, volume: VolumeRole) -> Result<Option<u32>, OfflineError> {
+        let role = match volume {
+            VolumeRole::Windows => disk::VolumeRole::Windows,
+            VolumeRole::Recovery => disk::VolumeRole::Recovery,
+            VolumeRole::System => disk::VolumeRole::Efi,
+        };
+        let found = self.disk.volumes().iter().find(|summary| summary.role == role);
+        Ok(found.map(|summary| summary.number))
+    }
+
+    fn read_partition(&mut self, number: u32) -> Result<Option<Partition>, OfflineError> {
+        Ok(self.disk.read_table()?.partition(number).cloned())
     }
 
     fn edit(&mut self, edit: &Edit) -> Result<(), OfflineError> {
         match edit {
             Edit::WriteFile { volume, path, bytes, modified } => {
+                self.let_go(*volume, path)?;
                 let volume = self.volume(*volume)?;
                 if let Some((folder, _)) = path.rsplit_once('\\') {
                     volume.create_dir_all(folder)?;
@@ -210,7 +223,10 @@ impl Offline for WindowsDisk {
                     volume.set_times(path, time, time)?;
                 }
             }
-            Edit::RemoveFile { volume, path } => self.volume(*volume)?.remove_file(path)?,
+            Edit::RemoveFile { volume, path } => {
+                self.let_go(*volume, path)?;
+                self.volume(*volume)?.remove_file(path)?;
+            }
             Edit::RemoveFolder { volume, path } => self.volume(*volume)?.remove_dir_all(path)?,
             Edit::SetValue { hive, key, name, value } => {
                 self.edit_hive(*hive, key, |hive, key| {
@@ -225,6 +241,9 @@ impl Offline for WindowsDisk {
             Edit::RemoveKey { hive, key } => {
                 self.edit_hive(*hive, key, |hive, key| hive.delete_key(key).map(|_| ()))?;
             }
+            Edit::SetPartition { number, partition } => {
+                self.disk.set_partition(*number, partition.as_ref())?;
+            }
         }
         Ok(())
     }
@@ -233,11 +252,12 @@ impl Offline for WindowsDisk {
         self.system.write_back(&mut *self.windows)?;
         self.software.write_back(&mut *self.windows)?;
         self.windows.flush()?;
-        if let Some(recovery) = &mut self.recovery {
-            recovery.flush()?;
-        }
         // What is read from here on comes from the disk.
-        self.recovery = None;
+        for volume in [&mut self.recovery, &mut self.efi] {
+            if let Some(mut volume) = volume.take() {
+                volume.flush()?;
+            }
+        }
         self.windows = self.disk.windows_volume()?;
         set_clock(&mut *self.windows, self.clock);
         Ok(())
@@ -253,8 +273,7 @@ impl WindowsDisk {
     ) -> Result<(), OfflineError> {
         let (open, volume) = self.hive(name);
         let hive = open.get(volume)?;
-        let key = real_key(hive, key)?;
-        change(hive, &key)?;
+        change(hive, key)?;
         open.changed = true;
         Ok(())
     }

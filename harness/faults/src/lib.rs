@@ -31,8 +31,9 @@ mod vendor;
 pub use catalogue::{DefectInfo, Example, KindInfo, defect_infos, explain, explain_defect, kinds};
 pub use inert::inert_control;
 pub use plan::{
-    Act, Applied, ApplyError, Before, Edit, FileState, HiveName, InterruptedWrite, Offline,
-    OfflineError, Online, OnlineAct, OnlineWrite, Origin, RegistryValue, StagePlan, StagedEdit,
+    Act, Applied, ApplyError, Before, Change, Edit, FileState, HiveName, InterruptedWrite, Offline,
+    OfflineError, Online, OnlineAct, OnlineWrite, Origin, RegistryValue, Rewrite, StagePlan,
+    StagedEdit,
     VolumeRole,
 };
 pub use stage::{StageError, Trust, signs, stage, stage_signed};

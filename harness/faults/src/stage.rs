@@ -10,8 +10,8 @@ use crate::content;
 use crate::driver::{self, ContentDriverOptions, DriverError, DriverKind};
 use crate::inf::InfError;
 use crate::plan::{
-    Act, Edit, HiveName, InterruptedWrite, Online, OnlineAct, OnlineWrite, Origin, RegistryValue,
-    StagePlan, StagedEdit, VolumeRole,
+    Act, Change, Edit, HiveName, InterruptedWrite, Online, OnlineAct, OnlineWrite, Origin,
+    RegistryValue, StagePlan, StagedEdit, VolumeRole,
 };
 use crate::service::{DriverService, nt_path};
 use crate::signing::{Authority, SignError};
@@ -162,8 +162,8 @@ pub fn stage_signed(
     Ok(plan)
 }
 
-fn push(plan: &mut StagePlan, origin: Origin, edit: Edit) {
-    plan.staged.push(StagedEdit { origin, edit, append: false });
+fn push(plan: &mut StagePlan, origin: Origin, change: impl Into<Change>) {
+    plan.staged.push(StagedEdit { origin, change: change.into() });
 }
 
 fn file(path: String, bytes: Vec<u8>, modified: Option<jiff::Timestamp>) -> Edit {
@@ -216,8 +216,8 @@ fn add(
             }
         }
         (Fault::DriverPackage(package), Moment::Staged) => {
-            for (edit, append) in vendor::driver_package(package, scenario)? {
-                plan.staged.push(StagedEdit { origin: origin.clone(), edit, append });
+            for change in vendor::driver_package(package, scenario)? {
+                push(plan, origin.clone(), change);
             }
         }
         (Fault::Update(update), Moment::Staged) => {

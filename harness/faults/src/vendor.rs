@@ -8,7 +8,7 @@ use winfmt::certificates::{self, Store};
 
 use crate::driver::{self, DriverKind, FaultyDriverOptions};
 use crate::inf::{self, Inf};
-use crate::plan::{Edit, HiveName, RegistryValue};
+use crate::plan::{Change, Edit, HiveName, RegistryValue};
 use crate::service::DriverService;
 use crate::signing::{Authority, Signing, sign};
 use crate::stage::StageError;
@@ -124,7 +124,7 @@ fn arch_of(image: &[u8]) -> Arch {
 pub(crate) fn driver_package(
     fault: &DriverPackage,
     scenario: &Scenario,
-) -> Result<Vec<(Edit, bool)>, StageError> {
+) -> Result<Vec<Change>, StageError> {
     let failed = |source| StageError::Package { fault: fault.name.clone(), source };
     let text = loaded(scenario, &fault.name, &fault.inf)?;
     let parsed = Inf::parse(&fault.inf, text).map_err(failed)?;

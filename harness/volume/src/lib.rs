@@ -47,6 +47,7 @@ pub use table::{
     LDM_METADATA, MBR_EXTENDED, MBR_FAT16, MBR_FAT32, MBR_LDM, MBR_NTFS, MBR_PROTECTIVE,
     MBR_RECOVERY, MICROSOFT_RESERVED, Partition, PartitionKind, PartitionTable, SECTOR,
     STORAGE_SPACES, TableError, TableStyle, WINDOWS_RECOVERY, create_partitions, read_partitions,
+    set_partition,
 };
 pub use time::FileTime;
 pub use volume::{Entry, Kind, MAX_READ, Metadata, Volume};

@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
-use volume::{Check, Entry, FileSystem, FileTime, Guard, Metadata, PartitionTable, VolumeError};
+use volume::{
+    Check, Entry, FileSystem, FileTime, Guard, Metadata, Partition, PartitionTable, VolumeError,
+};
 
 /// The name of the export that the worker reads.
 pub(crate) const EXPORT: &str = "disk";
@@ -25,6 +27,10 @@ pub(crate) enum Request {
     Find { partition: u32, reader: Reader, paths: Vec<String> },
     /// A file by the independent reader; its bytes follow as those of [`Task::Read`].
     ReadBack { partition: u32, path: String, limit: u64 },
+    /// How the disk is divided now. What the other requests go by stays the survey.
+    Table,
+    /// Puts a partition into a slot of the table, or clears the slot.
+    SetPartition { number: u32, partition: Option<Partition> },
     /// Has everything reach the medium.
     Flush,
 }
@@ -104,6 +110,7 @@ pub(crate) enum Task {
 pub(crate) enum Answer {
     Done,
     Survey(Survey),
+    Table(PartitionTable),
     Volume(u32),
     Entries(Vec<Entry>),
     Metadata(Metadata),

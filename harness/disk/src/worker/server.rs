@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 
 use volume::{
     BlockDevice, FileSystemKind, Kind, Partition, PartitionTable, SharedDevice, SubDevice, Volume,
-    VolumeError, probe, read_partitions,
+    VolumeError, probe, read_partitions, set_partition,
 };
 
 use super::frame::{DATA_LIMIT, FrameKind, invalid, parse, read_frame, write_frame, write_message};
@@ -137,6 +137,14 @@ impl<S: Read + Write> Server<S> {
                     }
                     None => Ok(Answer::Done),
                 }
+            }
+            Request::Table => read_partitions(&mut self.device)
+                .map(Answer::Table)
+                .map_err(|error| Trouble::Refused(error.to_string())),
+            Request::SetPartition { number, partition } => {
+                set_partition(&mut self.device, number, partition.as_ref())
+                    .map(|()| Answer::Done)
+                    .map_err(|error| Trouble::Refused(error.to_string()))
             }
             Request::Flush => match self.device.flush() {
                 Ok(()) => Ok(Answer::Done),

@@ -26,6 +26,7 @@ pub use names::{defects, name};
 pub use scenario::{Delay, Trigger};
 
 pub(crate) use image::{checksum_field, patch_checksum};
+pub(crate) use resource::set_version;
 
 /// A driver to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,11 +1,13 @@
 //! The version resource of a driver: what Windows shows on the file's details page and crash analysis
 //! quotes (Microsoft: "VS_VERSIONINFO structure").
 
-use super::image::Identity;
+use super::image::{Identity, checksum_field, patch_checksum};
 
 const RT_VERSION: u32 = 16;
 const LANGUAGE: u32 = 0x0409;
 const UNICODE: u32 = 1200;
+/// What VS_FIXEDFILEINFO begins with: signature and version of the structure.
+const FIXED_BEGIN: [u32; 2] = [0xfeef_04bd, 0x0001_0000];
 
 /// The bytes of a `.rsrc` section that lies at `base` relative to the image and holds one version
 /// resource.
@@ -28,12 +30,39 @@ pub(crate) fn version(identity: &Identity, base: u32) -> Vec<u8> {
     bytes
 }
 
+/// Puts another version into a program that has a version resource, and corrects its checksum. Both the
+/// file's and the product's number are changed; the texts beside them stay.
+///
+/// # Errors
+/// The program has no version resource.
+pub(crate) fn set_version(image: &mut [u8], version: [u16; 4]) -> Result<(), &'static str> {
+    let begin: Vec<u8> = FIXED_BEGIN.into_iter().flat_map(u32::to_le_bytes).collect();
+    let at = image
+        .windows(begin.len())
+        .position(|window| window == begin)
+        .ok_or("it is no program with a version resource")?;
+    let [major, minor, build, revision] = version.map(u32::from);
+    let words = [major << 16 | minor, build << 16 | revision].repeat(2);
+    let bytes: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();
+    image
+        .get_mut(at + begin.len()..)
+        .and_then(|rest| rest.get_mut(..bytes.len()))
+        .ok_or("its version resource is cut off")?
+        .copy_from_slice(&bytes);
+    // The image is a guest's.
+    if image.len() < 0x40 || checksum_field(image) + 4 > image.len() {
+        return Err("it is no PE image");
+    }
+    patch_checksum(image);
+    Ok(())
+}
+
 fn version_info(identity: &Identity) -> Vec<u8> {
     let [major, minor, build, revision] = identity.version.map(u32::from);
     let dotted = identity.version.map(|part| part.to_string()).join(".");
     let words = [
-        0xfeef_04bd,
-        0x0001_0000,
+        FIXED_BEGIN[0],
+        FIXED_BEGIN[1],
         major << 16 | minor,
         build << 16 | revision,
         major << 16 | minor,

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use scenario::Arch;
 
 use super::{Entry, Inf, InfError, Place, Value};
-use crate::plan::{Edit, HiveName, RegistryValue, VolumeRole};
+use crate::plan::{Change, Edit, HiveName, RegistryValue, VolumeRole};
 
 /// What an install section does.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,21 +76,20 @@ pub fn edits<E>(
     installation: &Installation,
     modified: Option<Timestamp>,
     mut file: impl FnMut(&str) -> Result<Vec<u8>, E>,
-) -> Result<Vec<(Edit, bool)>, E> {
+) -> Result<Vec<Change>, E> {
     let mut changes = Vec::new();
     for (from, to) in &installation.files {
         let bytes = file(from)?;
         let (volume, path) = (VolumeRole::Windows, to.clone());
-        changes.push((Edit::WriteFile { volume, path, bytes, modified }, false));
+        changes.push(Edit::WriteFile { volume, path, bytes, modified }.into());
     }
     for (hive, key, name, value, append) in &installation.values {
-        let edit = Edit::SetValue {
-            hive: *hive,
-            key: key.clone(),
-            name: name.clone(),
-            value: value.clone(),
-        };
-        changes.push((edit, *append));
+        let (hive, key, name, value) = (*hive, key.clone(), name.clone(), value.clone());
+        let texts = value.as_texts().filter(|_| *append);
+        changes.push(match texts {
+            Some(texts) => Change::AddTexts { hive, key, name, texts },
+            None => Edit::SetValue { hive, key, name, value }.into(),
+        });
     }
     Ok(changes)
 }

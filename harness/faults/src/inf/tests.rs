@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use scenario::Arch;
 
 use super::*;
-use crate::plan::{Edit, HiveName, RegistryValue};
+use crate::plan::{Change, Edit, HiveName, RegistryValue};
 
 const FILTER: &str = r#"; A filter driver as a vendor ships it.
 [Version]
@@ -100,8 +100,8 @@ fn a_filter_driver_is_installed_as_its_inf_says() {
     assert_eq!(value("Sensor", "Blob"), blob);
 
     let changes = edits(&found, None, |name| Ok::<_, ()>(name.as_bytes().to_vec())).unwrap();
-    let original = changes.iter().any(|(edit, _)| {
-        matches!(edit, Edit::WriteFile { path, bytes, .. }
+    let original = changes.iter().any(|change| {
+        matches!(change, Change::Edit(Edit::WriteFile { path, bytes, .. })
             if path.ends_with("renamed.sys") && bytes == b"original.sys")
     });
     assert!(original);

@@ -2,15 +2,17 @@
 
 use std::fmt;
 
+use volume::Partition;
+
+use super::change::described;
 use super::edit::{
-    Before, Edit, FileState, HiveName, Origin, RegistryValue, StagePlan, StagedEdit, VolumeRole,
-    file_proof,
+    Before, Edit, FileState, HiveName, Origin, RegistryValue, StagePlan, VolumeRole, file_proof,
 };
 
 /// Why a disk could not do something: its own words.
 pub type OfflineError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A powered-off machine's disk, as far as a plan needs it. Paths and keys as in [`Edit`].
+/// A powered-off machine's disk, as far as a plan needs it. Paths as in [`Edit`], keys from the hive's root.
 pub trait Offline {
     /// A file, `None` if there is none.
     fn read_file(
@@ -32,6 +34,15 @@ pub trait Offline {
 
     /// True if there is a key.
     fn key_exists(&mut self, hive: HiveName, key: &str) -> Result<bool, OfflineError>;
+
+    /// Bytes that a volume has free.
+    fn free_space(&mut self, volume: VolumeRole) -> Result<u64, OfflineError>;
+
+    /// The slot of the partition table that a volume has, `None` if there is no such volume.
+    fn partition_of(&mut self, volume: VolumeRole) -> Result<Option<u32>, OfflineError>;
+
+    /// What a slot of the partition table holds.
+    fn read_partition(&mut self, number: u32) -> Result<Option<Partition>, OfflineError>;
 
     /// Does one change.
     fn edit(&mut self, edit: &Edit) -> Result<(), OfflineError>;
@@ -81,80 +92,58 @@ impl StagePlan {
     /// # Errors
     /// The disk refused something, or what it holds afterwards differs.
     pub fn apply(&self, disk: &mut dyn Offline) -> Result<Applied, ApplyError> {
-        let mut undo = Vec::new();
+        let mut applied = Applied { landed: Vec::new(), undo: Vec::new() };
         let mut done = Vec::new();
         for staged in &self.staged {
             let fail = |source| ApplyError::Disk {
                 origin: staged.origin.clone(),
-                object: staged.edit.object(),
+                object: staged.change.object(),
                 source,
             };
-            let edit = staged.resolved(disk).map_err(fail)?;
+            let edit = staged.change.resolved(disk).map_err(fail)?;
+            if edit.replaces_a_hive() {
+                // The values that were set before cannot be read from it afterwards.
+                applied.settle(&mut done, disk)?;
+            }
             let before = edit.before(disk).map_err(fail)?;
             disk.edit(&edit).map_err(fail)?;
-            undo.extend(before.into_iter().map(|before| edit.undone(before)));
+            applied.undo.extend(before.into_iter().map(|before| edit.undone(before)));
             done.push((&staged.origin, edit));
         }
-        if let Some(last) = self.staged.last() {
+        applied.settle(&mut done, disk)?;
+        applied.undo.reverse();
+        Ok(applied)
+    }
+}
+
+impl Applied {
+    /// Brings what was done to the disk and reads it back.
+    fn settle(
+        &mut self,
+        done: &mut Vec<(&Origin, Edit)>,
+        disk: &mut dyn Offline,
+    ) -> Result<(), ApplyError> {
+        if let Some((origin, _)) = done.last() {
             disk.commit().map_err(|source| ApplyError::Disk {
-                origin: last.origin.clone(),
+                origin: (*origin).clone(),
                 object: "the end of the changes".to_owned(),
                 source,
             })?;
         }
-        undo.reverse();
-        let mut landed: Vec<(Origin, Vec<String>)> = Vec::new();
         for (index, (origin, edit)) in done.iter().enumerate() {
             // What a later change wrote over cannot be found any more; that change has its own proof.
             if done[index + 1..].iter().any(|(_, later)| later.object() == edit.object()) {
                 continue;
             }
             let line = prove(origin, edit, disk)?;
-            match landed.iter_mut().find(|(known, _)| known == *origin) {
+            match self.landed.iter_mut().find(|(known, _)| known == *origin) {
                 Some((_, lines)) => lines.push(line),
-                None => landed.push(((*origin).clone(), vec![line])),
+                None => self.landed.push(((*origin).clone(), vec![line])),
             }
         }
-        Ok(Applied { landed, undo })
+        done.clear();
+        Ok(())
     }
-}
-
-impl StagedEdit {
-    /// The change as it is done to this disk: a list that is added to becomes the whole list.
-    fn resolved(&self, disk: &mut dyn Offline) -> Result<Edit, OfflineError> {
-        let (true, Edit::SetValue { hive, key, name, value: RegistryValue::Other(kind, added) }) =
-            (self.append, &self.edit)
-        else {
-            return Ok(self.edit.clone());
-        };
-        let mut list = match disk.read_value(*hive, key, name)? {
-            Some(RegistryValue::Other(found, bytes)) if found == *kind => texts(&bytes),
-            Some(other) => {
-                return Err(format!("it is {other}, not a list that can be added to").into());
-            }
-            None => Vec::new(),
-        };
-        for text in texts(added) {
-            if !list.contains(&text) {
-                list.push(text);
-            }
-        }
-        let mut bytes: Vec<u8> = list.concat().into_iter().flat_map(u16::to_le_bytes).collect();
-        bytes.extend_from_slice(&[0, 0]);
-        let value = RegistryValue::Other(*kind, bytes);
-        Ok(Edit::SetValue { hive: *hive, key: key.clone(), name: name.clone(), value })
-    }
-}
-
-/// The texts of a REG_MULTI_SZ, each with its zero.
-fn texts(bytes: &[u8]) -> Vec<Vec<u16>> {
-    let units: Vec<u16> =
-        bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
-    units
-        .split(|unit| *unit == 0)
-        .filter(|text| !text.is_empty())
-        .map(|text| text.iter().copied().chain([0]).collect())
-        .collect()
 }
 
 /// Reads one change back.
@@ -208,6 +197,15 @@ fn prove(origin: &Origin, edit: &Edit, disk: &mut dyn Offline) -> Result<String,
             false => Ok(format!("{object} removed")),
             true => Err(differs("is still there".to_owned())),
         },
+        Edit::SetPartition { number, partition } => {
+            let said = |slot: &Option<Partition>| slot.as_ref().map_or("nothing".to_owned(), described);
+            match disk.read_partition(*number).map_err(failed)? {
+                found if found == *partition => Ok(format!("{object}: {}", said(partition))),
+                found => {
+                    Err(differs(format!("holds {}, not {}", said(&found), said(partition))))
+                }
+            }
+        }
     }
 }
 
@@ -217,18 +215,32 @@ impl Edit {
         match self {
             Self::WriteFile { volume, path, .. }
             | Self::RemoveFile { volume, path }
-            | Self::RemoveFolder { volume, path } => match volume {
-                VolumeRole::Windows => format!("C:\\{path}"),
-                VolumeRole::Recovery => format!("recovery volume \\{path}"),
-            },
+            | Self::RemoveFolder { volume, path } => volume.path(path),
             Self::SetValue { hive, key, name, .. } | Self::RemoveValue { hive, key, name } => {
                 format!("{hive}\\{key}\\{name}")
             }
             Self::RemoveKey { hive, key } => format!("{hive}\\{key}"),
+            Self::SetPartition { number, .. } => format!("slot {number} of the partition table"),
         }
     }
 
-    /// What is there before this change; `None` for a removal, which only undoing does.
+    /// True of a change of the partition table. Undoing goes through such changes first, and opens the disk
+    /// anew before the others: they may be on a partition that it brings back.
+    pub fn is_of_the_table(&self) -> bool {
+        matches!(self, Self::SetPartition { .. })
+    }
+
+    /// True of a change of a hive's file as such.
+    fn replaces_a_hive(&self) -> bool {
+        matches!(self,
+            Self::WriteFile { volume: VolumeRole::Windows, path, .. }
+            | Self::RemoveFile { volume: VolumeRole::Windows, path }
+                if [HiveName::System, HiveName::Software]
+                    .iter()
+                    .any(|hive| path.eq_ignore_ascii_case(hive.file())))
+    }
+
+    /// What is there before this change; `None` for the removals that only undoing does.
     fn before(&self, disk: &mut dyn Offline) -> Result<Option<Before>, OfflineError> {
         match self {
             Self::WriteFile { volume, path, .. } => {
@@ -247,30 +259,43 @@ impl Edit {
                     topmost_missing(&format!("{key}\\{name}"), |key| disk.key_exists(*hive, key))?;
                 Ok(Some(Before::NoValue { made }))
             }
-            Self::RemoveFile { .. }
-            | Self::RemoveFolder { .. }
-            | Self::RemoveValue { .. }
-            | Self::RemoveKey { .. } => Ok(None),
+            Self::RemoveFile { volume, path } => match disk.read_file(*volume, path)? {
+                Some(file) => Ok(Some(Before::File(file))),
+                None => Err("there is no such file to delete".into()),
+            },
+            Self::RemoveValue { hive, key, name } => match disk.read_value(*hive, key, name)? {
+                Some(value) => Ok(Some(Before::Value(value))),
+                None => Err("there is no such value to delete".into()),
+            },
+            Self::SetPartition { number, .. } => {
+                Ok(Some(Before::Partition(disk.read_partition(*number)?)))
+            }
+            Self::RemoveFolder { .. } | Self::RemoveKey { .. } => Ok(None),
         }
     }
 
     /// The change that brings back what was there before this one.
     fn undone(&self, before: Before) -> Self {
         match (self.clone(), before) {
-            (Self::WriteFile { volume, path, .. }, Before::File((bytes, modified))) => {
-                Self::WriteFile { volume, path, bytes, modified }
-            }
+            (
+                Self::WriteFile { volume, path, .. } | Self::RemoveFile { volume, path },
+                Before::File((bytes, modified)),
+            ) => Self::WriteFile { volume, path, bytes, modified },
             (Self::WriteFile { volume, .. }, Before::NoFile { made: Some(path) }) => {
                 Self::RemoveFolder { volume, path }
             }
             (Self::WriteFile { volume, path, .. }, _) => Self::RemoveFile { volume, path },
-            (Self::SetValue { hive, key, name, .. }, Before::Value(value)) => {
-                Self::SetValue { hive, key, name, value }
-            }
+            (
+                Self::SetValue { hive, key, name, .. } | Self::RemoveValue { hive, key, name },
+                Before::Value(value),
+            ) => Self::SetValue { hive, key, name, value },
             (Self::SetValue { hive, .. }, Before::NoValue { made: Some(key) }) => {
                 Self::RemoveKey { hive, key }
             }
             (Self::SetValue { hive, key, name, .. }, _) => Self::RemoveValue { hive, key, name },
+            (Self::SetPartition { number, .. }, Before::Partition(partition)) => {
+                Self::SetPartition { number, partition }
+            }
             (removal, _) => removal,
         }
     }

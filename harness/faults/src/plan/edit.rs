@@ -5,6 +5,9 @@ use scenario::{
     ClockFault, Moment, NetworkFault, PowerEvent, PowerFault, ServiceFault, StorageFault,
     WindowsPath,
 };
+use volume::Partition;
+
+use super::change::Change;
 
 /// All that is done to a machine for one scenario.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,9 +25,7 @@ pub struct StagedEdit {
     /// What it is for.
     pub origin: Origin,
     /// The change.
-    pub edit: Edit,
-    /// The value is a list (REG_MULTI_SZ) whose texts are added to those that are there.
-    pub append: bool,
+    pub change: Change,
 }
 
 /// What a change is for.
@@ -60,6 +61,28 @@ pub enum VolumeRole {
     Windows,
     /// The volume of the recovery environment.
     Recovery,
+    /// The EFI system partition.
+    System,
+}
+
+impl VolumeRole {
+    /// A path on it, for people.
+    pub fn path(self, path: &str) -> String {
+        match self {
+            Self::Windows => format!("C:\\{path}"),
+            Self::Recovery | Self::System => format!("{self} \\{path}"),
+        }
+    }
+}
+
+impl std::fmt::Display for VolumeRole {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Windows => "Windows volume",
+            Self::Recovery => "recovery volume",
+            Self::System => "EFI system partition",
+        })
+    }
 }
 
 /// A registry hive of the Windows volume.
@@ -69,6 +92,16 @@ pub enum HiveName {
     System,
     /// `C:\Windows\System32\config\SOFTWARE`.
     Software,
+}
+
+impl HiveName {
+    /// Its file on `C:`.
+    pub const fn file(self) -> &'static str {
+        match self {
+            Self::System => "Windows\\System32\\config\\SYSTEM",
+            Self::Software => "Windows\\System32\\config\\SOFTWARE",
+        }
+    }
 }
 
 /// A registry value with its type.
@@ -86,8 +119,8 @@ pub enum RegistryValue {
     Other(u32, Vec<u8>),
 }
 
-/// One offline change. Paths are relative to the volume's root, with `\`. In the SYSTEM hive a key
-/// that begins with `CurrentControlSet\` means the set that `Select\Current` names.
+/// One offline change. Paths are relative to the volume's root, with `\`. In a plan a key of the SYSTEM
+/// hive that begins with `CurrentControlSet\` means the set that `Select\Current` names when it is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Edit {
     /// Writes a file; missing folders above it are made.
@@ -101,7 +134,7 @@ pub enum Edit {
         /// Time of creation and last modification; `None` leaves it to the file system.
         modified: Option<Timestamp>,
     },
-    /// Deletes a file. Part of undoing.
+    /// Deletes a file.
     RemoveFile {
         /// The volume.
         volume: VolumeRole,
@@ -126,7 +159,7 @@ pub enum Edit {
         /// The value.
         value: RegistryValue,
     },
-    /// Deletes a value. Part of undoing.
+    /// Deletes a value.
     RemoveValue {
         /// The hive.
         hive: HiveName,
@@ -141,6 +174,13 @@ pub enum Edit {
         hive: HiveName,
         /// The key.
         key: String,
+    },
+    /// Puts a partition into a slot of the partition table, or clears the slot.
+    SetPartition {
+        /// The slot, from 1.
+        number: u32,
+        /// The partition.
+        partition: Option<Partition>,
     },
 }
 
@@ -165,6 +205,8 @@ pub enum Before {
         /// The key that the change made first.
         made: Option<String>,
     },
+    /// What the slot of the partition table held.
+    Partition(Option<Partition>),
 }
 
 /// A fault that is not an edit of the powered-off disk.
@@ -342,9 +384,9 @@ impl StagePlan {
     /// the same until the online part begins: a checkpoint of one serves the other.
     pub fn staged_digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();
-        for StagedEdit { origin, edit, append } in &self.staged {
+        for StagedEdit { origin, change } in &self.staged {
             // Debug output of these types is their full content.
-            let line = format!("{origin:?} {edit:?} {append}\n");
+            let line = format!("{origin:?} {change:?}\n");
             hasher.update(&(line.len() as u64).to_le_bytes());
             hasher.update(line.as_bytes());
         }

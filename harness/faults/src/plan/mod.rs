@@ -2,13 +2,16 @@
 //!
 //! A plan knows no disk and no hypervisor. Its offline part is done by [`StagePlan::apply`] on whatever
 //! implements [`Offline`] (the engine's disk, a map in memory in the tests); its online part is done by
-//! the engine through the guest agent. Either way each change is read back where it was put, and what
+//! the engine through the guest agent. A [`Change`] may depend on what a disk holds; before it is done it is
+//! resolved to an [`Edit`], which is the same on every disk. Either way each change is read back where it was put, and what
 //! was there before is kept, so that it can be undone.
 
 mod apply;
+mod change;
 mod edit;
 
 pub use apply::{Applied, ApplyError, Offline, OfflineError};
+pub use change::{Change, Rewrite};
 pub use edit::{
     Act, Before, Edit, FileState, HiveName, InterruptedWrite, Online, OnlineAct, OnlineWrite,
     Origin, RegistryValue, StagePlan, StagedEdit, VolumeRole,

@@ -3,19 +3,37 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use faults::{Edit, FileState, HiveName, Offline, OfflineError, RegistryValue, VolumeRole};
+use volume::{EFI_SYSTEM, Guid, Partition};
 
 type FileKey = (VolumeRole, String);
 type ValueKey = (HiveName, String, String);
 
 /// A disk as maps. Names are folded to one case, as on Windows.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Disk {
     files: BTreeMap<FileKey, FileState>,
     folders: BTreeSet<FileKey>,
     values: BTreeMap<ValueKey, RegistryValue>,
     keys: BTreeSet<(HiveName, String)>,
+    pub(crate) free: BTreeMap<VolumeRole, u64>,
+    /// The table's entry of the EFI system partition, which is slot 1.
+    pub(crate) efi: Option<Partition>,
+    /// How often everything was brought to the disk.
+    pub(crate) commits: u32,
     /// Writes to this path are lost, as on a disk whose driver lies.
     pub(crate) loses: Option<String>,
+}
+
+/// A key as it is looked up: `CurrentControlSet` is the set that [`Disk::with_windows`] has.
+fn folded(key: &str) -> String {
+    key.to_lowercase().replace("currentcontrolset", "controlset001")
+}
+
+impl PartialEq for Disk {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.files, &self.folders, &self.values, &self.keys, &self.efi)
+            == (&other.files, &other.folders, &other.values, &other.keys, &other.efi)
+    }
 }
 
 fn above(path: &str) -> Vec<String> {
@@ -32,13 +50,15 @@ impl Disk {
             modified: None,
         };
         disk.edit(&file).unwrap();
-        let value = Edit::SetValue {
-            hive: HiveName::System,
-            key: "CurrentControlSet\\Services\\Ntfs".to_owned(),
-            name: "Start".to_owned(),
-            value: RegistryValue::Dword(0),
-        };
-        disk.edit(&value).unwrap();
+        for (key, name, number) in
+            [("Select", "Current", 1), ("ControlSet001\\Services\\Ntfs", "Start", 0)]
+        {
+            let value = RegistryValue::Dword(number);
+            let (hive, key, name) = (HiveName::System, key.to_owned(), name.to_owned());
+            disk.edit(&Edit::SetValue { hive, key, name, value }).unwrap();
+        }
+        let efi = Partition::gpt(EFI_SYSTEM, Guid::from_u128(1), 1 << 20, 64 << 20, "EFI");
+        disk.efi = Some(Partition { number: 1, ..efi });
         disk
     }
 }
@@ -62,11 +82,23 @@ impl Offline for Disk {
         key: &str,
         name: &str,
     ) -> Result<Option<RegistryValue>, OfflineError> {
-        Ok(self.values.get(&(hive, key.to_lowercase(), name.to_lowercase())).cloned())
+        Ok(self.values.get(&(hive, folded(key), name.to_lowercase())).cloned())
     }
 
     fn key_exists(&mut self, hive: HiveName, key: &str) -> Result<bool, OfflineError> {
-        Ok(self.keys.contains(&(hive, key.to_lowercase())))
+        Ok(self.keys.contains(&(hive, folded(key))))
+    }
+
+    fn free_space(&mut self, volume: VolumeRole) -> Result<u64, OfflineError> {
+        Ok(self.free.get(&volume).copied().unwrap_or_default())
+    }
+
+    fn partition_of(&mut self, volume: VolumeRole) -> Result<Option<u32>, OfflineError> {
+        Ok((volume == VolumeRole::System && self.efi.is_some()).then_some(1))
+    }
+
+    fn read_partition(&mut self, number: u32) -> Result<Option<Partition>, OfflineError> {
+        Ok(self.efi.clone().filter(|efi| efi.number == number))
     }
 
     fn edit(&mut self, edit: &Edit) -> Result<(), OfflineError> {
@@ -91,17 +123,17 @@ impl Offline for Disk {
                 self.folders.retain(|key| !inside(key));
             }
             Edit::SetValue { hive, key, name, value } => {
-                let key = key.to_lowercase();
+                let key = folded(key);
                 self.keys.extend(above(&key).into_iter().map(|above| (*hive, above)));
                 self.keys.insert((*hive, key.clone()));
                 self.values.insert((*hive, key, name.to_lowercase()), value.clone());
             }
             Edit::RemoveValue { hive, key, name } => {
-                let at = (*hive, key.to_lowercase(), name.to_lowercase());
+                let at = (*hive, folded(key), name.to_lowercase());
                 self.values.remove(&at).ok_or("no such value")?;
             }
             Edit::RemoveKey { hive, key } => {
-                let key = key.to_lowercase();
+                let key = folded(key);
                 let below = format!("{key}\\");
                 let inside = |at: &HiveName, name: &str| {
                     at == hive && (name == key || name.starts_with(&below))
@@ -109,11 +141,13 @@ impl Offline for Disk {
                 self.values.retain(|(at, key, _), _| !inside(at, key));
                 self.keys.retain(|(at, key)| !inside(at, key));
             }
+            Edit::SetPartition { partition, .. } => self.efi = partition.clone(),
         }
         Ok(())
     }
 
     fn commit(&mut self) -> Result<(), OfflineError> {
+        self.commits += 1;
         Ok(())
     }
 }

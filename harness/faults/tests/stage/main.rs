@@ -1,6 +1,7 @@
 //! The plans of the scenarios that come with the project, done to a disk in memory.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod changes;
 mod disk;
 mod vendor;
 

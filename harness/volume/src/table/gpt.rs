@@ -15,6 +15,10 @@ const MAX_ENTRIES: u32 = 1024;
 /// Largest entry that is read; all that is known have 128 bytes.
 const MAX_ENTRY: u32 = 1024;
 
+/// Bytes of an entry that are known.
+const ENTRY: usize = 128;
+const LONG_NAME: &str = "its name is longer than 36 characters";
+
 /// Why there is no GUID partition table to be read.
 pub(super) enum ReadError {
     /// Nothing looks like one.
@@ -90,8 +94,19 @@ pub(super) fn read(device: &mut dyn BlockDevice) -> Result<PartitionTable, ReadE
     }
 }
 
+/// One copy as it lies on the disk, with right checksums.
+struct Copy {
+    sector: u64,
+    header: [u8; SECTOR as usize],
+    /// Where the entries begin, in bytes.
+    place: u64,
+    entries: Vec<u8>,
+    /// Bytes of one entry.
+    size: usize,
+}
+
 /// Reads the copy whose header lies in `sector`.
-fn read_copy(device: &mut dyn BlockDevice, sector: u64) -> Result<PartitionTable, HeaderError> {
+fn load(device: &mut dyn BlockDevice, sector: u64) -> Result<Copy, HeaderError> {
     let damaged = |what: String| Err(HeaderError::Damaged(what));
     let disk_len = device.len();
     let start = sector.checked_mul(SECTOR).filter(|start| start + SECTOR <= disk_len);
@@ -109,9 +124,7 @@ fn read_copy(device: &mut dyn BlockDevice, sector: u64) -> Result<PartitionTable
     if !(92..=header.len()).contains(&header_len) {
         return damaged(format!("its header has {header_len} bytes"));
     }
-    let sum = u32_at(&header, 16);
-    header[16..20].fill(0);
-    if crc32fast::hash(&header[..header_len]) != sum {
+    if header_sum(&header) != u32_at(&header, 16) {
         return damaged(format!("the checksum of the header in sector {sector} is wrong"));
     }
     if u64_at(&header, 24) != sector {
@@ -122,15 +135,30 @@ fn read_copy(device: &mut dyn BlockDevice, sector: u64) -> Result<PartitionTable
     }
     let mut table = vec![0; (entries * size) as usize];
     let place = u64_at(&header, 72).checked_mul(SECTOR);
-    match place.and_then(|place| Some((place, place.checked_add(table.len() as u64)?))) {
-        Some((place, end)) if end <= disk_len => device.read_at(place, &mut table)?,
+    let place = match place.and_then(|place| Some((place, place.checked_add(table.len() as u64)?)))
+    {
+        Some((place, end)) if end <= disk_len => place,
         _ => return damaged("its entries lie beyond the end of the disk".to_owned()),
-    }
+    };
+    device.read_at(place, &mut table)?;
     if crc32fast::hash(&table) != u32_at(&header, 88) {
         return damaged("the checksum of its entries is wrong".to_owned());
     }
+    Ok(Copy { sector, header, place, entries: table, size: size as usize })
+}
+
+/// The checksum of a header whose length was checked: its own field counts as zero.
+fn header_sum(header: &[u8; SECTOR as usize]) -> u32 {
+    let mut header = *header;
+    header[16..20].fill(0);
+    crc32fast::hash(&header[..u32_at(&header, 12) as usize])
+}
+
+fn read_copy(device: &mut dyn BlockDevice, sector: u64) -> Result<PartitionTable, HeaderError> {
+    let disk_len = device.len();
+    let Copy { header, entries, size, .. } = load(device, sector)?;
     let mut result = PartitionTable::gpt(guid_at(&header, 56), Vec::new());
-    for (number, entry) in (1..).zip(table.chunks_exact(size as usize)) {
+    for (number, entry) in (1..).zip(entries.chunks_exact(size)) {
         if guid_at(entry, 0) == Guid::default() {
             continue;
         }
@@ -144,6 +172,67 @@ fn read_copy(device: &mut dyn BlockDevice, sector: u64) -> Result<PartitionTable
         }
     }
     Ok(result)
+}
+
+/// Puts an entry into the slot `number` of both copies, or clears the slot. The other bytes of the table
+/// stay as they are.
+pub(super) fn set_partition(
+    device: &mut dyn BlockDevice,
+    number: u32,
+    partition: Option<&Partition>,
+) -> Result<(), TableError> {
+    let entry = partition.map_or(Ok([0; ENTRY]), entry)?;
+    let last = (device.len() / SECTOR).saturating_sub(1);
+    let mut copies = Vec::new();
+    for sector in [1, last] {
+        copies.push(load(device, sector).map_err(|error| match error {
+            HeaderError::Absent => TableError::Unsupported(format!(
+                "a change of a table that has no copy in sector {sector}"
+            )),
+            HeaderError::Damaged(what) => TableError::Invalid(what),
+            HeaderError::Device(error) => TableError::Device(error),
+        })?);
+    }
+    for mut copy in copies {
+        let count = copy.entries.len() / copy.size;
+        let slot = (number as usize)
+            .checked_sub(1)
+            .and_then(|index| copy.entries.chunks_exact_mut(copy.size).nth(index))
+            .ok_or_else(|| {
+                TableError::Unsupported(format!(
+                    "slot {number} of a table with {count} of them"
+                ))
+            })?;
+        slot.fill(0);
+        slot[..ENTRY].copy_from_slice(&entry);
+        let sum = crc32fast::hash(&copy.entries).to_le_bytes();
+        copy.header[88..92].copy_from_slice(&sum);
+        let sum = header_sum(&copy.header).to_le_bytes();
+        copy.header[16..20].copy_from_slice(&sum);
+        device.write_at(copy.place, &copy.entries)?;
+        device.write_at(copy.sector * SECTOR, &copy.header)?;
+    }
+    device.flush()?;
+    Ok(())
+}
+
+/// The bytes of an entry (UEFI 2.10, table 5.6).
+fn entry(partition: &Partition) -> Result<[u8; ENTRY], TableError> {
+    let (super::PartitionKind::Gpt(kind), Some(id)) = (partition.kind, partition.id) else {
+        return Err(bad(partition, "its kind is not one of GPT, or it has no id"));
+    };
+    check_place(partition, 0)?;
+    let end = partition.start.checked_add(partition.len);
+    let end = end.ok_or_else(|| bad(partition, "it reaches beyond any disk"))?;
+    let mut entry = [0; ENTRY];
+    entry[..16].copy_from_slice(&kind.0);
+    entry[16..32].copy_from_slice(&id.0);
+    entry[32..40].copy_from_slice(&(partition.start / SECTOR).to_le_bytes());
+    entry[40..48].copy_from_slice(&(end / SECTOR - 1).to_le_bytes());
+    entry[48..56].copy_from_slice(&partition.attributes.to_le_bytes());
+    let name: Vec<u8> = partition.name.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    entry[56..].get_mut(..name.len()).ok_or_else(|| bad(partition, LONG_NAME))?.copy_from_slice(&name);
+    Ok(entry)
 }
 
 /// One entry; `None` if it does not lie on the disk.
@@ -224,7 +313,7 @@ fn check_layout(partitions: &[Partition], sectors: u64) -> Result<(), TableError
     for partition in ordered {
         check_place(partition, free_from)?;
         if partition.name.encode_utf16().count() > 36 {
-            return Err(bad(partition, "its name is longer than 36 characters"));
+            return Err(bad(partition, LONG_NAME));
         }
         match partition.start.checked_add(partition.len) {
             Some(end) if end <= usable_end => free_from = end,
@@ -271,6 +360,27 @@ mod tests {
         create_partitions(&mut second, &table()).unwrap();
         assert!(first.bytes() == second.bytes(), "two tables differ");
         assert_eq!(read_partitions(&mut first).unwrap(), table());
+    }
+
+    #[test]
+    fn an_entry_is_cleared_and_put_back_byte_by_byte() {
+        let mut device = MemoryDevice::zeroed(8 * MIB as usize);
+        create_partitions(&mut device, &table()).unwrap();
+        let before = device.clone();
+        set_partition(&mut device, 1, None).unwrap();
+        let read = read_partitions(&mut device).unwrap();
+        assert_eq!((read.partitions, read.notes), (table().partitions[1..].to_vec(), Vec::new()));
+        // The backup says the same.
+        device.write_at(512, &[0; 512]).unwrap();
+        assert_eq!(read_partitions(&mut device).unwrap().partitions, table().partitions[1..]);
+        let mut device = before.clone();
+        for number in [1, 4] {
+            set_partition(&mut device, number, None).unwrap();
+            set_partition(&mut device, number, table().partition(number)).unwrap();
+        }
+        assert!(device.bytes() == before.bytes(), "the table is not as it was");
+        assert!(set_partition(&mut device, 0, None).is_err());
+        assert!(set_partition(&mut device, 129, None).is_err());
     }
 
     #[test]

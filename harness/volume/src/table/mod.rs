@@ -372,6 +372,20 @@ pub fn create_partitions(
     }
 }
 
+/// Puts a partition into a slot of a GUID partition table, in both copies, or clears the slot; every other
+/// byte of the table stays. What lies on the disk is not looked at.
+///
+/// # Errors
+/// [`TableError::Unsupported`] for a disk without both copies of such a table, and for a slot that it does
+/// not have.
+pub fn set_partition(
+    device: &mut dyn BlockDevice,
+    number: u32,
+    partition: Option<&Partition>,
+) -> Result<(), TableError> {
+    gpt::set_partition(device, number, partition)
+}
+
 fn bad(partition: &Partition, reason: &'static str) -> TableError {
     let &Partition { number, start, len, .. } = partition;
     TableError::BadPartition { number, start, len, reason }

@@ -1,0 +1,159 @@
+//! Proof that what is staged can be undone: a disk is compared with itself before and after.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use disk::{Access, DiskError, Noise, OfflineDisk, Store, Tree, create_overlay};
+use faults::{HiveName, Offline};
+use recovery::Authority;
+use scenario::{Scenario, Start};
+use volume::{Volume, VolumeError};
+use winfmt::hive::{Hive, HiveError};
+
+use crate::error::RunError;
+use crate::offline::{WindowsDisk, read_hive};
+use crate::prepare::{Prepared, prepare};
+use crate::state::StateDir;
+
+/// What came of staging a scenario's offline part and undoing it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reversal {
+    /// What differed once it was staged: files, registry keys and partitions, by their names.
+    pub staged: Vec<String>,
+    /// What still differed once it was undone: nothing, where the reversal is clean.
+    pub left: Vec<String>,
+}
+
+/// Stages all that the scenario stages offline onto a fresh overlay of its image, undoes it, and compares
+/// the partition table and every volume that can be read with before: files by their content and time of
+/// last modification, the SYSTEM and SOFTWARE hives by their keys and values, since their cells may move.
+///
+/// # Errors
+/// As a run up to its first boot. A change that cannot be undone is an error, too.
+pub fn prove_reversal(state: &StateDir, scenario: &Scenario) -> Result<Reversal, RunError> {
+    let store = Store::open(state.root())?;
+    let authority = Authority::open_or_create(&state.authority())?;
+    let prepared = prepare(&store, &authority, "none", scenario, Some(Start::Cold))?;
+    let scratch = tempfile::Builder::new().prefix("lb-").tempdir()?;
+    prepared.reversal(scratch.path())
+}
+
+impl Prepared {
+    fn reversal(&self, scratch: &Path) -> Result<Reversal, RunError> {
+        let path = scratch.join("disk.qcow2");
+        create_overlay(&path, &self.image.disk()).map_err(DiskError::from)?;
+        let open = |access| OfflineDisk::open_overlay(&path, access, scratch);
+        let before = Picture::of(open(Access::ReadOnly)?)?;
+        let mut disk = WindowsDisk::new(open(Access::ReadWrite)?, self.plan.clock)?;
+        let applied = self.stage.apply(&mut disk)?;
+        disk.into_disk().close()?;
+        let staged = before.differences(&Picture::of(open(Access::ReadOnly)?)?);
+        // A partition that the table no longer names is known again only once the disk is opened anew.
+        let (table, rest): (Vec<_>, Vec<_>) =
+            applied.undo.into_iter().partition(faults::Edit::is_of_the_table);
+        for edits in [table, rest] {
+            let mut disk = WindowsDisk::new(open(Access::ReadWrite)?, self.plan.clock)?;
+            for edit in &edits {
+                disk.edit(edit).map_err(|source| RunError::NotUndone {
+                    object: edit.object(),
+                    source,
+                })?;
+            }
+            disk.commit().map_err(|source| RunError::NotUndone {
+                object: "the end of the changes".to_owned(),
+                source,
+            })?;
+            disk.into_disk().close()?;
+        }
+        let left = before.differences(&Picture::of(open(Access::ReadOnly)?)?);
+        Ok(Reversal { staged, left })
+    }
+}
+
+/// All that is on a disk, each by its name with what tells whether it is the same.
+#[derive(Debug, PartialEq, Eq)]
+struct Picture(BTreeMap<String, String>);
+
+impl Picture {
+    fn of(disk: OfflineDisk) -> Result<Self, DiskError> {
+        let mut picture = Self(BTreeMap::new());
+        for partition in &disk.table().partitions {
+            picture.0.insert(format!("partition {}", partition.number), format!("{partition:?}"));
+        }
+        for summary in disk.volumes().iter().filter(|summary| summary.unreadable.is_none()) {
+            let Ok(mut volume) = disk.volume(summary.number) else { continue };
+            let hives: Vec<String> = match &summary.system_root {
+                Some(_) => [HiveName::System, HiveName::Software]
+                    .map(|hive| hive.file().to_owned())
+                    .to_vec(),
+                None => Vec::new(),
+            };
+            picture
+                .add_volume(summary.number, &mut *volume, &hives)
+                .map_err(Box::new)
+                .map_err(|source| DiskError::Volume { path: disk.path().to_path_buf(), source })?;
+        }
+        Ok(picture)
+    }
+
+    fn add_volume(
+        &mut self,
+        number: u32,
+        volume: &mut dyn Volume,
+        hives: &[String],
+    ) -> Result<(), VolumeError> {
+        for (path, mark) in Tree::read(volume, &Noise::default())?.files() {
+            let name = format!("partition {number} \\{path}");
+            // A hive with its logs is one thing; it is compared by what is in it, where it can be read.
+            let hive = hives.iter().find(|hive| {
+                path.get(..hive.len()).is_some_and(|start| start.eq_ignore_ascii_case(hive))
+            });
+            match hive {
+                Some(hive) if path.len() == hive.len() => {
+                    match read_hive(volume, path).map(|(hive, _)| hive) {
+                        Ok(hive) if self.add_hive(&name, &hive).is_ok() => {}
+                        _ => {
+                            self.0.insert(name, mark.to_string());
+                        }
+                    }
+                }
+                Some(hive) if path[hive.len()..].to_ascii_uppercase().starts_with(".LOG") => {}
+                _ => {
+                    let modified = volume.metadata(path)?.modified.0;
+                    self.0.insert(name, format!("{mark}, modified {modified}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add_hive(&mut self, name: &str, hive: &Hive) -> Result<(), HiveError> {
+        let mut keys = BTreeMap::new();
+        for walked in hive.walk() {
+            let walked = walked?;
+            let mut values: Vec<String> = walked
+                .key
+                .values()?
+                .into_iter()
+                .map(|value| format!("{}={:?}", value.name, value.data))
+                .collect();
+            values.sort();
+            let digest = blake3::hash(values.join("\n").as_bytes()).to_hex().to_string();
+            keys.insert(format!("{name}\\{}", walked.path), digest);
+        }
+        self.0.extend(keys);
+        Ok(())
+    }
+
+    /// What differs in `other`, by name.
+    fn differences(&self, other: &Self) -> Vec<String> {
+        let word = |name: &String| match (self.0.get(name), other.0.get(name)) {
+            (Some(one), Some(two)) if one == two => None,
+            (Some(_), Some(_)) => Some(format!("{name} changed")),
+            (Some(_), None) => Some(format!("{name} removed")),
+            (None, _) => Some(format!("{name} added")),
+        };
+        let added = other.0.keys().filter(|name| !self.0.contains_key(*name));
+        self.0.keys().chain(added).filter_map(word).collect()
+    }
+}
