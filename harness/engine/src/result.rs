@@ -47,6 +47,10 @@ pub(crate) fn observed(scenario: &Scenario, derived: &Derived) -> Observed {
         let signature = boot.stop.as_ref()?.signature();
         Some((signature.code?.0, signature.module))
     });
+    let boot_errors = outcome
+        .boots
+        .iter()
+        .filter_map(|boot| boot.boot_error.and_then(|status| u32::try_from(status.0).ok()));
     let answers: Vec<&str> = derived
         .timeline
         .happenings
@@ -74,7 +78,7 @@ pub(crate) fn observed(scenario: &Scenario, derived: &Derived) -> Observed {
         verdict: outcome.verdict.to_string(),
         layers: outcome.brought_back_by.iter().map(ToString::to_string).collect(),
         stops: stops.collect(),
-        boot_errors: derived.timeline.boots.iter().filter_map(|boot| boot.boot_error).collect(),
+        boot_errors: boot_errors.collect(),
         failures: outcome.boots.iter().flat_map(|boot| boot.failures.iter().cloned()).collect(),
         update_service,
     }

@@ -127,7 +127,7 @@ impl Looker {
                 return None;
             }
         };
-        if !seen.kind.is_stop() {
+        if !has_text(&seen) {
             self.known = false;
         }
         let page = picture.map(|picture| Page { file: file.clone(), picture, seen: seen.clone() });
@@ -140,7 +140,8 @@ impl Looker {
             self.reader = false;
             return;
         };
-        self.known = screen.stop.as_ref().is_some_and(|stop| stop.code.is_some());
+        let code = screen.stop.as_ref().and_then(|stop| stop.code);
+        self.known = code.or(screen.status).is_some();
         self.sink.emit(Source::Screen, Body::Screen { file, screen });
     }
 }

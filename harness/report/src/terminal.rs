@@ -221,10 +221,10 @@ impl Page {
 /// A word on an end that is not seen from outside.
 fn doubt(boot: &Boot) -> Option<&'static str> {
     match (boot.end, boot.confidence()) {
-        (End::BugCheck | End::HaltedAtStopScreen, Confidence::GuestSays) => {
+        (End::BugCheck | End::HaltedAtStopScreen | End::BootError, Confidence::GuestSays) => {
             Some("only the guest says so")
         }
-        (End::BugCheck | End::HaltedAtStopScreen, Confidence::Inferred) => {
+        (End::BugCheck | End::HaltedAtStopScreen | End::BootError, Confidence::Inferred) => {
             Some("by its screen only")
         }
         (End::Reset, _) if boot.expected => Some("normal for this image"),
@@ -236,7 +236,7 @@ fn end_paint(boot: &Boot) -> Paint {
     match boot.end {
         _ if boot.failed() => Paint::Bad,
         End::StillUp | End::ShutDown => Paint::Good,
-        End::BugCheck | End::HaltedAtStopScreen | End::Hang => Paint::Bad,
+        End::BugCheck | End::HaltedAtStopScreen | End::BootError | End::Hang => Paint::Bad,
         End::WaitingForAPerson | End::PowerOff => Paint::Odd,
         End::Reset | End::Unfinished => Paint::Faint,
     }

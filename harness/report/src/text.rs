@@ -58,6 +58,9 @@ pub(crate) const fn cause(cause: Cause) -> &'static str {
 
 /// `bug check 0x50 PAGE_FAULT_IN_NONPAGED_AREA in csagent.sys`.
 pub(crate) fn end(end: End, signature: &Signature) -> String {
+    if let (End::BootError, Some(status)) = (end, signature.code) {
+        return format!("{end} {status}");
+    }
     if !matches!(end, End::BugCheck | End::HaltedAtStopScreen) {
         return end.to_string();
     }

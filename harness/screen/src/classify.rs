@@ -58,7 +58,7 @@ fn screen<'e>(
     evidence: impl IntoIterator<Item = &'e str>,
 ) -> Screen {
     let evidence = evidence.into_iter().map(str::to_owned).collect();
-    Screen { kind, certainty, evidence, stop: None }
+    Screen { kind, certainty, evidence, stop: None, status: None }
 }
 
 struct Seen<'a> {

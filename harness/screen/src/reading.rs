@@ -84,6 +84,7 @@ pub fn with_text(mut screen: Screen, text: &str) -> Screen {
             if let Some(status) = found.status {
                 screen.kind = ScreenKind::BootError;
                 screen.certainty = Certainty::Sure;
+                screen.status = Some(StopCode(u64::from(status)));
                 screen.evidence.push(format!("its text has the status 0x{status:08X}"));
             }
         }

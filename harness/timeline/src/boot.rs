@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Confidence, Moment, Phase, ResetBy, Signature, Stop};
+use crate::{Confidence, Moment, Phase, ResetBy, Signature, Stop, StopCode};
 
 /// Why a boot began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +62,8 @@ pub enum End {
     BugCheck,
     /// It stopped with a bug check and stood there until somebody else, or nobody, did something.
     HaltedAtStopScreen,
+    /// Boot manager or loader could not go on, and stood at their error screen.
+    BootError,
     /// It went silent, or the watchdog found it dead.
     Hang,
     /// It was reset, and no stop was seen. For the recovery environment this is how it leaves.
@@ -81,6 +83,7 @@ impl fmt::Display for End {
             Self::ShutDown => "shut down",
             Self::BugCheck => "bug check",
             Self::HaltedAtStopScreen => "halted at a stop screen",
+            Self::BootError => "boot error",
             Self::Hang => "hang",
             Self::Reset => "reset",
             Self::PowerOff => "power-off",
@@ -110,6 +113,17 @@ pub struct Evidence {
     pub what: String,
 }
 
+/// An error screen of boot manager or loader, as it was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct BootErrorSeen {
+    /// The event.
+    pub seq: u64,
+    /// Its NTSTATUS, where it is known: a picture alone may not tell.
+    pub status: Option<StopCode>,
+    /// The serial line said so, and not only the display.
+    pub by_line: bool,
+}
+
 /// The events from one power-on or reset to the next.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Boot {
@@ -130,8 +144,8 @@ pub struct Boot {
     pub reset_by: Option<ResetBy>,
     /// The stop, where there was one.
     pub stop: Option<Stop>,
-    /// The status on the error screen of boot manager or loader, where it stands at one.
-    pub boot_error: Option<u32>,
+    /// The error of boot manager or loader, where there was one.
+    pub error: Option<BootErrorSeen>,
     /// Drivers and services that did not start, or whose process ended, as the guest named them.
     pub failures: BTreeSet<String>,
     /// Nothing moved in it any more: the engine said so, or the watchdog.
@@ -166,18 +180,32 @@ impl Boot {
 
     /// True while nothing but good was seen of it: healthy, no stop, not silent.
     pub fn is_healthy(&self) -> bool {
-        self.reached() == Phase::Healthy && self.stop.is_none()
+        self.reached() == Phase::Healthy && !self.has_stopped()
     }
 
-    /// What makes its end the same as another's. Empty where it did not stop.
+    /// What makes its end the same as another's: of a boot error its status, which stands for a code. Empty
+    /// where it did not stop.
     pub fn signature(&self) -> Signature {
-        self.stop.as_ref().map(Stop::signature).unwrap_or_default()
+        match (&self.stop, &self.error) {
+            (Some(stop), _) => stop.signature(),
+            (None, Some(error)) => Signature { code: error.status, ..Signature::default() },
+            (None, None) => Signature::default(),
+        }
+    }
+
+    /// True where it came to a halt: at a stop screen, or at an error screen of boot manager or loader.
+    pub fn has_stopped(&self) -> bool {
+        self.stop.is_some() || self.error.is_some()
     }
 
     /// How sure the end is: as sure as the best of what it rests on.
     pub fn confidence(&self) -> Confidence {
         match (&self.stop, self.end) {
             (Some(stop), End::BugCheck | End::HaltedAtStopScreen) => stop.confidence(),
+            (_, End::BootError) => match self.error {
+                Some(BootErrorSeen { by_line: true, .. }) => Confidence::GuestSays,
+                _ => Confidence::Inferred,
+            },
             (_, End::Hang) => Confidence::Inferred,
             // The screen and the serial line are the only ones to know.
             (_, End::WaitingForAPerson | End::StillUp) => Confidence::GuestSays,
@@ -195,7 +223,7 @@ impl Boot {
             return false;
         }
         match self.end {
-            End::BugCheck | End::HaltedAtStopScreen | End::Hang => true,
+            End::BugCheck | End::HaltedAtStopScreen | End::BootError | End::Hang => true,
             End::PowerOff => self.reset_by.is_none(),
             End::Reset => match self.reset_by {
                 Some(ResetBy::Guest) => !self.expected,

@@ -170,42 +170,42 @@ pub(crate) fn conclude(watcher: &Watcher, trigger: &Trigger<'_>) -> Option<(Verd
                 let because = "the recovery environment went silent".to_owned();
                 return Some((Verdict::StuckInRecovery, because));
             }
-            if boot.stop.is_some() {
+            if boot.has_stopped() {
                 return stands_at_a_stop_screen(watcher, loop_after);
             }
-            let because = match boot.boot_error {
-                Some(_) => {
-                    "it stands at an error screen of boot manager or loader, and nobody is there"
-                }
-                None => "the machine went silent before it was healthy",
-            };
-            Some((Verdict::Hung, because.to_owned()))
+            Some((Verdict::Hung, "the machine went silent before it was healthy".to_owned()))
         }
         _ => None,
     }
 }
 
-/// What becomes of a machine that stands at a stop screen: whoever switches it off and on again goes on,
-/// until he has done so often enough. Then, and where there is nobody, it stands there for good: it hangs. But
+/// What becomes of a machine that stands at a stop screen, or at an error screen of boot manager or
+/// loader: whoever switches it off and on again goes on, until he has done so often enough. Then, and where there is nobody, it stands there for good: it hangs. But
 /// where it stood there alike each time that somebody had started it again, it was in a loop.
 fn stands_at_a_stop_screen(watcher: &Watcher, loop_after: usize) -> Option<(Verdict, String)> {
     if watcher.somebody_comes() {
         return None;
     }
+    let error = watcher.current().filter(|boot| boot.stop.is_none()).and_then(|boot| boot.error);
+    let screen = match error.map(|error| error.status) {
+        None => "a stop screen".to_owned(),
+        Some(None) => "an error screen of boot manager or loader".to_owned(),
+        Some(Some(status)) => format!("the boot error {status}"),
+    };
     if watcher.power_cycles == 0 {
-        return Some((Verdict::Hung, "it stands at a stop screen, and nobody is there".to_owned()));
+        return Some((Verdict::Hung, format!("it stands at {screen}, and nobody is there")));
     }
     let row = watcher.row_with_current();
     let again = times(watcher.power_cycles as usize);
     if row >= loop_after {
         let because = format!(
-            "{row} boots in a row ended at a stop screen, and nobody comes after having switched it off \
+            "{row} boots in a row ended at {screen}, and nobody comes after having switched it off \
              and on again {again}"
         );
         return Some((Verdict::Looping, because));
     }
     let because = format!(
-        "it stands at a stop screen, and nobody comes after having switched it off and on again {again}"
+        "it stands at {screen}, and nobody comes after having switched it off and on again {again}"
     );
     Some((Verdict::Hung, because))
 }

@@ -38,7 +38,7 @@ pub mod steps;
 mod stop;
 mod verdict;
 
-pub use boot::{Boot, BootKind, Cause, End, Evidence, PhaseReached};
+pub use boot::{Boot, BootErrorSeen, BootKind, Cause, End, Evidence, PhaseReached};
 pub use conclusion::Conclusion;
 pub use derive::{Derived, Timeline, derive};
 pub use event::*;

@@ -97,7 +97,7 @@ pub struct BootOutcome {
     /// The stop, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<StopOutcome>,
-    /// The status on the error screen of boot manager or loader, where it stood at one.
+    /// The NTSTATUS of a boot error, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot_error: Option<StopCode>,
     /// Drivers and services that did not start, or whose process ended, sorted.
@@ -267,7 +267,10 @@ fn boot(boot: &crate::Boot) -> BootOutcome {
         end: boot.end,
         confidence: boot.confidence(),
         stop: boot.stop.as_ref().map(|seen| stop(&seen.signature())),
-        boot_error: boot.boot_error.map(|status| StopCode(status.into())),
+        boot_error: (boot.end == End::BootError)
+            .then_some(boot.error)
+            .flatten()
+            .and_then(|error| error.status),
         failures: boot.failures.iter().cloned().collect(),
         faults,
     }

@@ -99,9 +99,17 @@ pub struct Screen {
     /// What a stop screen says, where something could be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<ScreenStop>,
+    /// The NTSTATUS on an error screen of boot manager or loader, where it could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<StopCode>,
 }
 
 impl Screen {
+    /// True where it may be taken for an error screen of boot manager or loader.
+    pub fn is_boot_error(&self) -> bool {
+        self.kind == ScreenKind::BootError && self.certainty >= Certainty::Likely
+    }
+
     /// True where it may be taken for a stop screen.
     pub fn is_stop(&self) -> bool {
         self.kind.is_stop() && self.certainty >= Certainty::Likely

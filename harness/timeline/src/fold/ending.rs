@@ -25,6 +25,9 @@ pub(super) fn end(boot: &Boot, way: Way<'_>, row: usize) -> End {
         ResetBy::Guest | ResetBy::Hypervisor => End::BugCheck,
         ResetBy::Harness | ResetBy::Operator | ResetBy::Power => End::HaltedAtStopScreen,
     };
+    if boot.error.is_some() && boot.stop.is_none() {
+        return End::BootError;
+    }
     let waits = boot.reached() == Phase::RecoveryPrompt;
     match way {
         Way::Reset { by, .. } if boot.stop.is_some() => halted(by),

@@ -8,7 +8,7 @@
 use super::effect::Effect;
 use super::watcher::Watcher;
 use crate::{
-    BootKind, End, Event, Phase, PictureSeen, ResetBy, Screen, ScreenKind, ScreenStop, Stop,
+    BootErrorSeen, BootKind, End, Event, Phase, PictureSeen, ResetBy, Screen, ScreenKind, ScreenStop, Stop,
 };
 
 impl Watcher {
@@ -29,6 +29,10 @@ impl Watcher {
     ) {
         // A frame that was taken while no machine was watched shows nothing that counts.
         let Some(mut index) = self.frames.get(file).copied() else { return };
+        if screen.is_boot_error() {
+            self.error_screen(event, index, screen, effects);
+            return;
+        }
         if !screen.is_stop() {
             self.no_stop_after_all(index, screen.kind);
             return;
@@ -64,6 +68,34 @@ impl Watcher {
         }
     }
 
+    /// Boot manager or loader show why they cannot go on. Where nothing else says so it has to stand for a
+    /// while, as a stop screen has to: a page of the recovery environment looks much alike.
+    fn error_screen(
+        &mut self,
+        event: &Event,
+        index: usize,
+        screen: &Screen,
+        effects: &mut Vec<Effect>,
+    ) {
+        if index + 1 != self.boots.len() || !self.running || self.is_left_over(index) {
+            return;
+        }
+        let boot = &mut self.boots[index];
+        if boot.kind() == BootKind::Recovery || boot.stop.is_some() {
+            return;
+        }
+        match &mut boot.error {
+            Some(seen) => seen.status = seen.status.or(screen.status),
+            None => {
+                let (seq, status) = (event.seq, screen.status);
+                boot.error = Some(BootErrorSeen { seq, status, by_line: false });
+                boot.note(seq, event.source.confidence(), "boot error screen");
+                effects.push(Effect::Stopped { boot: boot.number });
+            }
+        }
+        self.untouched_since = None;
+    }
+
     /// True for a stop screen in a boot that has only just been reset into and from which nothing was
     /// heard: the display still shows what it showed before. Only where something would have been heard.
     fn is_left_over(&self, index: usize) -> bool {
@@ -84,6 +116,10 @@ impl Watcher {
             return;
         }
         let boot = &mut self.boots[index];
+        if let Some(error) = boot.error.take_if(|error| !error.by_line) {
+            boot.evidence.retain(|evidence| evidence.seq != error.seq);
+            boot.silent = false;
+        }
         let only_shown = |stop: &mut Stop| stop.panic.is_none() && stop.line.is_none();
         let Some(picture) = boot.stop.take_if(only_shown).and_then(|stop| stop.picture) else {
             return;

@@ -5,8 +5,8 @@ use super::watcher::Watcher;
 use crate::conclusion::Trigger;
 use crate::stop::StopText;
 use crate::{
-    Body, Boot, End, Event, Moment, PanicSeen, Phase, PhaseReached, ResetBy, Source, Stop,
-    StopLineSeen,
+    Body, Boot, BootErrorSeen, End, Event, Moment, PanicSeen, Phase, PhaseReached, ResetBy, Source,
+    Stop, StopCode, StopLineSeen,
 };
 
 impl Watcher {
@@ -16,7 +16,6 @@ impl Watcher {
         match &event.body {
             Body::SerialLine { text, .. } => {
                 self.failure(event, text);
-                self.boot_error(event, text);
                 let phase = self.marker(Source::Serial, Some(text));
                 if let Some(phase) = phase {
                     self.give_back_late_phases(phase);
@@ -27,6 +26,9 @@ impl Watcher {
                     if !known && let Some(boot) = self.current().filter(|b| b.stop.is_some()) {
                         effects.push(Effect::Stopped { boot: boot.number });
                     }
+                }
+                if let Some(status) = gave_up(text) {
+                    self.boot_error(event, StopCode(status.into()), effects);
                 }
             }
             Body::Frame { file, .. } => self.frame(file),
@@ -81,6 +83,19 @@ impl Watcher {
         }
     }
 
+    /// Boot manager or loader say that they cannot go on. Nothing comes after that by itself, so there is
+    /// nothing to wait for.
+    fn boot_error(&mut self, event: &Event, status: StopCode, effects: &mut Vec<Effect>) {
+        let Some(boot) = self.boots.last_mut().filter(|_| self.running) else { return };
+        let seen = BootErrorSeen { seq: event.seq, status: Some(status), by_line: true };
+        let first = boot.error.replace(seen).is_none();
+        boot.note(event.seq, event.source.confidence(), "boot error line");
+        if first {
+            effects.push(Effect::Stopped { boot: boot.number });
+        }
+        self.silent(event, effects);
+    }
+
     pub(super) fn stopped(
         &mut self,
         event: &Event,
@@ -95,16 +110,6 @@ impl Watcher {
         self.untouched_since = None;
         if first {
             effects.push(Effect::Stopped { boot: boot.number });
-        }
-    }
-
-    /// Reads a serial line of the boot manager that says with which status it gives up.
-    fn boot_error(&mut self, event: &Event, text: &str) {
-        let Some(status) = gave_up(text) else { return };
-        let Some(boot) = self.boots.last_mut().filter(|_| self.running) else { return };
-        if boot.boot_error.is_none() {
-            boot.boot_error = Some(status);
-            boot.note(event.seq, event.source.confidence(), "boot error");
         }
     }
 

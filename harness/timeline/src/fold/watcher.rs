@@ -102,25 +102,25 @@ impl Watcher {
         (waits && boot.is_healthy() && self.all_armed()).then_some(boot.number)
     }
 
-    /// True while the boot that is going on shows a stop screen, or an error screen of boot manager or loader.
+    /// True while the display of the boot that is going on shows a stop screen, or an error screen of boot
+    /// manager or loader.
     pub fn at_stop_screen(&self) -> bool {
-        let Some(boot) = self.boots.last().filter(|boot| boot.ended.is_none()) else {
-            return false;
-        };
-        boot.boot_error.is_some() || boot.stop.as_ref().is_some_and(|stop| stop.picture.is_some())
+        self.boots.last().filter(|boot| boot.ended.is_none()).is_some_and(|boot| {
+            boot.error.is_some() || boot.stop.as_ref().is_some_and(|stop| stop.picture.is_some())
+        })
     }
 
     /// True while the boot that is going on has stopped.
     pub fn has_stopped(&self) -> bool {
-        self.boots.last().is_some_and(|boot| boot.ended.is_none() && boot.stop.is_some())
+        self.boots.last().is_some_and(|boot| boot.ended.is_none() && boot.has_stopped())
     }
 
-    /// The number of the boot that stands at its stop screen until the scenario's operator comes. While it
+    /// The number of the boot that stands at its stop or error screen until the scenario's operator comes. While it
     /// stays the same, the engine plays him: the step [`POWER_CYCLE`](steps::POWER_CYCLE), and the machine
     /// off and on.
     pub fn awaits_power_cycle(&self) -> Option<u32> {
         let boot = self.current()?;
-        let stands = boot.silent && boot.stop.is_some() && boot.kind() == BootKind::Windows;
+        let stands = boot.silent && boot.has_stopped() && boot.kind() == BootKind::Windows;
         let watched = self.conclusion.is_none() && self.watch_ended.is_none();
         (stands && watched && !self.armed.is_empty() && self.somebody_comes())
             .then_some(boot.number)
@@ -285,7 +285,7 @@ impl Watcher {
             ended: None,
             reset_by: None,
             stop: None,
-            boot_error: None,
+            error: None,
             failures: BTreeSet::new(),
             silent: false,
             expected: false,
@@ -313,7 +313,7 @@ impl Watcher {
         let what = match way {
             Way::Reset { by, reason } => {
                 boot.reset_by = Some(by);
-                let plain = boot.stop.is_none() && !boot.silent;
+                let plain = !boot.has_stopped() && !boot.silent;
                 if by == ResetBy::Guest
                     && plain
                     && boot.kind() == BootKind::Windows
@@ -392,7 +392,7 @@ impl Watcher {
         }
     }
 
-    fn silent(&mut self, event: &Event, effects: &mut Vec<Effect>) {
+    pub(super) fn silent(&mut self, event: &Event, effects: &mut Vec<Effect>) {
         let Some(boot) = self.boots.last_mut().filter(|_| self.running) else { return };
         // A machine in use may well be silent, and so may one that waits for a person.
         if boot.is_healthy() || boot.has_reached(Phase::RecoveryPrompt) {
@@ -428,7 +428,10 @@ impl Watcher {
     pub(crate) fn row_with_current(&self) -> usize {
         let mut boots = self.boots.clone();
         let Some(last) = boots.last_mut() else { return 0 };
-        last.end = End::HaltedAtStopScreen;
+        last.end = match last.error {
+            Some(_) if last.stop.is_none() => End::BootError,
+            _ => End::HaltedAtStopScreen,
+        };
         let number = last.number;
         let row = loops::rows(&boots, &self.changes).pop();
         row.filter(|row| row.boots.contains(&number)).map_or(0, |row| row.boots.len())

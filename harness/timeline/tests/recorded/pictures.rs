@@ -56,7 +56,7 @@ impl Story {
 
     fn shows(&mut self, file: &str, kind: ScreenKind, stop: Option<ScreenStop>) -> &mut Self {
         let certainty = if stop.is_some() { Certainty::Sure } else { Certainty::Likely };
-        let screen = Screen { kind, certainty, evidence: Vec::new(), stop };
+        let screen = Screen { kind, certainty, evidence: Vec::new(), stop, status: None };
         self.add(Source::Screen, Body::Screen { file: file.to_owned(), screen })
     }
 
@@ -214,6 +214,7 @@ fn a_doubtful_stop_screen_is_none() {
         certainty: Certainty::Weak,
         evidence: Vec::new(),
         stop: None,
+        status: None,
     };
     story.add(Source::Screen, Body::Screen { file: "1".to_owned(), screen: doubt });
     let outcome = story.over("time-limit");
@@ -236,6 +237,7 @@ fn other_witnesses_are_believed_before_the_display() {
         certainty: Certainty::Sure,
         evidence: Vec::new(),
         stop: Some(wrong),
+        status: None,
     };
     let file = "frames/x.png".to_owned();
     let frame = Body::Frame {
@@ -263,6 +265,7 @@ fn the_recovery_environment_does_not_stop() {
         certainty: Certainty::Likely,
         evidence: Vec::new(),
         stop: None,
+        status: None,
     };
     let file = "frames/x.png".to_owned();
     seen.insert(

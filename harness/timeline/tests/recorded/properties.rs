@@ -106,7 +106,7 @@ fn body() -> impl Strategy<Value = (Source, Body)> {
             if stop {
                 let kind = ScreenKind::BlueStop;
                 let screen =
-                    Screen { kind, certainty: Certainty::Likely, evidence: vec![], stop: None };
+                    Screen { kind, certainty: Certainty::Likely, evidence: vec![], stop: None, status: None };
                 return (Source::Screen, Body::Screen { file, screen });
             }
             let (digest, why) = (String::new(), "poll".to_owned());
