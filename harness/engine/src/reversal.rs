@@ -54,10 +54,8 @@ impl Prepared {
         for edits in [table, rest] {
             let mut disk = WindowsDisk::new(open(Access::ReadWrite)?, self.plan.clock)?;
             for edit in &edits {
-                disk.edit(edit).map_err(|source| RunError::NotUndone {
-                    object: edit.object(),
-                    source,
-                })?;
+                disk.edit(edit)
+                    .map_err(|source| RunError::NotUndone { object: edit.object(), source })?;
             }
             disk.commit().map_err(|source| RunError::NotUndone {
                 object: "the end of the changes".to_owned(),

@@ -8,6 +8,7 @@
 //! - `driver`: synthesises real drivers as PE images; no compiler is needed.
 //! - `signing`: a test authority, and signatures that are right or deliberately wrong.
 //! - `inf`, `vendor`: drivers, packages and updates that a vendor brings along.
+//! - `boot_configuration`, `registry`, `servicing`: damage to what is on the disk.
 //! - `content`: the stand-in channel file that the content driver interprets.
 //! - `service`: what makes Windows start a driver.
 //! - `stage`, `plan`: from a scenario to changes, and applying them.
@@ -19,10 +20,13 @@ pub mod driver;
 pub mod inf;
 pub mod signing;
 
+mod boot_configuration;
 mod catalogue;
 mod inert;
 mod plan;
+mod registry;
 mod service;
+mod servicing;
 mod stage;
 mod updater;
 mod user_mode;

@@ -6,6 +6,7 @@ use scenario::{
 use winfmt::certificates::{self, Store};
 use winfmt::recovery_settings::{AutoRemediation, RecoverySettings};
 
+use crate::boot_configuration;
 use crate::content;
 use crate::driver::{self, ContentDriverOptions, DriverError, DriverKind};
 use crate::inf::InfError;
@@ -13,7 +14,9 @@ use crate::plan::{
     Act, Change, Edit, HiveName, InterruptedWrite, Online, OnlineAct, OnlineWrite, Origin,
     RegistryValue, StagePlan, StagedEdit, VolumeRole,
 };
+use crate::registry;
 use crate::service::{DriverService, nt_path};
+use crate::servicing;
 use crate::signing::{Authority, SignError};
 use crate::updater;
 use crate::user_mode;
@@ -250,9 +253,25 @@ fn add(
             let (fault, kind) = (fault.name().to_owned(), fault.kind());
             return Err(StageError::NotOnline { fault, kind });
         }
-        (Fault::ServicingTransaction(_), Moment::Staged) => return unplanned(fault),
-        (Fault::FileVersion(_), _) => return unplanned(fault),
-        (Fault::FileLoss(_), _) => return unplanned(fault),
+        (Fault::ServicingTransaction(fault), Moment::Staged) => {
+            for change in servicing::transaction(fault, scenario.machine.clock)? {
+                push(plan, origin.clone(), change);
+            }
+        }
+        (Fault::FileVersion(fault), Moment::Staged) => {
+            push(plan, origin, servicing::version(fault)?);
+        }
+        (Fault::FileVersion(fault), Moment::Healthy) => {
+            plan.online.push(servicing::version_online(fault)?);
+        }
+        (Fault::FileLoss(fault), Moment::Staged) => {
+            for change in servicing::loss(fault)? {
+                push(plan, origin.clone(), change);
+            }
+        }
+        (Fault::FileLoss(fault), Moment::Healthy) => {
+            plan.online.extend(servicing::loss_online(fault)?);
+        }
         (Fault::InterruptedWrite(write), _) => {
             on_c(&write.path, &write.name)?;
             plan.online.push(Online::InterruptedWrite(InterruptedWrite {
@@ -263,8 +282,16 @@ fn add(
                 inert: write.inert,
             }));
         }
-        (Fault::BootConfiguration(_), Moment::Staged) => return unplanned(fault),
-        (Fault::Registry(_), Moment::Staged) => return unplanned(fault),
+        (Fault::BootConfiguration(fault), Moment::Staged) => {
+            for change in boot_configuration::changes(fault) {
+                push(plan, origin.clone(), change);
+            }
+        }
+        (Fault::Registry(fault), Moment::Staged) => {
+            for change in registry::changes(fault) {
+                push(plan, origin.clone(), change);
+            }
+        }
         (Fault::ProcessDeath(death), Moment::Healthy) => {
             let what = Act::EndProcess { program: user_mode::ends(death).to_owned() };
             plan.online.push(Online::Act(OnlineAct { fault: death.name.clone(), what }));

@@ -83,7 +83,7 @@ fn installed(
 }
 
 /// A driver that does nothing, in place of one that was brought along.
-fn inert(fault: &str, file_name: &str, arch: Arch) -> Result<Vec<u8>, StageError> {
+pub(crate) fn inert(fault: &str, file_name: &str, arch: Arch) -> Result<Vec<u8>, StageError> {
     let options = FaultyDriverOptions {
         file_name: file_name.to_owned(),
         arch,

@@ -167,6 +167,28 @@ impl WimHeader {
     }
 }
 
+/// Makes an image file say that what it holds is of an older build, a thousand lower. Its XML data keeps its
+/// length, so nothing else moves.
+///
+/// # Errors
+/// Not a WIM, or one whose XML names no build above 1000.
+pub fn make_older(file: &mut [u8]) -> Result<(), WimError> {
+    let header = WimHeader::parse(file)?;
+    let text = header.xml_text(file)?;
+    let no_build = || WimError::Damaged("its XML data names no build above 1000".to_owned());
+    let begin = text.find("<BUILD>").ok_or_else(no_build)? + "<BUILD>".len();
+    let digits: String = text[begin..].chars().take_while(char::is_ascii_digit).collect();
+    let older = digits.parse::<u32>().ok().and_then(|build| build.checked_sub(1000));
+    let older = format!("{:0width$}", older.ok_or_else(no_build)?, width = digits.len());
+    let bytes = |build: &str| utf16_bytes(format!("<BUILD>{build}<").encode_utf16());
+    let (wanted, written) = (bytes(&digits), bytes(&older));
+    let start = usize::try_from(header.xml.offset).map_err(|_| no_build())?;
+    let xml = file.get_mut(start..).ok_or_else(no_build)?;
+    let at = xml.windows(wanted.len()).position(|part| part == wanted).ok_or_else(no_build)?;
+    xml[at..at + written.len()].copy_from_slice(&written);
+    Ok(())
+}
+
 fn resource(header: &[u8], at: usize) -> Option<Resource> {
     let packed = u64_at(header, at)?;
     Some(Resource {

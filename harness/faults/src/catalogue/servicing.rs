@@ -1,8 +1,59 @@
 //! Updates that went wrong.
 
-use super::{Example, KindInfo};
+use super::{ANY_DISK, Example, KindInfo};
 
-pub(super) const KINDS: &[KindInfo] = &[INTERRUPTED_WRITE];
+pub(super) const KINDS: &[KindInfo] = &[
+    KindInfo {
+        name: "servicing-transaction",
+        title: "an update that was left half done",
+        what: "`WinSxS\\pending.xml` and the order to carry it out (`Session \
+               Manager\\SetupExecute`), as the servicing stack leaves them when it is interrupted; \
+               the files that it is to move are not there, or its list is cut off.",
+        lands: "Offline: the list in WinSxS and the value in the SYSTEM hive, both read back from \
+                the disk.",
+        undone: "List and order are taken away, or what was there before is put back.",
+        inert: "A transaction that can be carried out: it moves a file of its own, and is gone.",
+        images: ANY_DISK,
+        expect: "Stop 0xC000021A at every start until Startup Repair, or DISM's \
+                 `/revertpendingactions`, takes list and order away. On Windows also a rollback at \
+                 \"undoing changes\"; the understudy has none.",
+        examples: TRANSACTION_EXAMPLES,
+    },
+    KindInfo {
+        name: "file-version",
+        title: "a system file of another version than the rest",
+        what: "The numbers in the file's version resource are others, as after an update that \
+               replaced only one of two copies. Where there is no such file, a program of that \
+               version that does nothing is put there; through the guest agent always.",
+        lands: "Staged: the whole file is read back from the disk. Healthy: written and read back \
+                through the guest agent.",
+        undone: "The file is put back as it was, or removed.",
+        inert: "The file is written as it is; where there is none, beside it in \
+                `C:\\Windows\\Temp`.",
+        images: ANY_DISK,
+        expect: "`hidparse.sys` of another version in System32 than in System32\\drivers: \
+                 0xC000021A (KB5021233). Its signature no longer fits, which counts on images that \
+                 check it. Other files: what uses them. The understudy compares that pair only.",
+        examples: VERSION_EXAMPLES,
+    },
+    KindInfo {
+        name: "file-loss",
+        title: "a file that is no longer where it belongs",
+        what: "A file is deleted, or moved to another folder as a scanner's quarantine does.",
+        lands: "Staged: offline; that the file is gone, and the moved one, are read back from the \
+                disk. Healthy: `cmd /c del` or `move` through the guest agent, which then looks \
+                whether it is gone.",
+        undone: "The file is put back with its time; the quarantine is emptied.",
+        inert: "The same done to a copy of the file in `C:\\Windows\\Temp`.",
+        images: ANY_DISK,
+        expect: "That of the file: ntdll.dll 0x6B; smss, csrss, winlogon 0xC000021A; wininit, \
+                 services, lsass 0xEF; a driver that the disk needs 0x7B or 0xC000000F; \
+                 svchost.exe a restart after a minute. A file that goes while the machine is up is \
+                 missed at its next start.",
+        examples: LOSS_EXAMPLES,
+    },
+    INTERRUPTED_WRITE,
+];
 
 const INTERRUPTED_WRITE: KindInfo = KindInfo {
     name: "interrupted-write",
@@ -65,3 +116,207 @@ time = "5m"
         },
     ],
 };
+
+const TRANSACTION_EXAMPLES: &[Example] = &[
+    Example {
+        name: "servicing-transaction-missing-files",
+        machine: "",
+        scenario: r#"
+[[fault]]
+name = "update"
+kind = "servicing-transaction"
+state = "missing-files"
+
+[expect]
+verdict = "recovered"
+layers = ["automatic-repair"]
+stop = { bug-check = 0xC000021A }
+"#,
+        consequence: "0xC000021A twice; Startup Repair reverts the transaction",
+    },
+    Example {
+        name: "servicing-transaction-damaged-list",
+        machine: "",
+        scenario: r#"
+[[fault]]
+name = "update"
+kind = "servicing-transaction"
+state = "damaged-list"
+
+[expect]
+verdict = "recovered"
+layers = ["automatic-repair"]
+stop = { bug-check = 0xC000021A }
+"#,
+        consequence: "0xC000021A twice; Startup Repair reverts the transaction",
+    },
+];
+
+const VERSION_EXAMPLES: &[Example] = &[
+    Example {
+        name: "file-version-hidparse",
+        machine: "",
+        scenario: r#"
+[[given]]
+name = "hidparse"
+kind = "file-version"
+path = 'C:\Windows\System32\drivers\hidparse.sys'
+version = "10.0.19041.2130"
+
+[[fault]]
+name = "older"
+kind = "file-version"
+path = 'C:\Windows\System32\hidparse.sys'
+version = "10.0.19041.1"
+
+[limits]
+recovery-rounds = 1
+
+[expect]
+verdict = "stuck-in-recovery"
+stop = { bug-check = 0xC000021A }
+"#,
+        consequence: "0xC000021A at every start (KB5021233)",
+    },
+    Example {
+        name: "file-version-healthy",
+        machine: "",
+        scenario: r#"
+[[fault]]
+name = "older"
+kind = "file-version"
+when = "healthy"
+path = 'C:\Windows\System32\drivers\disk.sys'
+version = "10.0.10240.0"
+
+[expect]
+verdict = "unaffected"
+"#,
+        consequence: "none: nothing compares the version of this file",
+    },
+];
+
+const LOSS_EXAMPLES: &[Example] = &[
+    Example {
+        name: "file-loss-ntdll",
+        machine: "",
+        scenario: r#"
+[[fault]]
+name = "loss"
+kind = "file-loss"
+path = 'C:\Windows\System32\ntdll.dll'
+
+[limits]
+recovery-rounds = 1
+
+[expect]
+verdict = "stuck-in-recovery"
+stop = { bug-check = 0x6B }
+"#,
+        consequence: "stop 0x6B at every start",
+    },
+    Example {
+        name: "file-loss-smss",
+        machine: "",
+        scenario: r#"
+[[fault]]
+name = "loss"
+kind = "file-loss"
+path = 'C:\Windows\System32\smss.exe'
+
+[limits]
+recovery-rounds = 1
+
+[expect]
+verdict = "stuck-in-recovery"
+stop = { bug-check = 0xC000021A }
+"#,
+        consequence: "stop 0xC000021A at every start",
+    },
+    Example {
+        name: "file-loss-lsass",
+        machine: "",
+        scenario: r#"
+[[fault]]
+name = "loss"
+kind = "file-loss"
+path = 'C:\Windows\System32\lsass.exe'
+
+[limits]
+recovery-rounds = 1
+
+[expect]
+verdict = "stuck-in-recovery"
+stop = { bug-check = 0xEF }
+"#,
+        consequence: "stop 0xEF at every start",
+    },
+    Example {
+        name: "file-loss-boot-driver",
+        machine: "",
+        scenario: r#"
+[[fault]]
+name = "loss"
+kind = "file-loss"
+path = 'C:\Windows\System32\drivers\disk.sys'
+
+[limits]
+recovery-rounds = 1
+
+[expect]
+verdict = "stuck-in-recovery"
+stop = { bug-check = 0x7B }
+"#,
+        consequence: "stop 0x7B at every start",
+    },
+    Example {
+        name: "file-loss-quarantine",
+        machine: "",
+        scenario: r#"
+[[fault]]
+name = "loss"
+kind = "file-loss"
+path = 'C:\Windows\System32\csrss.exe'
+quarantine = 'C:\ProgramData\Quarantine'
+
+[limits]
+recovery-rounds = 1
+
+[expect]
+verdict = "stuck-in-recovery"
+stop = { bug-check = 0xC000021A }
+"#,
+        consequence: "stop 0xC000021A at every start",
+    },
+    Example {
+        name: "file-loss-healthy",
+        machine: "",
+        scenario: r#"
+[[fault]]
+name = "loss"
+kind = "file-loss"
+path = 'C:\Windows\System32\lsass.exe'
+when = "healthy"
+
+[expect]
+verdict = "unaffected"
+"#,
+        consequence: "none before the next start: the process runs on",
+    },
+    Example {
+        name: "file-loss-healthy-quarantine",
+        machine: "",
+        scenario: r#"
+[[fault]]
+name = "loss"
+kind = "file-loss"
+path = 'C:\Windows\System32\lsass.exe'
+when = "healthy"
+quarantine = 'C:\Windows\System32\config'
+
+[expect]
+verdict = "unaffected"
+"#,
+        consequence: "none before the next start: the process runs on",
+    },
+];

@@ -198,12 +198,11 @@ fn prove(origin: &Origin, edit: &Edit, disk: &mut dyn Offline) -> Result<String,
             true => Err(differs("is still there".to_owned())),
         },
         Edit::SetPartition { number, partition } => {
-            let said = |slot: &Option<Partition>| slot.as_ref().map_or("nothing".to_owned(), described);
+            let said =
+                |slot: &Option<Partition>| slot.as_ref().map_or("nothing".to_owned(), described);
             match disk.read_partition(*number).map_err(failed)? {
                 found if found == *partition => Ok(format!("{object}: {}", said(partition))),
-                found => {
-                    Err(differs(format!("holds {}, not {}", said(&found), said(partition))))
-                }
+                found => Err(differs(format!("holds {}, not {}", said(&found), said(partition)))),
             }
         }
     }

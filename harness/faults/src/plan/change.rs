@@ -53,10 +53,34 @@ pub enum Change {
         /// Bytes that stay free.
         leave: u64,
     },
-    /// The partition table no longer names the volume's partition.
-    Unlist {
+    /// The entry of the volume's partition in the partition table.
+    List {
         /// The volume.
         volume: VolumeRole,
+        /// It stays as it is; else the table no longer names the partition.
+        listed: bool,
+    },
+    /// A value is written as it is.
+    Keep {
+        /// The hive.
+        hive: HiveName,
+        /// The key; the value must be there.
+        key: String,
+        /// The value's name.
+        name: String,
+    },
+    /// A program gets another version.
+    Version {
+        /// The volume.
+        volume: VolumeRole,
+        /// The program.
+        path: String,
+        /// The numbers in its version resource; `None` leaves them as they are.
+        version: Option<[u16; 4]>,
+        /// A program of that version, where there is none yet.
+        made: Vec<u8>,
+        /// Where that goes if the version is to stay as it is.
+        beside: String,
     },
 }
 
@@ -79,6 +103,8 @@ pub enum Rewrite {
     DefaultEntry(Vec<(ElementId, Option<ElementValue>)>),
     /// A program: the numbers in its version resource.
     Version([u16; 4]),
+    /// A Windows image file: the build that it says it holds is an older one.
+    OlderImage,
 }
 
 impl From<Edit> for Change {
@@ -97,7 +123,11 @@ impl Change {
                 volume.path(path)
             }
             Self::Copy { volume, to, .. } => volume.path(to),
-            Self::Unlist { volume } => format!("the entry of the {volume} in the partition table"),
+            Self::Keep { hive, key, name } => format!("{hive}\\{key}\\{name}"),
+            Self::Version { volume, path, .. } => volume.path(path),
+            Self::List { volume, .. } => {
+                format!("the entry of the {volume} in the partition table")
+            }
         }
     }
 
@@ -135,11 +165,30 @@ impl Change {
                 let bytes = vec![0; usize::try_from(size)?];
                 Edit::WriteFile { volume: *volume, path: path.clone(), bytes, modified: None }
             }
-            Self::Unlist { volume } => {
+            Self::List { volume, listed } => {
                 let number = disk
                     .partition_of(*volume)?
                     .ok_or_else(|| format!("the disk has no {volume} of its own"))?;
-                Edit::SetPartition { number, partition: None }
+                let partition = if *listed { disk.read_partition(number)? } else { None };
+                Edit::SetPartition { number, partition }
+            }
+            Self::Keep { hive, key, name } => {
+                let key = real_key(*hive, key, disk)?;
+                let value = disk
+                    .read_value(*hive, &key, name)?
+                    .ok_or("there is no such value, so there is nothing to keep")?;
+                Edit::SetValue { hive: *hive, key, name: name.clone(), value }
+            }
+            Self::Version { volume, path, version, made, beside } => {
+                let (path, bytes, modified) = match (disk.read_file(*volume, path)?, version) {
+                    (Some((bytes, modified)), Some(version)) => {
+                        (path, Rewrite::Version(*version).apply(bytes)?, modified)
+                    }
+                    (Some((bytes, modified)), None) => (path, bytes, modified),
+                    (None, Some(_)) => (path, made.clone(), None),
+                    (None, None) => (beside, made.clone(), None),
+                };
+                Edit::WriteFile { volume: *volume, path: path.clone(), bytes, modified }
             }
         };
         edit.in_the_real_set(disk)
@@ -151,8 +200,7 @@ fn there(
     path: &str,
     disk: &mut dyn Offline,
 ) -> Result<super::edit::FileState, OfflineError> {
-    disk.read_file(volume, path)?
-        .ok_or_else(|| format!("there is no {}", volume.path(path)).into())
+    disk.read_file(volume, path)?.ok_or_else(|| format!("there is no {}", volume.path(path)).into())
 }
 
 impl Rewrite {
@@ -184,6 +232,7 @@ impl Rewrite {
                 bytes = store.to_bytes()?;
             }
             Self::Version(version) => crate::driver::set_version(&mut bytes, *version)?,
+            Self::OlderImage => winfmt::wim::make_older(&mut bytes)?,
         }
         Ok(bytes)
     }
@@ -259,8 +308,5 @@ impl RegistryValue {
 
 /// A partition's entry, for people.
 pub(super) fn described(partition: &Partition) -> String {
-    format!(
-        "{} partition of {} bytes at byte {}",
-        partition.kind, partition.len, partition.start
-    )
+    format!("{} partition of {} bytes at byte {}", partition.kind, partition.len, partition.start)
 }

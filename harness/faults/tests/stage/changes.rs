@@ -101,10 +101,10 @@ fn a_volume_is_filled_to_what_is_left() {
 
 #[test]
 fn a_partition_leaves_the_table_and_comes_back() {
-    let unlist = Change::Unlist { volume: VolumeRole::System };
+    let unlist = Change::List { volume: VolumeRole::System, listed: false };
     let proof = there_and_back(&Disk::with_windows(), [unlist], |disk| assert_eq!(disk.efi, None));
     assert_eq!(proof, ["slot 1 of the partition table: nothing"]);
-    let unlist = Change::Unlist { volume: VolumeRole::Recovery };
+    let unlist = Change::List { volume: VolumeRole::Recovery, listed: false };
     let error = plan([unlist]).apply(&mut Disk::with_windows()).unwrap_err().to_string();
     assert!(error.contains("the disk has no recovery volume of its own"), "{error}");
 }

@@ -8,7 +8,8 @@
 use super::effect::Effect;
 use super::watcher::Watcher;
 use crate::{
-    BootErrorSeen, BootKind, End, Event, Phase, PictureSeen, ResetBy, Screen, ScreenKind, ScreenStop, Stop,
+    BootErrorSeen, BootKind, End, Event, Phase, PictureSeen, ResetBy, Screen, ScreenKind,
+    ScreenStop, Stop,
 };
 
 impl Watcher {

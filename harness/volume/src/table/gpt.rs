@@ -199,9 +199,7 @@ pub(super) fn set_partition(
             .checked_sub(1)
             .and_then(|index| copy.entries.chunks_exact_mut(copy.size).nth(index))
             .ok_or_else(|| {
-                TableError::Unsupported(format!(
-                    "slot {number} of a table with {count} of them"
-                ))
+                TableError::Unsupported(format!("slot {number} of a table with {count} of them"))
             })?;
         slot.fill(0);
         slot[..ENTRY].copy_from_slice(&entry);
@@ -231,7 +229,10 @@ fn entry(partition: &Partition) -> Result<[u8; ENTRY], TableError> {
     entry[40..48].copy_from_slice(&(end / SECTOR - 1).to_le_bytes());
     entry[48..56].copy_from_slice(&partition.attributes.to_le_bytes());
     let name: Vec<u8> = partition.name.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    entry[56..].get_mut(..name.len()).ok_or_else(|| bad(partition, LONG_NAME))?.copy_from_slice(&name);
+    entry[56..]
+        .get_mut(..name.len())
+        .ok_or_else(|| bad(partition, LONG_NAME))?
+        .copy_from_slice(&name);
     Ok(entry)
 }
 
