@@ -33,7 +33,7 @@ pub struct Reversal {
 pub fn prove_reversal(state: &StateDir, scenario: &Scenario) -> Result<Reversal, RunError> {
     let store = Store::open(state.root())?;
     let authority = Authority::open_or_create(&state.authority())?;
-    let prepared = prepare(&store, &authority, "none", scenario, Some(Start::Cold))?;
+    let prepared = prepare(state, &store, &authority, "none", scenario, Some(Start::Cold))?;
     let scratch = tempfile::Builder::new().prefix("lb-").tempdir()?;
     prepared.reversal(scratch.path())
 }

@@ -2,7 +2,7 @@
 
 use scenario::{
     CriticalService, ErrorControl, HiveDamage, HiveFile, MissingFilter, RegistryChange,
-    RegistryDamage, RegistryData, RegistryFault, ServiceStart,
+    RegistryDamage, RegistryData, RegistryFault, RunsIn, ServiceStart,
 };
 
 use crate::boot_configuration::BASE_BLOCK;
@@ -84,6 +84,7 @@ fn critical_service(service: &CriticalService, inert: bool) -> Vec<Change> {
             error_control: if inert { ErrorControl::Ignore } else { ErrorControl::Critical },
             group: None,
             modified: None,
+            runs_in: RunsIn::Kernel,
             parameters: Vec::new(),
         };
         return service.install(None).into_iter().map(Change::from).collect();
