@@ -37,7 +37,6 @@ pub use inert::inert_control;
 pub use plan::{
     Act, Applied, ApplyError, Before, Change, Edit, FileState, HiveName, InterruptedWrite, Offline,
     OfflineError, Online, OnlineAct, OnlineWrite, Origin, RegistryValue, Rewrite, StagePlan,
-    StagedEdit,
-    VolumeRole,
+    StagedEdit, VolumeRole,
 };
 pub use stage::{StageError, Trust, signs, stage, stage_signed};
