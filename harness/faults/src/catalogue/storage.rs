@@ -75,8 +75,7 @@ trouble = { read-error = { file = 'C:\Windows\System32\config\SOFTWARE' } }
 boots = 1
 
 [expect]
-verdict = "recovered-otherwise"
-layers = ["automatic-repair"]
+verdict = "recovered"
 stop = { bug-check = 0xC0000218 }
 
 [limits]
@@ -108,7 +107,7 @@ time = "5m"
 [[fault]]
 name = "slow-disk"
 kind = "storage"
-trouble = { slow = { latency = "20ms" } }
+trouble = { slow = { latency = "5ms" } }
 
 [expect]
 verdict = "unaffected"
