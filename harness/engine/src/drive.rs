@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::error::RunError;
 use crate::fuses::{Fuses, Tripped};
 use crate::ready::Ready;
+use crate::recorder::Progress;
 use crate::run::Work;
 use crate::surroundings::Surroundings;
 use crate::watch::{Decision, Watch, WatchEnd};
@@ -151,7 +152,13 @@ impl<'a> Drive<'a> {
         self.work.reporter.doing("the power fails");
         let (name, proof) = match tripped.what {
             PowerEvent::Reset => {
+                let before = self.watch.progress().borrow().boot;
                 self.machine()?.reset_by(ResetBy::Power).await?;
+                // What is waited for next is a moment of the next boot.
+                let next = |progress: &Progress| {
+                    (progress.boot != before || progress.conclusion.is_some()).then_some(())
+                };
+                self.watch.until("the reset", next).await?;
                 (POWER_RESET, "the reset button was pressed".to_owned())
             }
             PowerEvent::Cut => {
