@@ -19,6 +19,7 @@
 //! plan, and `faults`, `recovery` and `timeline` take from it what they need.
 
 mod boot_configuration;
+mod damage_rules;
 mod driver;
 mod driver_rules;
 mod expect;

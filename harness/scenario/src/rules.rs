@@ -36,12 +36,12 @@ pub(crate) fn check(
                 Fault::DriverFile(driver) => rules.driver_file(&at, driver),
                 Fault::DriverPackage(package) => rules.driver_package(&at, package),
                 Fault::Update(update) => rules.update(&at, update),
-                Fault::ServicingTransaction(fault) => rules.staged_only(&at, fault.when),
-                Fault::FileVersion(_) => {}
-                Fault::FileLoss(_) => {}
+                Fault::ServicingTransaction(fault) => rules.transaction(&at, fault),
+                Fault::FileVersion(fault) => rules.file_version(&at, fault),
+                Fault::FileLoss(fault) => rules.file_loss(&at, fault),
                 Fault::InterruptedWrite(fault) => rules.interrupted_write(&at, fault),
                 Fault::BootConfiguration(fault) => rules.staged_only(&at, fault.when),
-                Fault::Registry(fault) => rules.staged_only(&at, fault.when),
+                Fault::Registry(fault) => rules.registry(&at, fault),
                 Fault::ProcessDeath(death) => rules.process_death(&at, death),
                 Fault::Storage(fault) => rules.storage(&at, fault),
                 Fault::Power(fault) => rules.power(&at, fault),

@@ -281,3 +281,52 @@ fn the_recovery_environment_does_not_stop() {
     seen.insert(at + 2, beside(Body::Screen { file, screen }));
     assert_eq!(derive(&renumber(seen)).outcome, derive(&main).outcome);
 }
+
+impl Story {
+    /// The boot manager's line on the serial port.
+    fn gives_up(&mut self) -> &mut Self {
+        let text = "[bootmgr] stopped: 0xc000000f (\\EFI\\Microsoft\\Boot\\BCD)".to_owned();
+        self.add(Source::Serial, Body::SerialLine { port: 0, text })
+    }
+}
+
+const GAVE_UP: (End, Confidence) = (End::BootError, Confidence::GuestSays);
+
+#[test]
+fn a_boot_error_is_decided_at_once_where_the_boot_manager_says_so() {
+    let outcome = Story::without_a_word().gives_up().over("concluded");
+    assert_eq!(outcome.verdict, Verdict::Hung);
+    assert_eq!(outcome.because, "it stands at the boot error 0xC000000F, and nobody is there");
+    assert_eq!(ends(&outcome), [GAVE_UP]);
+    assert_eq!(outcome.boots[0].boot_error, Some(StopCode(0xC000_000F)));
+}
+
+#[test]
+fn a_boot_error_on_the_display_has_to_stand() {
+    let mut story = Story::without_a_word();
+    story.picture("1", ScreenKind::BootError);
+    assert_eq!(story.over("time-limit").boots[0].end, End::BootError);
+    let mut story = Story::without_a_word();
+    story.picture("1", ScreenKind::BootError).step(steps::SILENT, StepState::Done);
+    let outcome = story.over("concluded");
+    assert_eq!(outcome.verdict, Verdict::Hung, "{}", outcome.because);
+    assert_eq!(ends(&outcome), [(End::BootError, Confidence::Inferred)]);
+    // It was another page: the machine went on.
+    let mut story = Story::without_a_word();
+    story.picture("1", ScreenKind::BootError).picture("2", ScreenKind::Picture);
+    assert_ne!(story.over("time-limit").boots[0].end, End::BootError);
+}
+
+#[test]
+fn somebody_who_switches_it_off_and_on_comes_to_a_boot_error_too() {
+    let mut story = Story::without_a_word().with_operator(Some(2));
+    story.gives_up();
+    for _ in 0..2 {
+        story.step(steps::POWER_CYCLE, StepState::Started);
+        let reason = "destroyed".to_owned();
+        story.add(Source::Hypervisor, Body::MachineStopped { reason }).start().gives_up();
+    }
+    let outcome = story.over("concluded");
+    assert_eq!(ends(&outcome), [GAVE_UP; 3]);
+    assert_eq!(outcome.verdict, Verdict::Looping, "{}", outcome.because);
+}
