@@ -9,8 +9,7 @@ impl Rules<'_> {
         self.staged_only(at, fault.when);
         for (index, pending) in fault.moves.iter().enumerate() {
             for (key, path) in [("from", &pending.from), ("to", &pending.to)] {
-                let place =
-                    [at[0], at[1], Step::Key("moves"), Step::Index(index), Step::Key(key)];
+                let place = [at[0], at[1], Step::Key("moves"), Step::Index(index), Step::Key(key)];
                 self.place(&place, path);
             }
         }
@@ -39,9 +38,9 @@ impl Rules<'_> {
         self.staged_only(at, fault.when);
         let RegistryDamage::Value(change) = &fault.damage else { return };
         let key = change.key.trim_start_matches('\\');
-        let root = ["HKLM", "HKEY_LOCAL_MACHINE", "SYSTEM", "SOFTWARE"]
-            .into_iter()
-            .find(|root| key.split('\\').next().is_some_and(|first| first.eq_ignore_ascii_case(root)));
+        let root = ["HKLM", "HKEY_LOCAL_MACHINE", "SYSTEM", "SOFTWARE"].into_iter().find(|root| {
+            key.split('\\').next().is_some_and(|first| first.eq_ignore_ascii_case(root))
+        });
         if let Some(root) = root {
             self.problem(
                 &[at[0], at[1], Step::Key("damage"), Step::Key("value"), Step::Key("key")],
