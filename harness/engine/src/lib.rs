@@ -31,6 +31,7 @@ mod ledger;
 mod offline;
 mod plan;
 mod prepare;
+mod prove;
 mod qualification;
 mod ready;
 mod recorder;

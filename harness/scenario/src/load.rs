@@ -60,6 +60,18 @@ pub(crate) fn load(path: &Path) -> Result<Scenario, ScenarioError> {
     }
 }
 
+/// A scenario from a text. The folder is only a name: no file of it is read.
+pub(crate) fn from_text(text: &str, folder: &Path) -> Result<Scenario, ScenarioError> {
+    parse(text, folder).map_err(|mut problems| {
+        problems.sort_by_key(|problem| problem.span.start);
+        ScenarioError::Invalid {
+            path: folder.join("scenario.toml"),
+            source_text: text.to_owned(),
+            problems,
+        }
+    })
+}
+
 /// Makes a scenario of the text, or says all that is wrong with it. What is wrong with the shape hides
 /// what is wrong with the sense, because there is no scenario yet to look at.
 fn parse(source: &str, folder: &Path) -> Result<Scenario, Vec<Problem>> {

@@ -87,6 +87,14 @@ impl Scenario {
         crate::load::load(path)
     }
 
+    /// Reads and checks a scenario that is no file and brings none along. `name` stands for its folder's.
+    ///
+    /// # Errors
+    /// As [`Scenario::load`].
+    pub fn parse(text: &str, name: &str) -> Result<Self, ScenarioError> {
+        crate::load::from_text(text, Path::new(name))
+    }
+
     /// One line for a list: what it is and what it expects.
     pub fn describe(&self) -> String {
         let by = match self.expect.layers.as_slice() {

@@ -168,7 +168,7 @@ async fn run_chosen(
     results
 }
 
-fn marked(error: engine::RunError) -> anyhow::Error {
+pub(crate) fn marked(error: engine::RunError) -> anyhow::Error {
     if error.is_usage() { usage(error) } else { infrastructure(error) }
 }
 
@@ -200,7 +200,7 @@ fn terminal_columns() -> Option<usize> {
         .filter(|columns| *columns > 0)
 }
 
-fn tell_leaks(what: &str, cleaned: &engine::Cleaned) {
+pub(crate) fn tell_leaks(what: &str, cleaned: &engine::Cleaned) {
     for leak in &cleaned.leaked {
         eprintln!("leaked by {what}: {}: {}", describe(&leak.entry), leak.reason);
     }

@@ -48,6 +48,27 @@ pub struct Example {
     pub consequence: &'static str,
 }
 
+impl Example {
+    /// The scenario, for the image of this name.
+    ///
+    /// # Errors
+    /// None for an example of the catalogue: all are loaded in the tests.
+    pub fn load(&self, image: &str) -> Result<scenario::Scenario, scenario::ScenarioError> {
+        scenario::Scenario::parse(&self.source(image), self.name)
+    }
+
+    /// The whole `scenario.toml`, for the image of this name.
+    fn source(&self, image: &str) -> String {
+        let Self { name, machine, scenario, consequence } = self;
+        // A literal string in TOML holds everything but its own quotes and line ends.
+        let description = consequence.replace(['\'', '\n'], " ");
+        format!(
+            "format = 1\nname = '{name}'\ntitle = '{name}'\ndescription = '{description}'\n\n[machine]\n\
+             image = '{image}'\nstart = 'cold'\ntime-scale = 120\n{machine}\n{scenario}\n"
+        )
+    }
+}
+
 const OFFLINE: &str = "Any image of the store whose Windows volume and hives can be written offline: no \
                        BitLocker without its key, no ReFS. 64-bit Windows 10 and 11 load only signed \
                        drivers: the image needs `testsigning` (for the test authority's) or \
@@ -120,5 +141,52 @@ mod tests {
         let defects: Vec<&str> = crate::driver::defects().iter().map(crate::driver::name).collect();
         assert_eq!(defects, defect_infos().iter().map(|defect| defect.name).collect::<Vec<_>>());
         assert_eq!(names, kinds().map(|kind| kind.name).collect::<Vec<_>>());
+    }
+
+    /// The words of a kind's own choice (`defect`, `damage`, …) in the schema.
+    fn words(schema: &serde_json::Value, kind: &str) -> Vec<String> {
+        let variants = schema["$defs"]["Fault"]["oneOf"].as_array().unwrap();
+        let variant = variants.iter().find(|v| v["properties"]["kind"]["const"] == kind).unwrap();
+        let choice = ["defect", "damage", "state", "trouble", "change"]
+            .into_iter()
+            .find_map(|key| variant["properties"][key]["$ref"].as_str());
+        let Some(choice) = choice else { return Vec::new() };
+        schema["$defs"][choice.trim_start_matches("#/$defs/")]["oneOf"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|word| match word["const"].as_str() {
+                Some(word) => word.to_owned(),
+                None => word["required"][0].as_str().unwrap().to_owned(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_way_in_which_a_fault_can_be_has_an_example_that_loads() {
+        let schema = scenario::schema();
+        let mut seen = std::collections::BTreeSet::new();
+        for kind in kinds() {
+            assert!(!kind.examples.is_empty(), "{} has no example", kind.name);
+            for example in kind.examples {
+                assert!(seen.insert(example.name), "{} twice", example.name);
+                assert!(example.name.starts_with(kind.name), "{} of {}", example.name, kind.name);
+                let scenario = example.load("understudy").unwrap();
+                let shown = scenario.given.iter().chain(&scenario.fault);
+                assert!(shown.clone().any(|fault| fault.kind() == kind.name), "{}", example.name);
+            }
+            for word in words(&schema, kind.name) {
+                let named = |text: &str| {
+                    [format!("\"{word}\""), format!("'{word}'"), format!("{word} =")]
+                        .iter()
+                        .any(|form| text.contains(form.as_str()))
+                };
+                assert!(
+                    kind.examples.iter().any(|example| named(example.scenario)),
+                    "{}: no example shows `{word}`",
+                    kind.name
+                );
+            }
+        }
     }
 }

@@ -1,9 +1,12 @@
 //! `loopbreak fault`.
 
+mod prove;
+
 use clap::Subcommand;
 use faults::{DefectInfo, KindInfo, defect_infos, explain, explain_defect, kinds};
 use serde_json::json;
 
+use crate::args::Global;
 use crate::exit::{Exit, usage};
 use crate::output::print;
 
@@ -23,10 +26,16 @@ pub(crate) enum FaultCommand {
         #[arg(value_name = "KIND")]
         kind: String,
     },
+    /// Runs faults for real and prints a table: landed, consequence seen and expected, inert control,
+    /// reversed.
+    ///
+    /// Two machines a row. Exit code 1 where a row is not as it ought to be.
+    Prove(prove::ProveArgs),
 }
 
-pub(crate) fn run(command: &FaultCommand) -> anyhow::Result<Exit> {
+pub(crate) fn run(global: &Global, command: &FaultCommand) -> anyhow::Result<Exit> {
     match command {
+        FaultCommand::Prove(args) => return prove::run(global, args),
         FaultCommand::List { json } => list(*json)?,
         FaultCommand::Explain { kind } => print(&explanation(kind)?)?,
     }
@@ -51,14 +60,15 @@ fn list(as_json: bool) -> anyhow::Result<()> {
         }
     } else {
         text += "Kinds of faults (`kind` in [[fault]] and [[given]]):\n";
+        let width = kinds().map(|kind| kind.name.len()).max().unwrap_or(0);
         for kind in kinds() {
-            text += &format!("  {:<16} {}\n", kind.name, kind.title);
+            text += &format!("  {:<width$} {}\n", kind.name, kind.title);
         }
         text += "\nDefects of a driver (`defect` with `kind = \"driver\"`; `loopbreak driver build --fault`):\n";
         for defect in defect_infos() {
             text += &format!("  {:<16} {:<58} {}\n", defect.name, defect.title, stops(defect));
         }
-        text += "\nloopbreak fault explain KIND says more.\n";
+        text += "\nloopbreak fault explain KIND says more; loopbreak fault prove KIND shows it for real.\n";
     }
     print(&text)?;
     Ok(())
@@ -96,7 +106,22 @@ fn of_kind(kind: &KindInfo) -> String {
             ("Images", kind.images),
             ("Expect", kind.expect),
         ],
-    )
+    ) + &examples(kind)
+}
+
+/// The names of all examples, and the first one to copy.
+fn examples(kind: &KindInfo) -> String {
+    let names: Vec<&str> = kind.examples.iter().map(|example| example.name).collect();
+    let Some(first) = kind.examples.first() else { return String::new() };
+    let names = sections("", "", &[("Proved", &format!("by {}", names.join(", ")))]);
+    let names = names.trim_start_matches(": \n");
+    let lines: Vec<String> = first
+        .scenario
+        .trim()
+        .lines()
+        .map(|line| format!("    {line}").trim_end().to_owned())
+        .collect();
+    format!("{names}\n{}, as it is written:\n\n{}\n", first.name, lines.join("\n"))
 }
 
 fn of_defect(defect: &DefectInfo) -> String {

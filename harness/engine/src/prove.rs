@@ -1,0 +1,74 @@
+//! Proving a fault: it is run for real, its inert control is run for real, and it is undone.
+
+use std::sync::Arc;
+
+use faults::{Example, KindInfo, inert_control};
+use report::{Proof, Reversed, consequence};
+use scenario::Scenario;
+
+use crate::error::RunError;
+use crate::run::{RunOptions, RunResult};
+use crate::session::Session;
+use crate::status::StatusSink;
+
+impl Session {
+    /// One row of the catalogue's table, on the image of this name. Two machines run, one after the other.
+    ///
+    /// # Errors
+    /// The example cannot be run on this image, or the harness failed. That a fault does not do what it
+    /// ought to is no error: the row says so.
+    pub async fn prove(
+        &self,
+        kind: &KindInfo,
+        example: &Example,
+        image: &str,
+        status: StatusSink,
+    ) -> Result<Proof, RunError> {
+        let scenario = example.load(image)?;
+        let ran = self.run_without_reference(&scenario, Arc::clone(&status)).await?;
+        let control = inert_control(&scenario);
+        let inert = self.run_without_reference(&control, status).await?;
+        let (landed, missing) = scenario
+            .fault
+            .iter()
+            .map(|fault| fault.name().to_owned())
+            .partition(|name| ran.derived.outcome.faults.contains(name));
+        let runs = [&ran, &inert].map(|run| run.directory.path().display().to_string());
+        Ok(Proof {
+            fault: example.name.to_owned(),
+            kind: kind.name.to_owned(),
+            landed,
+            missing,
+            seen: consequence(&ran.derived.outcome),
+            expected: example.consequence.to_owned(),
+            differs: differences(&ran),
+            inert: consequence(&inert.derived.outcome),
+            inert_healthy: differences(&inert).is_empty(),
+            reversal: self.reverse(&scenario).await?,
+            runs,
+        })
+    }
+
+    async fn run_without_reference(
+        &self,
+        scenario: &Scenario,
+        status: StatusSink,
+    ) -> Result<RunResult, RunError> {
+        // The pending reference that a run leaves beside its scenario goes with the folder.
+        let folder = tempfile::Builder::new().prefix("prove").tempdir_in(&self.scratch)?;
+        self.run(scenario, folder.path(), &RunOptions::default(), status).await
+    }
+}
+
+fn differences(run: &RunResult) -> Vec<String> {
+    run.unmet
+        .iter()
+        .map(|unmet| format!("{} is {}, expected {}", unmet.key, unmet.found, unmet.expected))
+        .collect()
+}
+
+impl Session {
+    async fn reverse(&self, _scenario: &Scenario) -> Result<Reversed, RunError> {
+        Ok(Reversed::NothingOnTheDisk)
+    }
+}
