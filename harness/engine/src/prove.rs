@@ -7,8 +7,10 @@ use report::{Proof, Reversed, consequence};
 use scenario::Scenario;
 
 use crate::error::RunError;
-use crate::run::{RunOptions, RunResult};
+use crate::reversal::{Reversal, prove_reversal};
+use crate::run::{RunOptions, RunResult, blocking};
 use crate::session::Session;
+use crate::state::StateDir;
 use crate::status::StatusSink;
 
 impl Session {
@@ -44,7 +46,7 @@ impl Session {
             differs: differences(&ran),
             inert: consequence(&inert.derived.outcome),
             inert_healthy: differences(&inert).is_empty(),
-            reversal: self.reverse(&scenario).await?,
+            reversal: undone(self.state.clone(), scenario).await?,
             runs,
         })
     }
@@ -60,15 +62,19 @@ impl Session {
     }
 }
 
+/// Staged onto a fresh overlay, and undone there.
+async fn undone(state: StateDir, scenario: Scenario) -> Result<Reversed, RunError> {
+    let Reversal { staged, left } = blocking(move || prove_reversal(&state, &scenario)).await?;
+    Ok(match (staged.len(), left) {
+        (0, _) => Reversed::NothingOnTheDisk,
+        (changes, left) if left.is_empty() => Reversed::Clean { changes },
+        (_, objects) => Reversed::Differs { objects },
+    })
+}
+
 fn differences(run: &RunResult) -> Vec<String> {
     run.unmet
         .iter()
         .map(|unmet| format!("{} is {}, expected {}", unmet.key, unmet.found, unmet.expected))
         .collect()
-}
-
-impl Session {
-    async fn reverse(&self, _scenario: &Scenario) -> Result<Reversed, RunError> {
-        Ok(Reversed::NothingOnTheDisk)
-    }
 }

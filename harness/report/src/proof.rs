@@ -79,7 +79,8 @@ pub fn proof_table(rows: &[Proof]) -> String {
             [] => row.seen.clone(),
             differs => format!("**{}** ({})", row.seen, differs.join("; ")),
         };
-        let inert = if row.inert_healthy { row.inert.clone() } else { format!("**{}**", row.inert) };
+        let inert =
+            if row.inert_healthy { row.inert.clone() } else { format!("**{}**", row.inert) };
         let reversed = match &row.reversal {
             Reversed::NothingOnTheDisk => "nothing on the disk".to_owned(),
             Reversed::Clean { changes: 1 } => "yes, one change".to_owned(),
