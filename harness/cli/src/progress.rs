@@ -71,5 +71,6 @@ fn phase_word(phase: Phase) -> &'static str {
         Phase::Healthy => "healthy",
         Phase::Recovery => "in recovery",
         Phase::RecoveryPrompt => "waiting for a person in recovery",
+        Phase::RecoveryKey => "waiting for the recovery key",
     }
 }

@@ -102,7 +102,7 @@ impl<'a> Drive<'a> {
             tracing::debug!(%error, "no last picture");
         }
         if concluded && self.watch.is_healthy() {
-            self.shut_down(&*machine).await;
+            shut_down(&*machine, self.watch).await;
         }
         machine.destroy().await?;
         Ok(())
@@ -278,17 +278,17 @@ impl<'a> Drive<'a> {
         step(StepState::Done);
         Ok(())
     }
+}
 
-    /// Asks a healthy guest to shut down, so that its disk is complete. One that does not is switched off.
-    async fn shut_down(&mut self, machine: &dyn Machine) {
-        if let Err(error) = machine.agent().shutdown(ShutdownMode::PowerDown).await {
-            tracing::debug!(%error, "no clean shutdown");
-            return;
-        }
-        let off = self.watch.until_off("the machine to shut down");
-        if tokio::time::timeout(SHUTDOWN, off).await.is_err() {
-            tracing::warn!("the machine did not shut down within {} s", SHUTDOWN.as_secs());
-        }
+/// Asks a healthy guest to shut down, so that its disk is complete. One that does not is switched off.
+pub(crate) async fn shut_down(machine: &dyn Machine, watch: &mut Watch) {
+    if let Err(error) = machine.agent().shutdown(ShutdownMode::PowerDown).await {
+        tracing::debug!(%error, "no clean shutdown");
+        return;
+    }
+    let off = watch.until_off("the machine to shut down");
+    if tokio::time::timeout(SHUTDOWN, off).await.is_err() {
+        tracing::warn!("the machine did not shut down within {} s", SHUTDOWN.as_secs());
     }
 }
 

@@ -66,9 +66,9 @@ pub enum RunError {
     /// The reference.
     #[error(transparent)]
     Reference(#[from] report::ReferenceError),
-    /// The machine did not come up healthy while its checkpoint was made.
+    /// The machine did not come up healthy while its checkpoint was made, or at its first start.
     #[error(
-        "the machine for the checkpoint did not come up healthy: {reason}; its events are in {events}"
+        "the machine did not come up healthy once before the run: {reason}; its events are in {events}"
     )]
     NotHealthy {
         /// What happened instead.

@@ -17,6 +17,7 @@
 
 mod agent;
 mod arm;
+mod bring_up;
 mod clean;
 mod collect;
 mod detectors;
@@ -47,6 +48,7 @@ mod state;
 mod status;
 mod storage;
 mod surroundings;
+mod trust;
 mod watch;
 
 pub use clean::{CleanReport, CleanedRun, clean};

@@ -1,10 +1,40 @@
-//! A machine's disk as the fault catalogue wants it: files, registry values, partitions.
+//! A machine that is off, as the fault catalogue wants it: the files, registry values and partitions of its
+//! disk, its firmware variables, its TPM.
+
+use std::path::PathBuf;
 
 use disk::OfflineDisk;
-use faults::{Edit, HiveName, Offline, OfflineError, RegistryValue, VolumeRole};
+use faults::{Edit, HiveName, Offline, OfflineError, RegistryValue, TpmState, VolumeRole};
+use hypervisor::MachineSpec;
 use jiff::Timestamp;
 use volume::{FileTime, Partition, Volume};
+use winfmt::Guid;
 use winfmt::hive::{Data, EMPTY_LOG, Hive, ValueType};
+use winfmt::variables::{Variable, VariableStore};
+
+/// The file in which swtpm keeps what a TPM 2.0 remembers while it is off.
+pub(crate) const TPM_STATE: &str = "tpm2-00.permall";
+
+/// What a machine consists of while it is off.
+#[derive(Debug, Clone)]
+pub(crate) struct Parts {
+    /// Its overlay.
+    pub(crate) disk: PathBuf,
+    /// Its firmware variables, where it has UEFI.
+    pub(crate) variables: Option<PathBuf>,
+    /// The folder of its TPM's state, where it has one.
+    pub(crate) tpm: Option<PathBuf>,
+}
+
+impl Parts {
+    pub(crate) fn of(spec: &MachineSpec) -> Self {
+        Self {
+            disk: spec.disk.clone(),
+            variables: spec.firmware_vars.clone(),
+            tpm: spec.tpm_state.clone(),
+        }
+    }
+}
 
 /// The volumes and hives of one disk. Hives are read when first needed and written back by `commit`.
 pub(crate) struct WindowsDisk {
@@ -13,6 +43,8 @@ pub(crate) struct WindowsDisk {
     recovery: Option<Box<dyn Volume>>,
     efi: Option<Box<dyn Volume>>,
     disk: OfflineDisk,
+    variables: Option<PathBuf>,
+    tpm: Option<PathBuf>,
     clock: Option<FileTime>,
     system: OpenHive,
     software: OpenHive,
@@ -96,12 +128,40 @@ impl WindowsDisk {
             recovery: None,
             efi: None,
             disk,
+            variables: None,
+            tpm: None,
             clock: clock.map(FileTime::from_unix_seconds),
             system: OpenHive::at(&root, "SYSTEM"),
             software: OpenHive::at(&root, "SOFTWARE"),
         };
         set_clock(&mut *opened.windows, opened.clock);
         Ok(opened)
+    }
+
+    /// With what else the machine has, to be changed as well.
+    pub(crate) fn with(self, parts: &Parts) -> Self {
+        Self { variables: parts.variables.clone(), tpm: parts.tpm.clone(), ..self }
+    }
+
+    fn variables(&self) -> Result<(&PathBuf, VariableStore), OfflineError> {
+        let path = self.variables.as_ref().ok_or("the machine has no firmware variables")?;
+        let store = VariableStore::open(fs_err::read(path)?)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok((path, store))
+    }
+
+    fn edit_variables(
+        &self,
+        change: impl FnOnce(&mut VariableStore) -> Result<(), OfflineError>,
+    ) -> Result<(), OfflineError> {
+        let (path, mut store) = self.variables()?;
+        change(&mut store)?;
+        Ok(fs_err::write(path, store.to_bytes())?)
+    }
+
+    fn tpm_state(&self) -> Result<PathBuf, OfflineError> {
+        let folder = self.tpm.as_ref().ok_or("the machine has no TPM")?;
+        Ok(folder.join(TPM_STATE))
     }
 
     pub(crate) fn windows(&mut self) -> &mut dyn Volume {
@@ -209,6 +269,22 @@ impl Offline for WindowsDisk {
         Ok(self.disk.read_table()?.partition(number).cloned())
     }
 
+    fn read_variable(
+        &mut self,
+        vendor: Guid,
+        name: &str,
+    ) -> Result<Option<Variable>, OfflineError> {
+        Ok(self.variables()?.1.get(vendor, name).cloned())
+    }
+
+    fn read_tpm(&mut self) -> Result<Option<Vec<u8>>, OfflineError> {
+        match fs_err::read(self.tpm_state()?) {
+            Ok(state) => Ok(Some(state)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn edit(&mut self, edit: &Edit) -> Result<(), OfflineError> {
         match edit {
             Edit::WriteFile { volume, path, bytes, modified } => {
@@ -244,6 +320,31 @@ impl Offline for WindowsDisk {
             Edit::SetPartition { number, partition } => {
                 self.disk.set_partition(*number, partition.as_ref())?;
             }
+            Edit::ExtendVariable(added) => self.edit_variables(|store| {
+                let mut whole = added.clone();
+                if let Some(there) = store.get(added.vendor, &added.name) {
+                    whole.data = [there.data.as_slice(), &added.data].concat();
+                }
+                Ok(store.set(whole)?)
+            })?,
+            Edit::SetVariable(variable) => {
+                self.edit_variables(|store| Ok(store.set(variable.clone())?))?;
+            }
+            Edit::RemoveVariable(variable) => self.edit_variables(|store| {
+                store.remove(variable.vendor, &variable.name);
+                Ok(())
+            })?,
+            Edit::ReplaceTpm(TpmState::New) => match fs_err::remove_file(self.tpm_state()?) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    return Err("the TPM has not been used yet; there is nothing to clear".into());
+                }
+                removed => removed?,
+            },
+            Edit::ReplaceTpm(TpmState::Same) => {
+                let state = self.read_tpm()?.ok_or("the TPM has not been used yet")?;
+                fs_err::write(self.tpm_state()?, state)?;
+            }
+            Edit::ReplaceTpm(TpmState::These(state)) => fs_err::write(self.tpm_state()?, state)?,
         }
         Ok(())
     }

@@ -5,17 +5,18 @@ use std::path::Path;
 
 use disk::{Access, Image, OfflineDisk, Store, Tree, create_overlay};
 use faults::{Origin, StagePlan};
-use hypervisor::{FirmwareKind, MachineProfile, firmware_files};
+use hypervisor::{FirmwareKind, MachineProfile, TpmVersion, firmware_files};
 use recovery::Authority;
 use scenario::{Scenario, Start};
 
 use crate::collect;
 use crate::drivers;
 use crate::error::RunError;
-use crate::offline::WindowsDisk;
+use crate::offline::{Parts, WindowsDisk};
 use crate::plan::{Ground, Plan};
 use crate::qualification;
 use crate::state::StateDir;
+use crate::trust;
 
 /// What was put on a disk, each with what was read back of it.
 pub(crate) type Landed = Vec<(Origin, Vec<String>)>;
@@ -40,7 +41,11 @@ pub(crate) fn prepare(
     start: Option<Start>,
 ) -> Result<Prepared, RunError> {
     let image = store.image(&scenario.machine.image)?;
-    let profile = MachineProfile::read(&image.profile())?;
+    let mut profile = MachineProfile::read(&image.profile())?;
+    trust::refuse(scenario, &profile)?;
+    if scenario.encryption().is_some() {
+        profile.tpm = Some(TpmVersion::V2);
+    }
     let trust = authority.trust();
     let trust = faults::Trust { root: trust.root_der, publisher: trust.publisher_der };
     // Its keys take a while to make, so only where something is to be signed.
@@ -58,25 +63,37 @@ pub(crate) fn prepare(
 }
 
 impl Prepared {
-    /// Makes the overlay `disk` and the firmware variables `vars`, and puts everything that is staged onto
-    /// the overlay. Gives the Windows volume as it is then, and what was read back.
-    pub(crate) fn stage_onto(
-        &self,
-        disk: &Path,
-        vars: Option<&Path>,
-        scratch: &Path,
-    ) -> Result<Staged, RunError> {
-        create_overlay(disk, &self.image.disk()).map_err(disk::DiskError::from)?;
-        if let (Some(from), Some(to)) = (self.image.firmware_vars(), vars) {
+    /// Makes the parts of a machine of the image: an overlay, variables and TPM state of its own.
+    pub(crate) fn lay_out(&self, parts: &Parts) -> Result<(), RunError> {
+        create_overlay(&parts.disk, &self.image.disk()).map_err(disk::DiskError::from)?;
+        if let (Some(from), Some(to)) = (self.image.firmware_vars(), &parts.variables) {
             copy_writable(&from, to)?;
         }
+        if let Some(to) = &parts.tpm {
+            fs_err::create_dir_all(to)?;
+            if let Some(from) = self.image.tpm_state() {
+                copy_directory(&from, to)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts what a plan stages onto a machine that is off. Gives the Windows volume as it is then, and what
+    /// was read back.
+    pub(crate) fn stage_onto(
+        &self,
+        stage: &StagePlan,
+        parts: &Parts,
+        scratch: &Path,
+    ) -> Result<Staged, RunError> {
+        let disk = &parts.disk;
         let opened = OfflineDisk::open_overlay(disk, Access::ReadWrite, scratch)?;
-        let mut windows = WindowsDisk::new(opened, self.plan.clock)?;
-        let applied = self.stage.apply(&mut windows)?;
+        let mut windows = WindowsDisk::new(opened, self.plan.clock)?.with(parts);
+        let applied = stage.apply(&mut windows)?;
         let noise = collect::noise(&self.profile);
         let before = Tree::read(windows.windows(), &noise)
             .map_err(Box::new)
-            .map_err(|source| disk::DiskError::Volume { path: disk.to_path_buf(), source })?;
+            .map_err(|source| disk::DiskError::Volume { path: disk.clone(), source })?;
         windows.into_disk().close()?;
         Ok((before, applied.landed))
     }
@@ -91,12 +108,20 @@ pub fn stage_for_hand(
 ) -> Result<Vec<String>, RunError> {
     let store = Store::open(state.root())?;
     let authority = Authority::open_or_create(&state.authority())?;
+    if scenario.encryption().is_some() {
+        let scenario = scenario.name.clone();
+        let reason =
+            "the key of its volume is sealed by a first start, which only `loopbreak run` does";
+        return Err(RunError::Refused { scenario, reason: reason.to_owned() });
+    }
     let prepared = prepare(state, &store, &authority, "by hand", scenario, Some(Start::Cold))?;
     fs_err::create_dir(output)?;
     let output = fs_err::canonicalize(output)?;
     let (disk, vars) = (output.join("disk.qcow2"), output.join("vars.fd"));
     let scratch = tempfile::Builder::new().prefix("lb-").tempdir()?;
-    prepared.stage_onto(&disk, Some(&vars), scratch.path())?;
+    let parts = Parts { disk: disk.clone(), variables: Some(vars.clone()), tpm: None };
+    prepared.lay_out(&parts)?;
+    prepared.stage_onto(&prepared.stage, &parts, scratch.path())?;
     command_line(&prepared, &disk, &vars)
 }
 
@@ -133,5 +158,19 @@ fn command_line(prepared: &Prepared, disk: &Path, vars: &Path) -> Result<Vec<Str
 /// Copies a sealed file so that its copy can be written.
 pub(crate) fn copy_writable(from: &Path, to: &Path) -> Result<(), RunError> {
     fs_err::write(to, fs_err::read(from)?)?;
+    Ok(())
+}
+
+/// As [`copy_writable`], all files of a folder.
+pub(crate) fn copy_directory(from: &Path, to: &Path) -> Result<(), RunError> {
+    fs_err::create_dir_all(to)?;
+    for entry in fs_err::read_dir(from)? {
+        let path = entry?.path();
+        if path.is_file()
+            && let Some(name) = path.file_name()
+        {
+            copy_writable(&path, &to.join(name))?;
+        }
+    }
     Ok(())
 }

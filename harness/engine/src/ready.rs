@@ -1,19 +1,19 @@
 //! What a machine starts from: a freshly staged overlay, or a fork of a RAM checkpoint.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use disk::{Tree, create_overlay};
+use faults::StagePlan;
 use hypervisor::MachineSpec;
 use scenario::Start;
 
 use crate::error::RunError;
 use crate::ledger::Entry;
-use crate::prepare::{Landed, Staged, copy_writable};
-use crate::recorder::Recorder;
-use crate::run::{AGENT, SILENCE, Work, blocking};
-use crate::watch::{Watch, WatchEnd};
+use crate::offline::Parts;
+use crate::prepare::{Landed, Staged, copy_directory, copy_writable};
+use crate::run::{SILENCE, Work, blocking};
 
 /// What a machine starts from, ready on disk.
 pub(crate) struct Ready {
@@ -32,7 +32,18 @@ impl Work<'_> {
             (Start::Checkpoint, Some(key)) => self.fork_checkpoint(key).await,
             _ => {
                 let spec = self.spec("m")?;
-                let (before, landed) = self.stage(&spec).await?;
+                self.reporter.doing("staging");
+                self.prepared.lay_out(&Parts::of(&spec))?;
+                let stage = self.prepared.stage.clone();
+                let staged = if self.scenario.starts_twice() {
+                    let (given, faults) = stage.before_and_after_a_start();
+                    self.stage(&spec, given).await?;
+                    self.first_start(&spec).await?;
+                    self.stage(&spec, faults).await?
+                } else {
+                    self.stage(&spec, stage).await?
+                };
+                let (before, landed) = staged;
                 Ok(Ready { spec, ram: None, before, landed })
             }
         }
@@ -88,18 +99,25 @@ impl Work<'_> {
         })
     }
 
-    /// Puts what the scenario gives onto a fresh overlay of the image.
-    async fn stage(&self, spec: &MachineSpec) -> Result<Staged, RunError> {
-        self.reporter.doing("staging");
-        if let Some(tpm) = &spec.tpm_state {
-            fs_err::create_dir_all(tpm)?;
-            if let Some(state) = self.prepared.image.tpm_state() {
-                copy_directory(&state, tpm)?;
-            }
-        }
+    /// Puts what a plan stages onto the machine's disk, into its variables and its TPM.
+    async fn stage(&self, spec: &MachineSpec, stage: StagePlan) -> Result<Staged, RunError> {
         let (prepared, scratch) = (Arc::clone(&self.prepared), self.session.scratch.clone());
-        let (disk, vars) = (spec.disk.clone(), spec.firmware_vars.clone());
-        blocking(move || prepared.stage_onto(&disk, vars.as_deref(), &scratch)).await
+        let parts = Parts::of(spec);
+        blocking(move || prepared.stage_onto(&stage, &parts, &scratch)).await
+    }
+
+    /// A good start before anything goes wrong, after which the machine is off: the key of its volume is
+    /// sealed to it.
+    async fn first_start(&self, spec: &MachineSpec) -> Result<(), RunError> {
+        let own = self.spec("f")?;
+        let first = MachineSpec {
+            disk: spec.disk.clone(),
+            firmware_vars: spec.firmware_vars.clone(),
+            tpm_state: spec.tpm_state.clone(),
+            ..own
+        };
+        self.reporter.doing("a first start, to which the key is sealed");
+        self.bring_up(&first, "first-start-events.jsonl").await?.shut_down().await
     }
 
     async fn fork_checkpoint(&self, key: &str) -> Result<Ready, RunError> {
@@ -131,68 +149,15 @@ impl Work<'_> {
         spec.firmware_vars = spec.firmware_vars.map(|_| partial.path().join("vars.fd"));
         spec.tpm_state = spec.tpm_state.map(|_| partial.path().join("tpm"));
         self.ledger.note(Entry::Directory { path: partial.path().to_path_buf() })?;
-        let (before, _) = self.stage(&spec).await?;
-
-        let events = self.directory.path().join("checkpoint-events.jsonl");
-        let recorder = Recorder::begin(&events, self.prepared.plan.facts.clone())?;
-        let sink = recorder.sink();
-        let mut watch = Watch::new(
-            recorder.progress(),
-            sink.clone(),
-            self.session.interrupt.clone(),
-            self.reporter.clone(),
-            self.scenario.limits.time.duration(),
-            self.silence(),
-        );
-        let (network, _) = self.start_network(&spec, &sink)?;
+        self.reporter.doing("staging");
+        self.prepared.lay_out(&Parts::of(&spec))?;
+        let (before, _) = self.stage(&spec, self.prepared.stage.clone()).await?;
         self.reporter.doing("taking a checkpoint");
-        let machine = self.session.hypervisor.start(&spec, sink.clone()).await?;
-        self.note_emulator(&*machine, &spec)?;
-        let frozen = match watch.until_healthy().await {
-            Ok(()) => {
-                self.reporter.doing("freezing the machine");
-                // The agent is up when the boot is good; a machine frozen before would lose its greeting.
-                match machine.agent().wait_up(AGENT).await {
-                    Ok(()) => {
-                        machine.save(&partial.path().join("ram")).await.map_err(RunError::from)
-                    }
-                    Err(error) => {
-                        machine.destroy().await?;
-                        Err(RunError::NotHealthy {
-                            reason: error.to_string(),
-                            events: events.clone(),
-                        })
-                    }
-                }
-            }
-            Err(end) => {
-                machine.destroy().await?;
-                Err(match end {
-                    WatchEnd::Interrupted => RunError::Interrupted,
-                    end => RunError::NotHealthy { reason: end.to_string(), events: events.clone() },
-                })
-            }
-        };
-        if let Err(error) = network.stop().await {
-            tracing::warn!(%error, "the network of the checkpoint's machine");
-        }
-        recorder.finish().await?;
-        frozen?;
+        let up = self.bring_up(&spec, "checkpoint-events.jsonl").await?;
+        self.reporter.doing("freezing the machine");
+        up.freeze(&partial.path().join("ram")).await?;
         let facts = serde_json::to_vec(&before).map_err(std::io::Error::from)?;
         fs_err::write(partial.path().join("facts.json"), facts)?;
         Ok(self.session.store.keep_checkpoint(key, partial)?)
     }
-}
-
-fn copy_directory(from: &Path, to: &Path) -> Result<(), RunError> {
-    fs_err::create_dir_all(to)?;
-    for entry in fs_err::read_dir(from)? {
-        let path = entry?.path();
-        if path.is_file()
-            && let Some(name) = path.file_name()
-        {
-            copy_writable(&path, &to.join(name))?;
-        }
-    }
-    Ok(())
 }

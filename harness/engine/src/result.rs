@@ -80,6 +80,10 @@ pub(crate) fn observed(scenario: &Scenario, derived: &Derived) -> Observed {
         stops: stops.collect(),
         boot_errors: boot_errors.collect(),
         failures: outcome.boots.iter().flat_map(|boot| boot.failures.iter().cloned()).collect(),
+        recovery_key: outcome
+            .boots
+            .last()
+            .is_some_and(|boot| boot.end == timeline::End::WaitingForRecoveryKey),
         update_service,
     }
 }

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use disk::{Access, DiskError, Noise, OfflineDisk, Store, Tree, create_overlay};
+use disk::{Access, DiskError, Noise, OfflineDisk, Store, Tree};
 use faults::{HiveName, Offline};
 use recovery::Authority;
 use scenario::{Scenario, Start};
 use volume::{Volume, VolumeError};
 use winfmt::hive::{Hive, HiveError};
+use winfmt::variables::VariableStore;
 
 use crate::error::RunError;
-use crate::offline::{WindowsDisk, read_hive};
+use crate::offline::{Parts, TPM_STATE, WindowsDisk, read_hive};
 use crate::prepare::{Prepared, prepare};
 use crate::state::StateDir;
 
@@ -25,7 +26,7 @@ pub struct Reversal {
 }
 
 /// Stages all that the scenario stages offline onto a fresh overlay of its image, undoes it, and compares
-/// the partition table and every volume that can be read with before: files by their content and time of
+/// the partition table, firmware variables, TPM and every volume that can be read with before: files by their content and time of
 /// last modification, the SYSTEM and SOFTWARE hives by their keys and values, since their cells may move.
 ///
 /// # Errors
@@ -40,19 +41,33 @@ pub fn prove_reversal(state: &StateDir, scenario: &Scenario) -> Result<Reversal,
 
 impl Prepared {
     fn reversal(&self, scratch: &Path) -> Result<Reversal, RunError> {
-        let path = scratch.join("disk.qcow2");
-        create_overlay(&path, &self.image.disk()).map_err(DiskError::from)?;
-        let open = |access| OfflineDisk::open_overlay(&path, access, scratch);
-        let before = Picture::of(open(Access::ReadOnly)?)?;
-        let mut disk = WindowsDisk::new(open(Access::ReadWrite)?, self.plan.clock)?;
+        let parts = Parts {
+            disk: scratch.join("disk.qcow2"),
+            variables: self.image.firmware_vars().map(|_| scratch.join("vars.fd")),
+            tpm: self.profile.tpm.map(|_| scratch.join("tpm")),
+        };
+        self.lay_out(&parts)?;
+        if let Some(state) = parts.tpm.as_ref().map(|folder| folder.join(TPM_STATE))
+            && !state.exists()
+        {
+            // A TPM has one from its first start on, which is not done here: this stands for it.
+            fs_err::write(state, b"what a TPM remembers")?;
+        }
+        let open = |access| OfflineDisk::open_overlay(&parts.disk, access, scratch);
+        let picture = || Picture::of_machine(open(Access::ReadOnly)?, &parts);
+        let writable = || -> Result<WindowsDisk, DiskError> {
+            Ok(WindowsDisk::new(open(Access::ReadWrite)?, self.plan.clock)?.with(&parts))
+        };
+        let before = picture()?;
+        let mut disk = writable()?;
         let applied = self.stage.apply(&mut disk)?;
         disk.into_disk().close()?;
-        let staged = before.differences(&Picture::of(open(Access::ReadOnly)?)?);
+        let staged = before.differences(&picture()?);
         // A partition that the table no longer names is known again only once the disk is opened anew.
         let (table, rest): (Vec<_>, Vec<_>) =
             applied.undo.into_iter().partition(faults::Edit::is_of_the_table);
         for edits in [table, rest] {
-            let mut disk = WindowsDisk::new(open(Access::ReadWrite)?, self.plan.clock)?;
+            let mut disk = writable()?;
             for edit in &edits {
                 disk.edit(edit)
                     .map_err(|source| RunError::NotUndone { object: edit.object(), source })?;
@@ -63,7 +78,7 @@ impl Prepared {
             })?;
             disk.into_disk().close()?;
         }
-        let left = before.differences(&Picture::of(open(Access::ReadOnly)?)?);
+        let left = before.differences(&picture()?);
         Ok(Reversal { staged, left })
     }
 }
@@ -73,6 +88,25 @@ impl Prepared {
 struct Picture(BTreeMap<String, String>);
 
 impl Picture {
+    fn of_machine(disk: OfflineDisk, parts: &Parts) -> Result<Self, RunError> {
+        let mut picture = Self::of(disk)?;
+        if let Some(path) = &parts.variables
+            && let Ok(store) = VariableStore::open(fs_err::read(path)?)
+        {
+            let variables = store.variables().iter();
+            picture.0.extend(variables.map(|variable| {
+                let name = format!("firmware variable {} of {}", variable.name, variable.vendor);
+                (name, format!("{variable:?}"))
+            }));
+        }
+        if let Some(folder) = &parts.tpm {
+            let state = folder.join(TPM_STATE);
+            let state = if state.exists() { Some(fs_err::read(state)?) } else { None };
+            picture.0.insert("state of the TPM".to_owned(), format!("{state:?}"));
+        }
+        Ok(picture)
+    }
+
     fn of(disk: OfflineDisk) -> Result<Self, DiskError> {
         let mut picture = Self(BTreeMap::new());
         for partition in &disk.table().partitions {

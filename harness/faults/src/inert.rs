@@ -19,6 +19,7 @@ pub fn inert_control(scenario: &Scenario) -> Scenario {
         stop: None,
         boot_error: None,
         failures: Vec::new(),
+        recovery_key: false,
         update_service: scenario.update_service.as_ref().map(|_| scenario::ServiceAnswer::NotAsked),
     };
     control

@@ -11,6 +11,7 @@
 //! - `boot_configuration`, `registry`, `servicing`: damage to what is on the disk.
 //! - `content`: the stand-in channel file that the content driver interprets.
 //! - `service`: what makes Windows start a driver.
+//! - `trust`: the key that a TPM keeps, and what makes it keep it.
 //! - `stage`, `plan`: from a scenario to changes, and applying them.
 //! - `inert`: the same machinery with a harmless payload, which has to boot healthy.
 //! - `catalogue`: the kinds as text.
@@ -28,6 +29,7 @@ mod registry;
 mod service;
 mod servicing;
 mod stage;
+mod trust;
 mod updater;
 mod user_mode;
 mod vendor;
@@ -37,6 +39,6 @@ pub use inert::inert_control;
 pub use plan::{
     Act, Applied, ApplyError, Before, Change, Edit, FileState, HiveName, InterruptedWrite, Offline,
     OfflineError, Online, OnlineAct, OnlineWrite, Origin, RegistryValue, Rewrite, StagePlan,
-    StagedEdit, VolumeRole,
+    StagedEdit, TpmState, VolumeRole,
 };
 pub use stage::{StageError, Trust, signs, stage, stage_signed};

@@ -92,14 +92,6 @@ pub enum StageError {
         /// What is wrong with it.
         what: String,
     },
-    /// Nobody has said yet how this kind is done.
-    #[error("fault `{fault}` of kind {kind} cannot be done yet")]
-    Unplanned {
-        /// The fault.
-        fault: String,
-        /// Its kind.
-        kind: &'static str,
-    },
     /// A fault can only be done while the machine runs.
     #[error("fault `{fault}` of kind {kind} can only be `when = \"healthy\"`")]
     OnlyOnline {
@@ -305,7 +297,14 @@ fn add(
         (Fault::Network(fault), _) => plan.online.push(Online::Network(fault.clone())),
         (Fault::Service(fault), _) => plan.online.push(Online::Service(fault.clone())),
         (Fault::Clock(fault), Moment::Staged) => plan.online.push(Online::Clock(fault.clone())),
-        (Fault::Encryption(_) | Fault::Trust(_), Moment::Staged) => return unplanned(fault),
+        (Fault::Encryption(given), Moment::Staged) => {
+            push(plan, origin, crate::trust::encryption(given));
+        }
+        (Fault::Trust(trust), Moment::Staged) => {
+            for change in crate::trust::changes(trust) {
+                push(plan, origin.clone(), change);
+            }
+        }
     }
     Ok(())
 }
@@ -315,10 +314,6 @@ fn in_temp(name: &str) -> WindowsPath {
     format!("C:\\Windows\\Temp\\{name}-inert")
         .parse()
         .expect("a scenario's names hold letters, digits and hyphens only")
-}
-
-fn unplanned(fault: &Fault) -> Result<(), StageError> {
-    Err(StageError::Unplanned { fault: fault.name().to_owned(), kind: fault.kind() })
 }
 
 fn install(

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use winfmt::Guid;
+use winfmt::variables::{GLOBAL, IMAGE_SECURITY, VariableStore};
 
 use crate::Known;
 use crate::ground::Source;
 use crate::layout::Layout;
-use crate::variables::Variables;
 
 /// What the machine starts with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,12 +61,13 @@ pub struct TpmFacts {
     pub size: u64,
 }
 
-/// `gEfiGlobalVariableGuid` (UEFI 2.10, 3.3).
-pub(crate) const GLOBAL: &str = "{8be4df61-93ca-11d2-aa0d-00e098032b8c}";
-/// `EFI_IMAGE_SECURITY_DATABASE_GUID` (UEFI 2.10, 32.4.1).
-const DATABASE: &str = "{d719b2cb-3d3a-4596-a3bc-dad00e67656f}";
 /// `gEfiSecureBootEnableDisableGuid` (edk2, `SecurityPkg`).
-const SWITCH: &str = "{f0a30bc7-af08-4556-99c4-001009c93a44}";
+const SWITCH: Guid = Guid::from_fields(
+    0xf0a3_0bc7,
+    0xaf08,
+    0x4556,
+    [0x99, 0xc4, 0x00, 0x10, 0x09, 0xc9, 0x3a, 0x44],
+);
 /// OVMF's chips have 528 KiB at most; others have a few MiB.
 const MAX_VARIABLES: u64 = 64 << 20;
 /// Files in a TPM's folder; swtpm makes a handful.
@@ -102,17 +104,18 @@ fn secure_boot(path: &Path) -> Known<SecureBoot> {
     }
     let read = std::fs::read(path).map_err(|error| format!("{file}: {error}"));
     let parse =
-        |bytes: Vec<u8>| Variables::parse(&bytes).map_err(|error| format!("{file}: {error}"));
+        |bytes: Vec<u8>| VariableStore::open(bytes).map_err(|error| format!("{file}: {error}"));
     Known::read(read.and_then(parse).map(Some)).map(|variables| {
-        let has = |vendor, name| variables.get(vendor, name).is_some_and(|data| !data.is_empty());
+        let has =
+            |vendor, name| variables.get(vendor, name).is_some_and(|own| !own.data.is_empty());
         let platform_key = has(GLOBAL, "PK");
-        let on = variables.get(SWITCH, "SecureBootEnable").is_none_or(|data| data != [0]);
+        let on = variables.get(SWITCH, "SecureBootEnable").is_none_or(|own| own.data != [0]);
         SecureBoot {
             enabled: platform_key && on,
             platform_key,
             key_exchange_keys: has(GLOBAL, "KEK"),
-            signatures: has(DATABASE, "db"),
-            revocations: has(DATABASE, "dbx"),
+            signatures: has(IMAGE_SECURITY, "db"),
+            revocations: has(IMAGE_SECURITY, "dbx"),
         }
     })
 }

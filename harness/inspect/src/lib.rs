@@ -40,7 +40,6 @@ mod known;
 mod program;
 mod qualify;
 mod render;
-mod variables;
 
 pub use check::{Answer, Check, CheckName, NoSuchCheck, QUALIFICATION_FORMAT, Qualification};
 pub use fix::{Edit, FixError, Fixed, fix};

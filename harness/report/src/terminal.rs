@@ -237,7 +237,7 @@ fn end_paint(boot: &Boot) -> Paint {
         _ if boot.failed() => Paint::Bad,
         End::StillUp | End::ShutDown => Paint::Good,
         End::BugCheck | End::HaltedAtStopScreen | End::BootError | End::Hang => Paint::Bad,
-        End::WaitingForAPerson | End::PowerOff => Paint::Odd,
+        End::WaitingForAPerson | End::WaitingForRecoveryKey | End::PowerOff => Paint::Odd,
         End::Reset | End::Unfinished => Paint::Faint,
     }
 }

@@ -40,6 +40,7 @@ pub(crate) const fn phase(phase: Phase) -> &'static str {
         Phase::Healthy => "healthy",
         Phase::Recovery => "recovery",
         Phase::RecoveryPrompt => "recovery prompt",
+        Phase::RecoveryKey => "recovery key prompt",
     }
 }
 

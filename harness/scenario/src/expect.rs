@@ -25,6 +25,9 @@ pub struct Expect {
     /// driver by its file while the kernel starts it, else by its service's name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<String>,
+    /// It ends with the recovery key of the encrypted volume being asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recovery_key: bool,
     /// What the update service gets to see and to answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update_service: Option<ServiceAnswer>,
@@ -117,6 +120,8 @@ pub struct Observed {
     pub boot_errors: Vec<u32>,
     /// Drivers and services that did not start, or whose process ended, in any boot.
     pub failures: Vec<String>,
+    /// The last boot ended with the recovery key being asked for.
+    pub recovery_key: bool,
     /// `None` where the scenario has no update service.
     pub update_service: Option<ServiceAnswer>,
 }
@@ -192,6 +197,10 @@ impl Expect {
                 found => found,
             };
             check(met, "failures", expected.clone(), found);
+        }
+        if self.recovery_key {
+            let (asked, not) = ("asked for".to_owned(), "not asked for".to_owned());
+            check(observed.recovery_key, "recovery-key", asked, not);
         }
         if let Some(expected) = self.update_service {
             let found = observed.update_service.map_or("no service", ServiceAnswer::as_str);

@@ -40,6 +40,7 @@ mod storage;
 mod storage_rules;
 mod text;
 mod trust;
+mod trust_rules;
 mod user_mode;
 
 pub use boot_configuration::{

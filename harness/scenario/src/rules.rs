@@ -48,8 +48,8 @@ pub(crate) fn check(
                 Fault::Network(_) => rules.only_goes_wrong(&at, list),
                 Fault::Service(_) => rules.service_fault(&at, list),
                 Fault::Clock(fault) => rules.clock_fault(&at, list, fault),
-                Fault::Encryption(fault) => rules.staged_only(&at, fault.when),
-                Fault::Trust(fault) => rules.staged_only(&at, fault.when),
+                Fault::Encryption(fault) => rules.encryption(&at, list, index, fault),
+                Fault::Trust(fault) => rules.trust(&at, list, fault),
             }
         }
     }

@@ -3,9 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::fault::Moment;
+use crate::fault::{Fault, Moment};
+use crate::model::{Scenario, Start};
 
-/// The Windows volume is protected by a key that the TPM releases only to the start that it was sealed to.
+/// The Windows volume is protected by a key that the TPM releases only to a start that is measured as the
+/// one that it was sealed to was. That start, a good one, comes before anything goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Encryption {
@@ -14,9 +16,16 @@ pub struct Encryption {
     /// Only `staged`.
     #[serde(default)]
     pub when: Moment,
-    /// The recovery key, eight groups of six digits [default: one of the fault's own].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub recovery_key: Option<String>,
+    /// The TPM's platform configuration registers that the key is sealed to, as the policy "Configure TPM
+    /// platform validation profile for native UEFI firmware configurations" has them. 7 holds what Secure
+    /// Boot trusts, 4 the boot manager. Windows takes 7 where Secure Boot is on, else 0, 2 and 4; and always
+    /// 11, which it uses itself.
+    #[serde(default = "default_registers")]
+    pub registers: Vec<u8>,
+}
+
+fn default_registers() -> Vec<u8> {
+    vec![7]
 }
 
 /// A change of what the machine trusts, or is trusted by.
@@ -30,19 +39,35 @@ pub struct TrustFault {
     pub when: Moment,
     /// What changes.
     pub change: TrustChange,
-    /// The same machinery, which writes what is there already. For comparison.
+    /// The same machinery, which changes nothing that is measured or sealed. For comparison.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub inert: bool,
 }
 
 /// What changes (windows-facts 5.2, 5.3 class 9).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TrustChange {
-    /// The firmware's Secure Boot database of forbidden signatures (`dbx`) gets an entry: PCR 7 changes.
+    /// The firmware's Secure Boot database of forbidden signatures (`dbx`) gets an entry: register 7 changes.
     SecureBootDatabase,
-    /// The TPM is cleared: what was sealed to it is lost.
+    /// The TPM is cleared: what was sealed by it is lost.
     TpmCleared,
-    /// A boot component changes, so that PCR 4 does.
+    /// The boot manager becomes another one that does the same, so that register 4 changes.
     BootManagerChanged,
+}
+
+impl Scenario {
+    /// The encryption that the machine has.
+    pub fn encryption(&self) -> Option<&Encryption> {
+        self.given.iter().find_map(|given| match given {
+            Fault::Encryption(encryption) => Some(encryption),
+            _ => None,
+        })
+    }
+
+    /// True where a good start has to come before the one in which things go wrong: a key is sealed to it. A
+    /// machine that starts from a checkpoint has had one.
+    pub fn starts_twice(&self) -> bool {
+        self.machine.start == Start::Cold && self.encryption().is_some()
+    }
 }

@@ -489,3 +489,31 @@ fn an_updater_and_trouble_at_a_service_need_their_services() {
     let first = &error.problems()[0];
     assert!(first.what.contains("no update service that could have trouble"), "{first:#?}");
 }
+
+#[test]
+fn encryption_and_trust_have_their_places() {
+    let problem = |table: &str| {
+        let recovery = "[recovery.quick-machine-recovery]";
+        problem_with(recovery, &format!("{table}\n\n{recovery}"))
+    };
+    let given = "[[given]]\nname = \"bitlocker\"\nkind = \"encryption\"\n";
+    for (registers, meant, what) in [
+        ("[7, 11]", "11", "BitLocker's own"),
+        ("[24]", "24", "no register 24"),
+        ("[7, 0, 7]", "7", "named twice"),
+        ("[]", "[]", "to every start"),
+    ] {
+        let (problem, found) = problem(&format!("{given}registers = {registers}"));
+        assert_eq!(found, meant, "{problem:#?}");
+        assert!(problem.what.contains(what), "{problem:#?}");
+    }
+    let said = |table: &str| problem(table).0.what;
+    let twice = format!("{given}\n{}", given.replace("bitlocker", "again"));
+    assert!(said(&twice).contains("a second time"));
+    let fault = given.replace("given", "fault").replace("kind", "when = \"healthy\"\nkind");
+    assert!(said(&fault).contains("by itself does nothing"));
+    let trust = "[[fault]]\nname = \"dbx\"\nkind = \"trust\"\nchange = \"secure-boot-database\"\n";
+    assert!(said(trust).contains("starts from a checkpoint"));
+    assert!(said(&format!("{trust}when = \"healthy\"")).contains("a machine that is off"));
+    assert!(said(&trust.replace("fault", "given")).contains("no part of a sound machine"));
+}

@@ -72,6 +72,8 @@ pub enum End {
     PowerOff,
     /// The recovery environment waited for a person.
     WaitingForAPerson,
+    /// It asked for the recovery key of an encrypted volume, and nobody entered it.
+    WaitingForRecoveryKey,
     /// The watch ended in the middle of it.
     Unfinished,
 }
@@ -88,6 +90,7 @@ impl fmt::Display for End {
             Self::Reset => "reset",
             Self::PowerOff => "power-off",
             Self::WaitingForAPerson => "waiting for a person",
+            Self::WaitingForRecoveryKey => "waiting for the recovery key",
             Self::Unfinished => "unfinished",
         })
     }
@@ -175,7 +178,12 @@ impl Boot {
 
     /// Windows or recovery.
     pub fn kind(&self) -> BootKind {
-        if self.reached() >= Phase::Recovery { BootKind::Recovery } else { BootKind::Windows }
+        let recovery = |phase| self.has_reached(phase);
+        if recovery(Phase::Recovery) || recovery(Phase::RecoveryPrompt) {
+            BootKind::Recovery
+        } else {
+            BootKind::Windows
+        }
     }
 
     /// True while nothing but good was seen of it: healthy, no stop, not silent.
@@ -208,13 +216,15 @@ impl Boot {
             },
             (_, End::Hang) => Confidence::Inferred,
             // The screen and the serial line are the only ones to know.
-            (_, End::WaitingForAPerson | End::StillUp) => Confidence::GuestSays,
+            (_, End::WaitingForAPerson | End::WaitingForRecoveryKey | End::StillUp) => {
+                Confidence::GuestSays
+            }
             _ => Confidence::Observed,
         }
     }
 
-    /// True where Windows failed in it: it stopped, hung, went off before it was healthy, or was reset
-    /// without a stop when nobody had asked for it.
+    /// True where Windows failed in it: it stopped, hung, asked for the recovery key, went off before it was
+    /// healthy, or was reset without a stop when nobody had asked for it.
     ///
     /// A reset by an operator is a failure only of a machine that was not healthy; a power cut and a
     /// reset by the harness are none by themselves, nor is a reset that the image declares.
@@ -223,7 +233,11 @@ impl Boot {
             return false;
         }
         match self.end {
-            End::BugCheck | End::HaltedAtStopScreen | End::BootError | End::Hang => true,
+            End::BugCheck
+            | End::HaltedAtStopScreen
+            | End::BootError
+            | End::WaitingForRecoveryKey
+            | End::Hang => true,
             End::PowerOff => self.reset_by.is_none(),
             End::Reset => match self.reset_by {
                 Some(ResetBy::Guest) => !self.expected,

@@ -115,6 +115,12 @@ pub(crate) fn conclude(watcher: &Watcher, trigger: &Trigger<'_>) -> Option<(Verd
             Verdict::StuckInRecovery,
             "the recovery environment waits for a person, and the scenario has none".to_owned(),
         )),
+        Trigger::Reached(Phase::RecoveryKey) if nobody => Some(match watcher.current()?.kind() {
+            BootKind::Windows => (Verdict::Hung, asks_for_the_key("boot manager")),
+            BootKind::Recovery => {
+                (Verdict::StuckInRecovery, asks_for_the_key("recovery environment"))
+            }
+        }),
         Trigger::Reached(Phase::Recovery) => {
             // From one recovery boot straight into the next, without trying Windows.
             let rounds = facts.recovery_rounds as usize;
@@ -226,10 +232,17 @@ fn baseline(
         Trigger::Reached(Phase::RecoveryPrompt) if nobody => {
             "the image came up in its recovery environment".to_owned()
         }
+        Trigger::Reached(Phase::RecoveryKey) if nobody => {
+            "the image came up asking for its recovery key".to_owned()
+        }
         Trigger::Silent if nobody => "the image went silent before it was healthy".to_owned(),
         _ => return None,
     };
     Some((Verdict::Infrastructure, format!("{because}, before any fault was armed")))
+}
+
+fn asks_for_the_key(who: &str) -> String {
+    format!("the {who} asks for the recovery key, and the scenario has nobody to enter it")
 }
 
 fn failed_boots(count: usize) -> String {

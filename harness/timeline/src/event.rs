@@ -148,6 +148,8 @@ pub enum Phase {
     Recovery,
     /// The recovery environment waits for a person.
     RecoveryPrompt,
+    /// Boot manager or recovery environment ask for the recovery key of an encrypted volume.
+    RecoveryKey,
 }
 
 /// A stop code with its four parameters, as Windows shows them.

@@ -10,8 +10,10 @@
 //! - [`freeldr`]: the boot configuration of ReactOS.
 //! - [`bootstat`]: the boot status file and the boot log.
 //! - [`bugcheck`]: names and parameters of the stop codes.
+//! - [`protector`]: the understudy's stand-in for BitLocker's metadata.
 //! - [`recovery_settings`] and [`reagent`]: what Quick Machine Recovery and `reagentc` keep on disk.
 //! - [`certificates`]: certificates as the registry's certificate stores hold them.
+//! - [`variables`]: what UEFI firmware remembers: Secure Boot's databases.
 //! - [`wim`]: the header of a Windows image file.
 //! - [`dump`]: kernel crash dumps.
 //! - [`filetime`], [`guid`], [`paths`]: the small types that all of these use.
@@ -26,8 +28,10 @@ pub mod freeldr;
 pub mod guid;
 pub mod hive;
 pub mod paths;
+pub mod protector;
 pub mod reagent;
 pub mod recovery_settings;
+pub mod variables;
 pub mod wim;
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //!
 //! One program does everything. As PID 1 of a stock Linux kernel it plays, one after the other,
 //! ([`machine`] leads from stage to stage, [`windows`] through a start of Windows)
-//! - the [`bootmgr`]: boot configuration, boot status, fail-over to recovery;
+//! - the [`bootmgr`]: boot configuration, boot status, fail-over to recovery, [`encryption`];
 //! - the [`loader`]: registry, order of drivers, their files;
 //! - the [`kernel`]: drivers run natively in a process of their own; a fault becomes a bug check;
 //! - the [`session`]: network, services, the guest [`agent`], the word that the start was good;
@@ -17,6 +17,7 @@ pub mod agent;
 pub mod bootmgr;
 pub mod console;
 mod drivers;
+pub mod encryption;
 pub mod kernel;
 pub mod loader;
 pub mod machine;

@@ -103,8 +103,13 @@ pub fn run() -> ! {
     match bootmgr::run(&disk) {
         Err(error) => halt(&error),
         Ok(Next::Windows { entry, drive, record }) => windows::run(&entry, &drive, record),
-        Ok(Next::Recovery { recovery, esp, drive, reason }) => {
-            recovery::run(recovery, esp, drive, reason)
+        Ok(Next::RecoveryKey { key_id }) => {
+            screen::show_recovery_key(&key_id);
+            say!("[bootmgr] waiting for the recovery key {key_id}");
+            obey(None, Wishes::listen().wait())
+        }
+        Ok(Next::Recovery { recovery, esp, drive, lock, reason }) => {
+            recovery::run(recovery, esp, drive, &lock, reason)
         }
     }
 }

@@ -22,6 +22,19 @@ pub fn show_recovery(headline: &str) {
     show(&Picture::new(Rgb::BLUE, lines));
 }
 
+/// BitLocker's, in short: the recovery key is asked for.
+pub fn show_recovery_key(key_id: &str) {
+    let text = |text: &str| Line::new(text, Size::Normal);
+    let lines = vec![
+        Line::new("BitLocker recovery", Size::Headline),
+        text(" "),
+        text("Enter the recovery key for this drive"),
+        text("Use the number keys or function keys F1-F10 (use F10 for 0)."),
+        text(&format!("Recovery key ID: {}", key_id.trim_matches(['{', '}']))),
+    ];
+    show(&Picture::new(Rgb::BLUE, lines));
+}
+
 /// A machine without a screen goes on without.
 fn show(picture: &Picture) {
     if let Ok(screen) = Screen::open()

@@ -8,6 +8,7 @@ use winfmt::hive::Hive;
 use crate::agent::{self, Agent, EndProcess};
 use crate::bootmgr::{BootError, BootRecord, Entry, Status, StatusFile};
 use crate::drivers::Starter;
+use crate::encryption;
 use crate::kernel::{Kernel, KernelHost, Module, StopReport, check_boot_image};
 use crate::loader::{self, SafeMode, Service, StartPlan};
 use crate::machine::{self, Wish, Wishes};
@@ -228,6 +229,11 @@ impl Session<'_> {
         services.start(&self.plan.automatic);
         if starts(AGENT_SERVICE) {
             self.start_agent(computer_name, &wishes);
+        }
+        match machine::while_running(|| encryption::seal(self.drive)) {
+            Ok(true) => say!("[session] drive C: its key is sealed to this start"),
+            Ok(false) => {}
+            Err(error) => say!("[session] drive C: its key is not sealed: {error}"),
         }
         machine::while_running(|| status.change(BootRecord::good));
         say!("[session] boot marked good");

@@ -3,10 +3,13 @@
 use std::fmt;
 
 use volume::Partition;
+use winfmt::Guid;
+use winfmt::variables::Variable;
 
 use super::change::described;
 use super::edit::{
-    Before, Edit, FileState, HiveName, Origin, RegistryValue, StagePlan, VolumeRole, file_proof,
+    Before, Edit, FileState, HiveName, Origin, RegistryValue, StagePlan, TpmState, VolumeRole,
+    file_proof,
 };
 
 /// Why a disk could not do something: its own words.
@@ -43,6 +46,13 @@ pub trait Offline {
 
     /// What a slot of the partition table holds.
     fn read_partition(&mut self, number: u32) -> Result<Option<Partition>, OfflineError>;
+
+    /// A firmware variable, `None` if it is not there.
+    fn read_variable(&mut self, vendor: Guid, name: &str)
+    -> Result<Option<Variable>, OfflineError>;
+
+    /// What the TPM remembers, `None` if nothing.
+    fn read_tpm(&mut self) -> Result<Option<Vec<u8>>, OfflineError>;
 
     /// Does one change.
     fn edit(&mut self, edit: &Edit) -> Result<(), OfflineError>;
@@ -205,6 +215,34 @@ fn prove(origin: &Origin, edit: &Edit, disk: &mut dyn Offline) -> Result<String,
                 found => Err(differs(format!("holds {}, not {}", said(&found), said(partition)))),
             }
         }
+        Edit::ExtendVariable(variable) | Edit::SetVariable(variable) => {
+            let found = disk.read_variable(variable.vendor, &variable.name).map_err(failed)?;
+            match found.map(|found| found.data) {
+                Some(data) if data.ends_with(&variable.data) => Ok(file_proof(&object, &data)),
+                Some(data) => Err(differs(format!(
+                    "holds {} bytes that do not end with the {} written",
+                    data.len(),
+                    variable.data.len()
+                ))),
+                None => Err(differs("is not there".to_owned())),
+            }
+        }
+        Edit::RemoveVariable(variable) => {
+            match disk.read_variable(variable.vendor, &variable.name).map_err(failed)? {
+                None => Ok(format!("{object} removed")),
+                Some(_) => Err(differs("is still there".to_owned())),
+            }
+        }
+        Edit::ReplaceTpm(state) => match (state, disk.read_tpm().map_err(failed)?) {
+            (TpmState::New, None) => Ok(format!("{object} removed, so that it is as new")),
+            (TpmState::New, Some(_)) => Err(differs("is still there".to_owned())),
+            (TpmState::Same, Some(found)) => Ok(file_proof(&object, &found)),
+            (TpmState::These(bytes), Some(found)) if found == *bytes => {
+                Ok(file_proof(&object, &found))
+            }
+            (TpmState::These(_), Some(_)) => Err(differs("is not what was written".to_owned())),
+            (_, None) => Err(differs("is not there".to_owned())),
+        },
     }
 }
 
@@ -220,6 +258,12 @@ impl Edit {
             }
             Self::RemoveKey { hive, key } => format!("{hive}\\{key}"),
             Self::SetPartition { number, .. } => format!("slot {number} of the partition table"),
+            Self::ExtendVariable(variable)
+            | Self::SetVariable(variable)
+            | Self::RemoveVariable(variable) => {
+                format!("firmware variable {} of {}", variable.name, variable.vendor)
+            }
+            Self::ReplaceTpm(_) => "state of the TPM".to_owned(),
         }
     }
 
@@ -270,6 +314,13 @@ impl Edit {
                 Ok(Some(Before::Partition(disk.read_partition(*number)?)))
             }
             Self::RemoveFolder { .. } | Self::RemoveKey { .. } => Ok(None),
+            Self::ExtendVariable(variable)
+            | Self::SetVariable(variable)
+            | Self::RemoveVariable(variable) => {
+                let before = disk.read_variable(variable.vendor, &variable.name)?;
+                Ok(Some(before.map_or(Before::NoVariable, Before::Variable)))
+            }
+            Self::ReplaceTpm(_) => Ok(Some(Before::Tpm(disk.read_tpm()?))),
         }
     }
 
@@ -294,6 +345,16 @@ impl Edit {
             (Self::SetValue { hive, key, name, .. }, _) => Self::RemoveValue { hive, key, name },
             (Self::SetPartition { number, .. }, Before::Partition(partition)) => {
                 Self::SetPartition { number, partition }
+            }
+            (
+                Self::ExtendVariable(_) | Self::SetVariable(_) | Self::RemoveVariable(_),
+                Before::Variable(variable),
+            ) => Self::SetVariable(variable),
+            (Self::ExtendVariable(variable) | Self::SetVariable(variable), _) => {
+                Self::RemoveVariable(variable)
+            }
+            (Self::ReplaceTpm(_), Before::Tpm(state)) => {
+                Self::ReplaceTpm(state.map_or(TpmState::New, TpmState::These))
             }
             (removal, _) => removal,
         }

@@ -101,6 +101,9 @@ pub enum Rewrite {
     Empty,
     /// A boot configuration store: elements of its default entry are set, or taken out.
     DefaultEntry(Vec<(ElementId, Option<ElementValue>)>),
+    /// A program: another time in its header, which is part of what the firmware measures and a signature
+    /// covers.
+    Time,
     /// A program: the numbers in its version resource.
     Version([u16; 4]),
     /// A Windows image file: the build that it says it holds is an older one.
@@ -230,6 +233,16 @@ impl Rewrite {
                     }
                 }
                 bytes = store.to_bytes()?;
+            }
+            Self::Time => {
+                let header = bytes.get(0x3C..0x40).and_then(|at| at.try_into().ok());
+                let at = header.map(u32::from_le_bytes).ok_or("it is no program")? as usize;
+                // Behind the signature, the machine and the number of sections.
+                let signed = bytes.get(at..).is_some_and(|rest| rest.starts_with(b"PE\0\0"));
+                match bytes.get_mut(at + 8).filter(|_| signed) {
+                    Some(time) => *time = time.wrapping_add(1),
+                    None => return Err("it is no program".into()),
+                }
             }
             Self::Version(version) => crate::driver::set_version(&mut bytes, *version)?,
             Self::OlderImage => winfmt::wim::make_older(&mut bytes)?,

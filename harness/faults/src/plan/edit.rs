@@ -6,6 +6,7 @@ use scenario::{
     WindowsPath,
 };
 use volume::Partition;
+use winfmt::variables::Variable;
 
 use super::change::Change;
 
@@ -182,6 +183,25 @@ pub enum Edit {
         /// The partition.
         partition: Option<Partition>,
     },
+    /// Adds data to the end of a firmware variable. One that is not there is made.
+    ExtendVariable(Variable),
+    /// Puts a firmware variable back as it was. Part of undoing.
+    SetVariable(Variable),
+    /// Takes a firmware variable out. Part of undoing.
+    RemoveVariable(Variable),
+    /// Gives the machine another TPM, or rather the state of one.
+    ReplaceTpm(TpmState),
+}
+
+/// What a TPM remembers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TpmState {
+    /// Nothing: at the next start it is as new, with other seeds.
+    New,
+    /// What there is, written anew.
+    Same,
+    /// This. Part of undoing.
+    These(Vec<u8>),
 }
 
 /// A file as it is on the disk: its content, and the time of last modification where the volume knows
@@ -200,6 +220,12 @@ pub enum Before {
     },
     /// A value.
     Value(RegistryValue),
+    /// A firmware variable.
+    Variable(Variable),
+    /// No such variable.
+    NoVariable,
+    /// What the TPM remembered.
+    Tpm(Option<Vec<u8>>),
     /// No value; this topmost key was missing too, where there is one.
     NoValue {
         /// The key that the change made first.
@@ -380,6 +406,14 @@ pub(crate) fn file_proof(path: &str, bytes: &[u8]) -> String {
 }
 
 impl StagePlan {
+    /// What is staged before a good start, and what after it: the faults.
+    pub fn before_and_after_a_start(self) -> (Self, Self) {
+        let is_fault = |staged: &StagedEdit| matches!(staged.origin, Origin::Fault(_));
+        let (faults, given) = self.staged.into_iter().partition(is_fault);
+        let online = Vec::new();
+        (Self { staged: given, online }, Self { staged: faults, online: self.online })
+    }
+
     /// BLAKE3 over everything that is staged, hex. Two machines of one image with the same digest are
     /// the same until the online part begins: a checkpoint of one serves the other.
     pub fn staged_digest(&self) -> String {

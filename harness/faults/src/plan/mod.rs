@@ -14,5 +14,5 @@ pub use apply::{Applied, ApplyError, Offline, OfflineError};
 pub use change::{Change, Rewrite};
 pub use edit::{
     Act, Before, Edit, FileState, HiveName, InterruptedWrite, Online, OnlineAct, OnlineWrite,
-    Origin, RegistryValue, StagePlan, StagedEdit, VolumeRole,
+    Origin, RegistryValue, StagePlan, StagedEdit, TpmState, VolumeRole,
 };

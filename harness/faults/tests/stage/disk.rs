@@ -2,8 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use faults::{Edit, FileState, HiveName, Offline, OfflineError, RegistryValue, VolumeRole};
-use volume::{EFI_SYSTEM, Guid, Partition};
+use faults::{
+    Edit, FileState, HiveName, Offline, OfflineError, RegistryValue, TpmState, VolumeRole,
+};
+use volume::{EFI_SYSTEM, Partition};
+use winfmt::Guid;
+use winfmt::variables::Variable;
 
 type FileKey = (VolumeRole, String);
 type ValueKey = (HiveName, String, String);
@@ -20,6 +24,8 @@ pub(crate) struct Disk {
     pub(crate) efi: Option<Partition>,
     /// How often everything was brought to the disk.
     pub(crate) commits: u32,
+    pub(crate) variables: Vec<Variable>,
+    pub(crate) tpm: Option<Vec<u8>>,
     /// Writes to this path are lost, as on a disk whose driver lies.
     pub(crate) loses: Option<String>,
 }
@@ -57,7 +63,7 @@ impl Disk {
             let (hive, key, name) = (HiveName::System, key.to_owned(), name.to_owned());
             disk.edit(&Edit::SetValue { hive, key, name, value }).unwrap();
         }
-        let efi = Partition::gpt(EFI_SYSTEM, Guid::from_u128(1), 1 << 20, 64 << 20, "EFI");
+        let efi = Partition::gpt(EFI_SYSTEM, volume::Guid::from_u128(1), 1 << 20, 64 << 20, "EFI");
         disk.efi = Some(Partition { number: 1, ..efi });
         disk
     }
@@ -101,6 +107,19 @@ impl Offline for Disk {
         Ok(self.efi.clone().filter(|efi| efi.number == number))
     }
 
+    fn read_variable(
+        &mut self,
+        vendor: Guid,
+        name: &str,
+    ) -> Result<Option<Variable>, OfflineError> {
+        let same = |own: &&Variable| own.vendor == vendor && own.name == name;
+        Ok(self.variables.iter().find(same).cloned())
+    }
+
+    fn read_tpm(&mut self) -> Result<Option<Vec<u8>>, OfflineError> {
+        Ok(self.tpm.clone())
+    }
+
     fn edit(&mut self, edit: &Edit) -> Result<(), OfflineError> {
         match edit {
             Edit::WriteFile { volume, path, bytes, modified } => {
@@ -142,6 +161,21 @@ impl Offline for Disk {
                 self.keys.retain(|(at, key)| !inside(at, key));
             }
             Edit::SetPartition { partition, .. } => self.efi = partition.clone(),
+            Edit::ExtendVariable(added) => {
+                match self.variables.iter_mut().find(|own| own.name == added.name) {
+                    Some(own) => own.data.extend(&added.data),
+                    None => self.variables.push(added.clone()),
+                }
+            }
+            Edit::SetVariable(variable) | Edit::RemoveVariable(variable) => {
+                self.variables.retain(|own| own.name != variable.name);
+                if matches!(edit, Edit::SetVariable(_)) {
+                    self.variables.push(variable.clone());
+                }
+            }
+            Edit::ReplaceTpm(TpmState::New) => self.tpm = None,
+            Edit::ReplaceTpm(TpmState::Same) => {}
+            Edit::ReplaceTpm(TpmState::These(state)) => self.tpm = Some(state.clone()),
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 
 mod changes;
 mod disk;
+mod trust;
 mod vendor;
 
 use std::path::Path;

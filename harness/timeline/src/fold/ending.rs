@@ -28,10 +28,21 @@ pub(super) fn end(boot: &Boot, way: Way<'_>, row: usize) -> End {
     if boot.error.is_some() && boot.stop.is_none() {
         return End::BootError;
     }
-    let waits = boot.reached() == Phase::RecoveryPrompt;
+    let waits = match boot.reached() {
+        Phase::RecoveryPrompt => Some(End::WaitingForAPerson),
+        Phase::RecoveryKey => Some(End::WaitingForRecoveryKey),
+        _ => None,
+    };
+    let left_there = match way {
+        Way::Reset { by, .. } => by != ResetBy::Guest,
+        Way::WatchOver { .. } => true,
+        Way::Stopped { .. } => false,
+    };
+    if let Some(end) = waits.filter(|_| left_there && boot.stop.is_none()) {
+        return end;
+    }
     match way {
         Way::Reset { by, .. } if boot.stop.is_some() => halted(by),
-        Way::Reset { by, .. } if waits && by != ResetBy::Guest => End::WaitingForAPerson,
         Way::Reset { .. } if boot.silent => End::Hang,
         Way::Reset { .. } => End::Reset,
         Way::Stopped { reason } if boot.stop.is_some() => {
@@ -47,7 +58,6 @@ pub(super) fn end(boot: &Boot, way: Way<'_>, row: usize) -> End {
                 End::BugCheck
             }
         }
-        Way::WatchOver { .. } if waits => End::WaitingForAPerson,
         Way::WatchOver { .. } if boot.reached() == Phase::Healthy => End::StillUp,
         Way::WatchOver { .. } if boot.silent => End::Hang,
         // Time ran out on a boot that never came up. After a row of like failures it is just the next

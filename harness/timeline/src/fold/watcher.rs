@@ -395,7 +395,8 @@ impl Watcher {
     pub(super) fn silent(&mut self, event: &Event, effects: &mut Vec<Effect>) {
         let Some(boot) = self.boots.last_mut().filter(|_| self.running) else { return };
         // A machine in use may well be silent, and so may one that waits for a person.
-        if boot.is_healthy() || boot.has_reached(Phase::RecoveryPrompt) {
+        let waits = matches!(boot.reached(), Phase::RecoveryPrompt | Phase::RecoveryKey);
+        if boot.is_healthy() || waits {
             return;
         }
         boot.silent = true;

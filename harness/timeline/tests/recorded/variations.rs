@@ -2,8 +2,8 @@
 
 use crate::support::{RECORDS, beside, events, line, position, renumber};
 use timeline::{
-    Body, Cause, Confidence, End, Event, Outcome, Phase, ResetBy, RunFacts, Source, StartedFrom,
-    StepState, Verdict, derive,
+    Body, BootKind, Cause, Confidence, End, Event, Marker, Outcome, Phase, ResetBy, RunFacts,
+    Source, StartedFrom, StepState, Verdict, derive,
 };
 
 fn outcome(events: &[Event]) -> Outcome {
@@ -388,6 +388,53 @@ fn a_prompt_is_no_end_where_somebody_is_there() {
     let ends: Vec<End> = read.boots.iter().skip(3).map(|boot| boot.end).collect();
     assert_eq!(ends, [End::WaitingForAPerson, End::StillUp]);
     assert_eq!(read.verdict, Verdict::Recovered);
+}
+
+/// A run whose last boot asks for the recovery key with this line, after `keep` of its events.
+fn asking(asks: &str, keep: impl Fn(&[Event]) -> usize) -> Vec<Event> {
+    let waiting = events("channel-file-291-cloud-off");
+    let mut parts = boots(&waiting);
+    let last = parts.pop().expect("a boot");
+    let text = format!("{asks} {{7d0e6d2c}}");
+    let kept = last[..keep(&last)].to_vec();
+    let asked = [beside(&last[0], Source::Serial, Body::SerialLine { port: 0, text })];
+    let mut run = run_of(&waiting, &[&parts.concat(), &kept, &asked]);
+    let (source, starts_with) = (Source::Serial, asks.to_owned());
+    facts(&mut run).markers.push(Marker { source, starts_with, phase: Phase::RecoveryKey });
+    run
+}
+
+#[test]
+fn who_asks_for_the_recovery_key_decides_the_verdict() {
+    let in_recovery = |last: &[Event]| position(last, line("[recovery] waiting"));
+    let in_boot_manager = |last: &[Event]| position(last, line("[recovery]"));
+    for (asks, keep, verdict, kind, who) in [
+        (
+            "[recovery] waiting for the recovery key",
+            &in_recovery as &dyn Fn(&[Event]) -> usize,
+            Verdict::StuckInRecovery,
+            BootKind::Recovery,
+            "recovery environment",
+        ),
+        (
+            "[bootmgr] waiting for the recovery key",
+            &in_boot_manager,
+            Verdict::Hung,
+            BootKind::Windows,
+            "boot manager",
+        ),
+    ] {
+        let run = asking(asks, keep);
+        let conclusion = derive(&run).timeline.conclusion.expect("a conclusion");
+        assert_eq!(conclusion.verdict, verdict);
+        let because =
+            format!("the {who} asks for the recovery key, and the scenario has nobody to enter it");
+        assert_eq!(conclusion.because, because);
+        let read = outcome(&run);
+        let last = read.boots.last().expect("a boot");
+        assert_eq!((last.kind, last.end), (kind, End::WaitingForRecoveryKey));
+        assert_eq!((last.reached, last.confidence), (Phase::RecoveryKey, Confidence::GuestSays));
+    }
 }
 
 #[test]

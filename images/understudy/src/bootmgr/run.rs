@@ -10,6 +10,7 @@ use super::attempts::BootRecord;
 use super::decide::{Decision, Entry, Reason, decide};
 use super::error::{BootError, Status};
 use super::{status, store};
+use crate::encryption::{self, Lock};
 use crate::kernel::pe;
 use crate::say;
 use crate::storage::{Disk, Drive};
@@ -19,6 +20,11 @@ pub const STORE: &str = "\\EFI\\Microsoft\\Boot\\BCD";
 
 /// What the boot manager hands on.
 pub enum Next {
+    /// The Windows volume is encrypted, and the TPM does not give its key out.
+    RecoveryKey {
+        /// Names the key.
+        key_id: String,
+    },
     /// Windows.
     Windows {
         /// The loader's entry.
@@ -36,6 +42,8 @@ pub enum Next {
         esp: Box<dyn Volume>,
         /// The Windows volume, where it can be opened.
         drive: Option<Arc<Drive>>,
+        /// Whether that may be used.
+        lock: Lock,
         /// Why.
         reason: Reason,
     },
@@ -64,7 +72,10 @@ pub fn run(disk: &Disk) -> Result<Next, BootError> {
             None
         }
     };
-    let record = drive.as_deref().and_then(status::load);
+    let lock = drive.as_deref().map_or(Lock::None, encryption::unlock);
+    let key_for_windows = lock.key_for_windows().map(str::to_owned);
+    // It lies on that volume.
+    let record = drive.as_deref().filter(|_| key_for_windows.is_none()).and_then(status::load);
     let decided = decide(&configuration, record);
     if record.is_none() {
         say!("[bootmgr] boot status cannot be read; starts are not counted");
@@ -84,6 +95,9 @@ pub fn run(disk: &Disk) -> Result<Next, BootError> {
     match decided.decision {
         Decision::Stop(error) => Err(error),
         Decision::Windows { id, entry } => {
+            if let Some(key_id) = key_for_windows {
+                return Ok(Next::RecoveryKey { key_id });
+            }
             let drive = drive
                 .filter(|_| !entry.without_device)
                 .ok_or_else(|| BootError::new(Status::NO_DEVICE, entry.path.clone()))?;
@@ -111,7 +125,7 @@ pub fn run(disk: &Disk) -> Result<Next, BootError> {
                 Reason::Asked => say!("[bootmgr] starting {}, once", entry.description),
             }
             status::log_start(&mut esp, id, &image, decided.record.last_boot_id);
-            Ok(Next::Recovery { recovery, esp: Box::new(esp), drive, reason })
+            Ok(Next::Recovery { recovery, esp: Box::new(esp), drive, lock, reason })
         }
     }
 }

@@ -16,6 +16,7 @@ use super::scan::{self, Applied, Patience, ScanEnd, World};
 use super::service::{Report, UpdateService};
 use super::startup_repair::{self, Findings};
 use crate::bootmgr::Reason;
+use crate::encryption::Lock;
 use crate::machine::{self, Wish, Wishes};
 use crate::storage::{Drive, Registry, SOFTWARE_HIVE, SYSTEM_HIVE, control_set, load_hive};
 use crate::{say, screen, session, sys};
@@ -44,11 +45,18 @@ pub fn run(
     mut recovery: Box<dyn Volume>,
     mut esp: Box<dyn Volume>,
     drive: Option<Arc<Drive>>,
+    lock: &Lock,
     reason: Reason,
 ) -> ! {
     say!("[recovery] recovery environment started");
     screen::show_recovery("Preparing Automatic Repair");
     let wishes = Wishes::listen();
+    if let Some(key_id) = lock.key_for_recovery() {
+        // Neither Startup Repair nor anything else can do a thing without the volume.
+        screen::show_recovery_key(key_id);
+        say!("[recovery] waiting for the recovery key {key_id}");
+        machine::obey(None, wishes.wait());
+    }
     let settings = read_settings(&mut *recovery);
     let crash = drive.as_deref().and_then(crash::newest);
     match &crash {
