@@ -237,3 +237,37 @@ impl Write for Client {
         Ok(())
     }
 }
+
+/// QEMU's own client, and its own look at the file afterwards.
+#[test]
+fn qemu_understands_it() {
+    let run = |program: &str, arguments: &[&str]| {
+        std::process::Command::new(program).args(arguments).output().map(|output| {
+            let said = [output.stdout, output.stderr].concat();
+            (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+        })
+    };
+    if run("qemu-io", &["--version"]).is_err() {
+        println!("skipped: qemu-io is not installed");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let (disk, socket) = (directory.path().join("d.qcow2"), directory.path().join("s"));
+    let file = disk.to_str().unwrap();
+    assert!(run("qemu-img", &["create", "-q", "-f", "qcow2", file, "8M"]).unwrap().0);
+    let served =
+        super::ServedDisk::start(&disk, &socket, directory.path(), Box::new(|_| {})).unwrap();
+    let address = format!("nbd+unix:///disk?socket={}", socket.display());
+    let write = ["-f", "raw", &address, "-c", "write -P 7 4096 8192", "-c", "flush"];
+    let (done, said) = run("qemu-io", &write).unwrap();
+    assert!(done && !said.contains("failed"), "{said}");
+    served.trouble("bad", DiskTrouble::ReadError(vec![4096..4608]));
+    let read = ["-f", "raw", &address, "-c", "read -P 7 8192 4096", "-c", "read 4096 512"];
+    let said = run("qemu-io", &read).unwrap().1;
+    assert!(said.contains("read failed: Input/output error"), "{said}");
+    assert!(said.contains("read 4096/4096 bytes at offset 8192"), "{said}");
+    served.close().unwrap();
+    let (done, said) =
+        run("qemu-io", &["-r", "-f", "qcow2", file, "-c", "read -P 7 4096 8192"]).unwrap();
+    assert!(done && !said.contains("Pattern verification failed"), "{said}");
+}
