@@ -88,7 +88,7 @@ pub(crate) enum Command {
     },
     /// Takes the outcome of a run, or all pending ones of a scenario, as the new reference.
     Accept {
-        /// A run's name, part of it, `latest`, or a scenario's name.
+        /// A run's name, part of it, `latest`, or a scenario's name, or `scenario/variant`.
         #[arg(default_value = "latest")]
         what: String,
     },
@@ -131,7 +131,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// Scenarios, by name or by path.
+    /// Scenarios, by name or by path; with all their variants, or one, as `scenario/variant`.
     #[arg(value_name = "SCENARIO", required_unless_present = "all")]
     pub(crate) names: Vec<String>,
     /// Runs every scenario there is.
@@ -185,7 +185,7 @@ pub(crate) enum ScenarioCommand {
     Schema,
     /// Prepares the disk of a scenario's machine as a run would, for use by hand.
     Stage {
-        /// The scenario.
+        /// The scenario, or `scenario/variant`.
         scenario: String,
         /// Directory to make: disk.qcow2, vars.fd and the command line for QEMU.
         #[arg(short, long, value_name = "DIR")]

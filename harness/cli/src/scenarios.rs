@@ -6,44 +6,43 @@ use scenario::Scenario;
 
 use crate::exit::usage;
 
-/// Loads one scenario: by path if it looks like one, else by its name in the scenarios folder.
-pub(crate) fn find(folder: &Path, name: &str) -> anyhow::Result<(Scenario, PathBuf)> {
-    let path = if name.contains('/') || name.ends_with(".toml") {
-        PathBuf::from(name)
-    } else {
-        folder.join(name)
-    };
-    let home = if path.is_file() {
-        path.parent().unwrap_or(Path::new(".")).to_path_buf()
-    } else {
-        path.clone()
-    };
-    if !path.exists() {
+/// A scenario with the folder it was read from.
+pub(crate) type Found = (Scenario, PathBuf);
+
+/// Loads a scenario with all its variants, or the one that is named, as `scenario/variant`: by path if
+/// there is such a one, else by its name in the scenarios folder.
+pub(crate) fn find(folder: &Path, name: &str) -> anyhow::Result<Vec<Found>> {
+    let path = place(folder, name);
+    if !Scenario::home(&path).exists() {
         return Err(usage(anyhow::anyhow!(
             "no scenario `{name}`: {} is not there; `loopbreak scenario list` shows what there is",
             path.display()
         )));
     }
-    let scenario = Scenario::load(&path).map_err(usage)?;
-    let home = fs_err::canonicalize(home)?;
-    Ok((scenario, home))
+    let scenarios = Scenario::load_all(&path).map_err(usage)?;
+    let home = fs_err::canonicalize(Scenario::home(&path))?;
+    Ok(scenarios.into_iter().map(|scenario| (scenario, home.clone())).collect())
+}
+
+/// Where a scenario lies. `NAME/VARIANT` is a path, too: only one that is there is taken for it.
+pub(crate) fn place(folder: &Path, name: &str) -> PathBuf {
+    let path = PathBuf::from(name);
+    let is_one = || Scenario::home(&path).join("scenario.toml").is_file() || path.exists();
+    if name.ends_with(".toml") || (name.contains('/') && is_one()) {
+        path
+    } else {
+        folder.join(name)
+    }
 }
 
 /// All scenarios in a folder, by name.
-pub(crate) fn all(folder: &Path) -> anyhow::Result<Vec<(Scenario, PathBuf)>> {
-    let mut homes = Vec::new();
-    for entry in fs_err::read_dir(folder).map_err(usage)? {
-        let path = entry?.path();
-        if path.join("scenario.toml").is_file() {
-            homes.push(path);
-        }
-    }
-    homes.sort();
-    if homes.is_empty() {
+pub(crate) fn all(folder: &Path) -> anyhow::Result<Vec<Found>> {
+    let listed = scenario::list(folder).map_err(usage)?;
+    if listed.is_empty() {
         return Err(usage(anyhow::anyhow!("no scenarios in {}", folder.display())));
     }
-    homes
+    listed
         .into_iter()
-        .map(|home| Ok((Scenario::load(&home).map_err(usage)?, fs_err::canonicalize(home)?)))
+        .map(|listed| Ok((listed.scenario.map_err(usage)?, fs_err::canonicalize(listed.folder)?)))
         .collect()
 }

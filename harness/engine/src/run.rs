@@ -102,7 +102,7 @@ impl Session {
             run: run.clone(),
             scenario: scenario.name.clone(),
             scenario_digest: scenario.digest(),
-            reference: reference_path(folder, &scenario.name),
+            reference: reference_path(folder, scenario),
             image: prepared.image.name.clone(),
             image_digest: prepared.image.digest.clone(),
             began: jiff::Timestamp::now(),
@@ -158,8 +158,8 @@ impl Session {
 }
 
 /// Where the reference of a scenario lies.
-pub fn reference_path(folder: &Path, name: &str) -> PathBuf {
-    folder.join(format!("{name}.snap"))
+pub fn reference_path(folder: &Path, scenario: &Scenario) -> PathBuf {
+    folder.join(format!("{}.snap", scenario.reference_name()))
 }
 
 /// One run under way.

@@ -169,7 +169,9 @@ pub fn compare(
     }
     let new = snapshot::normal(&outcome.render());
     let pending = || {
-        let source = format!("scenarios/{}/scenario.toml", outcome.scenario);
+        // Of a variant, the name is `scenario/variant`.
+        let folder = outcome.scenario.split('/').next().unwrap_or_default();
+        let source = format!("scenarios/{folder}/scenario.toml");
         let text = snapshot::file(&source, "outcome", &new);
         match write(&pending_path, &text) {
             Ok(()) => Pending::Written(pending_path.clone()),

@@ -5,8 +5,9 @@
 //! [`Scenario::load`]; what it returns is complete and consistent, so that nobody below has to check
 //! again. The stages of loading, each in its own module:
 //!
-//! 1. the text is parsed as TOML with the place of every key and value kept;
-//! 2. `shape` holds it against the JSON Schema that is generated from the types in `model`, `fault` and
+//! 1. the text, and those that it extends, are parsed as TOML with the place of every key and value kept
+//!    (`sources`), and laid over each other; each variant is then a document of its own (`variants`);
+//! 2. `shape` holds each against the JSON Schema that is generated from the types in `model`, `fault` and
 //!    `expect` (the same one that is checked in for editors), so that parser, editor and documentation
 //!    cannot disagree: unknown key, missing key, wrong type, unknown word;
 //! 3. `rules` finds what no schema can say: combinations that cannot work, files that are missing;
@@ -36,12 +37,14 @@ mod rules;
 mod schema;
 mod servicing;
 mod shape;
+mod sources;
 mod storage;
 mod storage_rules;
 mod text;
 mod trust;
 mod trust_rules;
 mod user_mode;
+mod variants;
 
 pub use boot_configuration::{
     BootConfiguration, BootDamage, BootStatusPolicy, FullEfiPartition, SafeBoot, SafeBootMode,

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
+use toml::Spanned;
 use toml::de::DeTable;
 
 use crate::fault::{Content, ContentFile, Fault};
@@ -10,7 +12,8 @@ use crate::model::Scenario;
 use crate::problem::{Problem, ScenarioError};
 use crate::schema::schema;
 use crate::servicing::InterruptedWrite;
-use crate::{rules, shape};
+use crate::sources::{Sources, file_of};
+use crate::{rules, shape, variants};
 
 /// One scenario of a folder.
 #[derive(Debug)]
@@ -21,7 +24,8 @@ pub struct Listed {
     pub scenario: Result<Scenario, ScenarioError>,
 }
 
-/// All scenarios below `dir`, by name. A folder without a `scenario.toml` is none.
+/// All scenarios below `dir`, by name, each variant for itself. A folder without a `scenario.toml` is none:
+/// what lies in it may be there for others to extend.
 ///
 /// # Errors
 /// `dir` cannot be read.
@@ -35,59 +39,122 @@ pub fn list(dir: &Path) -> Result<Vec<Listed>, ScenarioError> {
         }
     }
     folders.sort();
-    Ok(folders
-        .into_iter()
-        .map(|folder| Listed { scenario: Scenario::load(&folder), folder })
-        .collect())
+    let mut listed = Vec::new();
+    for folder in folders {
+        match load_all(&folder) {
+            Ok(scenarios) => listed.extend(
+                scenarios
+                    .into_iter()
+                    .map(|scenario| Listed { folder: folder.clone(), scenario: Ok(scenario) }),
+            ),
+            Err(error) => listed.push(Listed { folder, scenario: Err(error) }),
+        }
+    }
+    Ok(listed)
+}
+
+/// The folder of the scenario that `path` means, and the variant where it names one.
+pub(crate) fn home(path: &Path) -> (PathBuf, Option<String>) {
+    let folder = |path: &Path| path.parent().unwrap_or(Path::new("")).to_owned();
+    if path.is_file() {
+        return (folder(path), None);
+    }
+    if !path.exists()
+        && folder(path).join("scenario.toml").is_file()
+        && let Some(variant) = path.file_name()
+    {
+        return (folder(path), Some(variant.to_string_lossy().into_owned()));
+    }
+    (path.to_owned(), None)
+}
+
+pub(crate) fn load_all(path: &Path) -> Result<Vec<Scenario>, ScenarioError> {
+    let (home, variant) = home(path);
+    let path = if path.is_file() { path.to_owned() } else { file_of(&home) };
+    // Absolute, so that the folder has a name even for `scenario.toml` in the current one.
+    let absolute = std::path::absolute(&path)
+        .map_err(|source| ScenarioError::Read { path: path.clone(), source })?;
+    let folder = absolute.parent().unwrap_or(&absolute);
+    let mut scenarios = parse(&Sources::read(&path)?, folder)?;
+    if let Some(variant) = variant {
+        let full = |scenario: &Scenario| format!("{}/{variant}", scenario.folder_name());
+        let names = scenarios.iter().map(|scenario| scenario.name.clone()).collect();
+        scenarios.retain(|scenario| scenario.name == full(scenario));
+        if scenarios.is_empty() {
+            let what = format!("there is no variant `{variant}`; these are the ones of");
+            return Err(ScenarioError::Variant { what, path, names });
+        }
+    }
+    for scenario in &mut scenarios {
+        read_files(scenario, folder)?;
+    }
+    Ok(scenarios)
 }
 
 pub(crate) fn load(path: &Path) -> Result<Scenario, ScenarioError> {
-    let path = if path.is_dir() { path.join("scenario.toml") } else { path.to_owned() };
-    let read = |source| ScenarioError::Read { path: path.clone(), source };
-    // Absolute, so that the folder has a name even for `scenario.toml` in the current one.
-    let absolute = std::path::absolute(&path).map_err(read)?;
-    let folder = absolute.parent().unwrap_or(&absolute);
-    let source_text = fs_err::read_to_string(&path).map_err(read)?;
-    match parse(&source_text, folder) {
-        Ok(mut scenario) => {
-            read_files(&mut scenario, folder)?;
-            Ok(scenario)
-        }
-        Err(mut problems) => {
-            problems.sort_by_key(|problem| problem.span.start);
-            Err(ScenarioError::Invalid { path, source_text, problems })
-        }
-    }
+    only(load_all(path)?, path)
 }
 
 /// A scenario from a text. The folder is only a name: no file of it is read.
 pub(crate) fn from_text(text: &str, folder: &Path) -> Result<Scenario, ScenarioError> {
-    parse(text, folder).map_err(|mut problems| {
-        problems.sort_by_key(|problem| problem.span.start);
-        ScenarioError::Invalid {
-            path: folder.join("scenario.toml"),
-            source_text: text.to_owned(),
-            problems,
-        }
-    })
+    let mut sources = Sources::default();
+    sources.push(folder.join("scenario.toml"), text);
+    only(parse(&sources, folder)?, folder)
 }
 
-/// Makes a scenario of the text, or says all that is wrong with it. What is wrong with the shape hides
-/// what is wrong with the sense, because there is no scenario yet to look at.
-fn parse(source: &str, folder: &Path) -> Result<Scenario, Vec<Problem>> {
-    let syntax = |error: toml::de::Error| {
-        let place = error.span().unwrap_or(0..0);
-        let fix = "correct the line; texts need quotes, Windows paths single ones";
-        vec![Problem::new(source, place, error.message(), "TOML (https://toml.io)", fix)]
-    };
-    let document = DeTable::parse(source).map_err(syntax)?;
-    let problems = shape::check(source, &document, &schema());
+fn only(mut scenarios: Vec<Scenario>, path: &Path) -> Result<Scenario, ScenarioError> {
+    match scenarios.pop() {
+        Some(scenario) if scenarios.is_empty() => Ok(scenario),
+        last => {
+            let what = "say which variant is meant of".to_owned();
+            let names = scenarios.iter().chain(&last).map(|scenario| scenario.name.clone());
+            Err(ScenarioError::Variant { what, path: path.to_owned(), names: names.collect() })
+        }
+    }
+}
+
+/// Makes scenarios of the texts, or says all that is wrong with them, each thing once though it may be
+/// wrong in several variants.
+fn parse(sources: &Sources, folder: &Path) -> Result<Vec<Scenario>, ScenarioError> {
+    let invalid = |problems| ScenarioError::Invalid { problems };
+    let mut scenarios = Vec::new();
+    let mut problems: Vec<Problem> = Vec::new();
+    for (variant, document) in variants::complete(sources).map_err(invalid)? {
+        match parse_one(sources, &document, folder) {
+            Ok(mut scenario) => {
+                if let Some(variant) = variant {
+                    scenario.name = format!("{}/{variant}", scenario.name);
+                }
+                scenarios.push(scenario);
+            }
+            Err(found) => {
+                for problem in found {
+                    if !problems.contains(&problem) {
+                        problems.push(problem);
+                    }
+                }
+            }
+        }
+    }
+    problems.sort_by_key(|problem| problem.place);
+    if problems.is_empty() { Ok(scenarios) } else { Err(invalid(problems)) }
+}
+
+/// What is wrong with the shape hides what is wrong with the sense, because there is no scenario yet to
+/// look at.
+fn parse_one(
+    sources: &Sources,
+    document: &Spanned<DeTable<'_>>,
+    folder: &Path,
+) -> Result<Scenario, Vec<Problem>> {
+    let problems = shape::check(sources, document, &schema());
     if !problems.is_empty() {
         return Err(problems);
     }
     // The shape was checked, so this fails only where schema and types disagree.
-    let scenario: Scenario = toml::from_str(source).map_err(syntax)?;
-    let problems = rules::check(source, &document, &scenario, folder);
+    let scenario = Scenario::deserialize(toml::de::Deserializer::from(document.clone()))
+        .map_err(|error| vec![sources.syntax(&error)])?;
+    let problems = rules::check(sources, document, &scenario, folder);
     if problems.is_empty() { Ok(scenario) } else { Err(problems) }
 }
 
@@ -165,7 +232,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const MAIN: &str = include_str!("../../../scenarios/channel-file-291/scenario.toml");
+    const MAIN: &str = include_str!("../tests/channel-file-291.toml");
 
     proptest! {
         #[test]
@@ -179,13 +246,12 @@ mod tests {
                 text.replace_range(start..end, &by);
             }
             let folder = Path::new("/channel-file-291");
-            if let Err(problems) = parse(&text, folder) {
-                prop_assert!(!problems.is_empty());
-                let error = ScenarioError::Invalid {
-                    path: folder.join("scenario.toml"),
-                    source_text: text,
-                    problems,
-                };
+            let mut sources = Sources::default();
+            // Two files, and the place of a problem may be in either.
+            sources.push(folder.join("scenario.toml"), &text);
+            sources.push(folder.join("base.toml"), MAIN);
+            if let Err(error) = parse(&sources, folder) {
+                prop_assert!(!error.problems().is_empty());
                 prop_assert!(error.to_string().contains("= do: "));
             }
         }

@@ -1,7 +1,7 @@
 //! The scenario as a whole.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -21,7 +21,8 @@ pub struct Scenario {
     /// Version of this format: 1.
     #[schemars(range(min = 1, max = 1))]
     pub format: u32,
-    /// The name; also the name of the folder that the file lies in.
+    /// The name; also the name of the folder that the file lies in. Of a variant, as it is loaded:
+    /// `folder/variant`.
     pub name: String,
     /// One line for people.
     pub title: String,
@@ -79,10 +80,11 @@ impl Scenario {
         scenario
     }
 
-    /// Reads and checks a scenario. `path` is the file or its folder.
+    /// Reads and checks a scenario. `path` is the file or its folder, or `folder/variant`.
     ///
     /// # Errors
-    /// Everything that is wrong with it, each with its place and what to do.
+    /// Everything that is wrong with it, each with its place and what to do; or that it has variants, and
+    /// which.
     pub fn load(path: &Path) -> Result<Self, ScenarioError> {
         crate::load::load(path)
     }
@@ -93,6 +95,29 @@ impl Scenario {
     /// As [`Scenario::load`].
     pub fn parse(text: &str, name: &str) -> Result<Self, ScenarioError> {
         crate::load::from_text(text, Path::new(name))
+    }
+
+    /// As [`Scenario::load`], with all variants where the path names none.
+    ///
+    /// # Errors
+    /// As [`Scenario::load`].
+    pub fn load_all(path: &Path) -> Result<Vec<Self>, ScenarioError> {
+        crate::load::load_all(path)
+    }
+
+    /// The folder that `path`, as in [`Scenario::load`], means.
+    pub fn home(path: &Path) -> PathBuf {
+        crate::load::home(path).0
+    }
+
+    /// The name of its folder.
+    pub fn folder_name(&self) -> &str {
+        self.name.split_once('/').map_or(&self.name, |(folder, _)| folder)
+    }
+
+    /// The name of its reference, without an ending: the variant's, or the scenario's own.
+    pub fn reference_name(&self) -> &str {
+        self.name.rsplit('/').next().unwrap_or(&self.name)
     }
 
     /// One line for a list: what it is and what it expects.

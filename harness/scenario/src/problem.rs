@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use crate::sources::Sources;
+
 /// Why a scenario could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
@@ -18,15 +20,21 @@ pub enum ScenarioError {
         /// Why.
         source: std::io::Error,
     },
-    /// The file says something that cannot be.
-    #[error("{}", render(path, source_text, problems))]
+    /// The file, or one that it extends, says something that cannot be.
+    #[error("{}", render(problems))]
     Invalid {
-        /// The file.
-        path: PathBuf,
-        /// Its text.
-        source_text: String,
-        /// All that is wrong, in the order of the file.
+        /// All that is wrong, in the order of the files.
         problems: Vec<Problem>,
+    },
+    /// There is no such variant, or it has to be said which is meant.
+    #[error("{what} {}: {}", path.display(), names.join(", "))]
+    Variant {
+        /// What is wrong with the choice.
+        what: String,
+        /// The scenario.
+        path: PathBuf,
+        /// The variants that there are.
+        names: Vec<String>,
     },
 }
 
@@ -34,8 +42,8 @@ impl ScenarioError {
     /// What is wrong, where it is with what the file says.
     pub fn problems(&self) -> &[Problem] {
         match self {
-            Self::Read { .. } => &[],
-            Self::Invalid { problems, .. } => problems,
+            Self::Invalid { problems } => problems,
+            Self::Read { .. } | Self::Variant { .. } => &[],
         }
     }
 }
@@ -43,84 +51,77 @@ impl ScenarioError {
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
+    /// The file.
+    pub path: PathBuf,
     /// Line, from 1.
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
-    /// The bytes of the source that are meant.
-    pub span: Range<usize>,
+    /// The whole line.
+    pub text: String,
+    /// What of the source is meant.
+    pub meant: String,
     /// What is wrong.
     pub what: String,
     /// What was expected.
     pub expected: String,
     /// What to do.
     pub fix: String,
+    /// Where it is among all files of the scenario.
+    pub(crate) place: usize,
 }
 
 impl Problem {
-    /// A problem at these bytes of `source`.
+    /// A problem at this place.
     pub(crate) fn new(
-        source: &str,
-        span: Range<usize>,
+        sources: &Sources,
+        place: Range<usize>,
         what: impl Into<String>,
         expected: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        let start = floor_char(source, span.start);
-        let before = &source[..start];
+        let (path, source, span) = sources.locate(&place);
+        let before = &source[..span.start];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         Self {
+            path: path.to_owned(),
             line: before.matches('\n').count() + 1,
-            column: source[line_start..start].chars().count() + 1,
-            span: start..floor_char(source, span.end).max(start),
+            column: source[line_start..span.start].chars().count() + 1,
+            text: source[line_start..].lines().next().unwrap_or_default().to_owned(),
+            meant: source[span].to_owned(),
             what: what.into(),
             expected: expected.into(),
             fix: fix.into(),
+            place: place.start,
         }
     }
 }
 
-fn floor_char(source: &str, mut at: usize) -> usize {
-    at = at.min(source.len());
-    while !source.is_char_boundary(at) {
-        at -= 1;
-    }
-    at
-}
-
-fn render(path: &std::path::Path, source: &str, problems: &[Problem]) -> String {
-    let shown: Vec<String> =
-        problems.iter().map(|problem| Snippet { path, source, problem }.to_string()).collect();
+fn render(problems: &[Problem]) -> String {
+    let shown: Vec<String> = problems.iter().map(Problem::to_string).collect();
     shown.join("\n\n")
 }
 
-struct Snippet<'a> {
-    path: &'a std::path::Path,
-    source: &'a str,
-    problem: &'a Problem,
-}
-
-impl fmt::Display for Snippet<'_> {
+/// What is wrong, the line that it is in, and what to do.
+impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let problem = self.problem;
-        let line = self.source.lines().nth(problem.line - 1).unwrap_or_default();
-        let number = problem.line.to_string();
+        let (line, number) = (&self.text, self.line.to_string());
         let margin = " ".repeat(number.len());
         // Tabs stay tabs, so that the caret stands under its text whatever the tab width.
         let indent: String = line
             .chars()
-            .take(problem.column - 1)
+            .take(self.column - 1)
             .map(|c| if c == '\t' { '\t' } else { ' ' })
             .collect();
-        let rest = line.chars().count().saturating_sub(problem.column - 1).max(1);
-        let meant = self.source[problem.span.clone()].lines().next().unwrap_or_default();
+        let rest = line.chars().count().saturating_sub(self.column - 1).max(1);
+        let meant = self.meant.lines().next().unwrap_or_default();
         let carets = "^".repeat(meant.chars().count().clamp(1, rest));
-        writeln!(f, "{}", problem.what)?;
-        writeln!(f, "{margin}--> {}:{}:{}", self.path.display(), problem.line, problem.column)?;
+        writeln!(f, "{}", self.what)?;
+        writeln!(f, "{margin}--> {}:{}:{}", self.path.display(), self.line, self.column)?;
         writeln!(f, "{margin} |")?;
         writeln!(f, "{number} | {line}")?;
         writeln!(f, "{margin} | {indent}{carets}")?;
-        writeln!(f, "{margin} = expected: {}", problem.expected)?;
-        write!(f, "{margin} = do: {}", problem.fix)
+        writeln!(f, "{margin} = expected: {}", self.expected)?;
+        write!(f, "{margin} = do: {}", self.fix)
     }
 }

@@ -12,17 +12,18 @@ use crate::expect::{ServiceAnswer, Verdict};
 use crate::fault::{Content, ContentDriver, ContentFile, Fault, Moment};
 use crate::model::{Available, Layer, Scenario, Signature, Start};
 use crate::problem::Problem;
+use crate::sources::Sources;
 use crate::text::{Span, WindowsPath};
 use crate::user_mode::ProcessDeath;
 
 /// Everything in the scenario that cannot work. `folder` is where its file lies.
 pub(crate) fn check(
-    source: &str,
+    sources: &Sources,
     document: &Spanned<DeTable<'_>>,
     scenario: &Scenario,
     folder: &Path,
 ) -> Vec<Problem> {
-    let mut rules = Rules { source, document, scenario, folder, problems: Vec::new() };
+    let mut rules = Rules { sources, document, scenario, folder, problems: Vec::new() };
     rules.names();
     for (list, faults) in [("given", &scenario.given), ("fault", &scenario.fault)] {
         for (index, fault) in faults.iter().enumerate() {
@@ -72,7 +73,7 @@ pub(crate) enum Step<'a> {
 }
 
 pub(crate) struct Rules<'a> {
-    source: &'a str,
+    sources: &'a Sources,
     document: &'a Spanned<DeTable<'a>>,
     pub(crate) scenario: &'a Scenario,
     pub(crate) folder: &'a Path,
@@ -118,7 +119,7 @@ impl Rules<'_> {
         fix: impl Into<String>,
     ) {
         let place = self.place_of(steps);
-        self.problems.push(Problem::new(self.source, place, what, expected, fix));
+        self.problems.push(Problem::new(self.sources, place, what, expected, fix));
     }
 
     fn names(&mut self) {
@@ -553,7 +554,7 @@ impl Rules<'_> {
     }
 }
 
-fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     text.len() <= 64 && text.split('-').all(|part| !part.is_empty() && part.chars().all(plain))
 }

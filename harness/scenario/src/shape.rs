@@ -9,17 +9,22 @@ use toml::de::{DeTable, DeValue};
 
 use crate::driver::Word;
 use crate::problem::Problem;
+use crate::sources::Sources;
 use crate::text::{Span, WindowsPath};
 
 /// Everything in the document that the schema does not allow.
-pub(crate) fn check(source: &str, document: &Spanned<DeTable<'_>>, schema: &Value) -> Vec<Problem> {
-    let mut checker = Checker { source, root: schema, problems: Vec::new() };
+pub(crate) fn check(
+    sources: &Sources,
+    document: &Spanned<DeTable<'_>>,
+    schema: &Value,
+) -> Vec<Problem> {
+    let mut checker = Checker { sources, root: schema, problems: Vec::new() };
     checker.table(schema, document.get_ref(), 0..0, "");
     checker.problems
 }
 
 struct Checker<'a> {
-    source: &'a str,
+    sources: &'a Sources,
     root: &'a Value,
     problems: Vec<Problem>,
 }
@@ -28,7 +33,7 @@ type Place = std::ops::Range<usize>;
 
 impl<'a> Checker<'a> {
     fn problem(&mut self, at: Place, what: String, expected: String, fix: String) {
-        self.problems.push(Problem::new(self.source, at, what, expected, fix));
+        self.problems.push(Problem::new(self.sources, at, what, expected, fix));
     }
 
     /// Follows references and takes the part of an optional value that is not null.

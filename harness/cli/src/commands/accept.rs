@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use engine::{RunDir, StateDir, reference_path};
+use scenario::Scenario;
 
 use crate::args::Global;
 use crate::exit::{Exit, infrastructure, usage};
 use crate::output::print;
+use crate::scenarios;
 
 pub(crate) fn run(global: &Global, what: &str) -> anyhow::Result<Exit> {
     let pending = pending(global, what)?;
@@ -20,14 +22,19 @@ pub(crate) fn run(global: &Global, what: &str) -> anyhow::Result<Exit> {
     Ok(Exit::AsExpected)
 }
 
-/// What is pending for a scenario of that name, else what the run of that name left.
+/// What is pending for a scenario of that name and all its variants, or for one of them, else what the run of that name left.
 fn pending(global: &Global, what: &str) -> anyhow::Result<Vec<PathBuf>> {
     if what.ends_with(".snap.new") {
         return Ok(vec![PathBuf::from(what)]);
     }
-    let folder = global.scenarios.join(what);
-    if folder.join("scenario.toml").is_file() {
-        return report::pending_of(&reference_path(&folder, what)).map_err(infrastructure);
+    let place = scenarios::place(&global.scenarios, what);
+    if Scenario::home(&place).join("scenario.toml").is_file() {
+        let mut pending = Vec::new();
+        for scenario in Scenario::load_all(&place).map_err(usage)? {
+            let reference = reference_path(&Scenario::home(&place), &scenario);
+            pending.extend(report::pending_of(&reference).map_err(infrastructure)?);
+        }
+        return Ok(pending);
     }
     let state = StateDir::open(global.state.as_deref()).map_err(usage)?;
     let run = RunDir::find(&state.runs(), what).map_err(usage)?;

@@ -7,11 +7,11 @@ use engine::{RunError, RunResult};
 use scenario::Scenario;
 
 use crate::args::RunArgs;
-use crate::commands::run::Chosen;
 use crate::exit::Exit;
+use crate::scenarios::Found;
 
 /// The same scenario as often as it is to be run. References are looked for in `folder`, where none lies.
-pub(crate) fn many(args: &RunArgs, scenario: &Scenario, folder: &Path) -> Vec<Chosen> {
+pub(crate) fn many(args: &RunArgs, scenario: &Scenario, folder: &Path) -> Vec<Found> {
     let one = |scenario: Scenario| (scenario, folder.to_path_buf());
     match (args.seeds, args.times) {
         (Some(seeds), _) => {

@@ -1,7 +1,7 @@
 //! `loopbreak run`.
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use engine::{
@@ -16,20 +16,18 @@ use crate::commands::repeat;
 use crate::exit::{Exit, infrastructure, usage};
 use crate::output::{coloured, print};
 use crate::progress::status_sink;
-use crate::scenarios;
-
-/// A scenario with the folder it was read from.
-pub(crate) type Chosen = (Scenario, PathBuf);
+use crate::scenarios::{self, Found};
 
 pub(crate) fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit> {
     // Everything that can be wrong with a scenario is said before anything runs.
     let chosen = if args.all {
         scenarios::all(&global.scenarios)?
     } else {
-        args.names
-            .iter()
-            .map(|name| scenarios::find(&global.scenarios, name))
-            .collect::<Result<_, _>>()?
+        let mut chosen = Vec::new();
+        for name in &args.names {
+            chosen.extend(scenarios::find(&global.scenarios, name)?);
+        }
+        chosen
     };
     let aside = tempfile::tempdir().map_err(infrastructure)?;
     let chosen = match chosen.as_slice() {
@@ -77,7 +75,7 @@ async fn run_all(
     global: &Global,
     args: &RunArgs,
     state: StateDir,
-    chosen: Vec<Chosen>,
+    chosen: Vec<Found>,
 ) -> anyhow::Result<Exit> {
     let interrupt = on_ctrl_c(&state);
     let options =
@@ -132,7 +130,7 @@ async fn run_all(
 async fn run_chosen(
     session: &Arc<Session>,
     args: &RunArgs,
-    chosen: Vec<Chosen>,
+    chosen: Vec<Found>,
     interrupt: &Interrupt,
 ) -> Vec<(String, Result<RunResult, engine::RunError>)> {
     let status: StatusSink = status_sink();
@@ -224,7 +222,7 @@ fn may_be_left(ledgers: &Path) -> String {
 
 /// `loopbreak scenario stage`.
 pub(crate) fn stage(global: &Global, name: &str, output: &Path) -> anyhow::Result<Exit> {
-    let (scenario, _) = scenarios::find(&global.scenarios, name)?;
+    let scenario = Scenario::load(&scenarios::place(&global.scenarios, name)).map_err(usage)?;
     let state = StateDir::open(global.state.as_deref()).map_err(usage)?;
     let staged = engine::stage_for_hand(&state, &scenario, output).map_err(marked)?;
     print(&(staged.join(" \\\n  ") + "\n"))?;

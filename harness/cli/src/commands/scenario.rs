@@ -22,7 +22,11 @@ fn check(global: &Global, names: &[String]) -> anyhow::Result<Exit> {
     let mut exit = Exit::AsExpected;
     for name in names {
         match scenarios::find(&global.scenarios, &name) {
-            Ok((scenario, _)) => print(&format!("{}: right\n", scenario.name))?,
+            Ok(found) => {
+                for (scenario, _) in found {
+                    print(&format!("{}: right\n", scenario.name))?;
+                }
+            }
             Err(error) => {
                 exit = exit.max(exit_of(&error));
                 eprintln!("{error}");
@@ -54,7 +58,7 @@ fn list(global: &Global, json: bool) -> anyhow::Result<Exit> {
             });
             text += &format!("{line}\n");
         } else {
-            text += &format!("{:<32} {}\n", scenario.name, scenario.describe());
+            text += &format!("{:<44} {}\n", scenario.name, scenario.describe());
         }
     }
     print(&text)?;
