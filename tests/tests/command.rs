@@ -49,7 +49,7 @@ fn what_cannot_be_run_ends_with_2_and_says_why() {
     let scenario = folder.path().join("typo");
     std::fs::create_dir(&scenario).unwrap();
     let text =
-        std::fs::read_to_string(workspace().join("scenarios/channel-file-291/scenario.toml"))
+        std::fs::read_to_string(workspace().join("harness/scenario/tests/channel-file-291.toml"))
             .unwrap()
             .replace("name = \"channel-file-291\"", "name = \"typo\"")
             .replace("time-scale", "time-scael");

@@ -90,7 +90,7 @@ fn failing(answer: &Value) -> Vec<String> {
 fn scenario_on(work: &Path, image: &str) -> anyhow::Result<String> {
     let folder = work.join("scenarios").join("channel-file-291");
     std::fs::create_dir_all(&folder)?;
-    let from = tests::workspace().join("scenarios/channel-file-291/scenario.toml");
+    let from = tests::workspace().join("harness/scenario/tests/channel-file-291.toml");
     let text = std::fs::read_to_string(from)?;
     let path = folder.join("scenario.toml");
     let line = format!("image = \"{image}\"");

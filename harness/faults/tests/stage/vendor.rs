@@ -63,7 +63,7 @@ const INF: &str = "[Version]\nSignature=\"$Windows NT$\"\n[DestinationDirs]\nDef
 fn folder(faults: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("channel-file-291");
-    let original = include_str!("../../../../scenarios/channel-file-291/scenario.toml");
+    let original = include_str!("../../../scenario/tests/channel-file-291.toml");
     let (before, rest) = original.split_once("[[fault]]").unwrap();
     let (_, after) = rest.split_once("[[canary]]").unwrap();
     let text = format!("{before}{faults}\n[[canary]]{after}")
