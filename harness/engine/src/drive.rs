@@ -132,6 +132,7 @@ impl<'a> Drive<'a> {
             match decision {
                 Decision::Concluded(conclusion) => return Ok(conclusion.because),
                 Decision::AwaitsPowerCycle => self.power_cycle().await?,
+                Decision::AwaitsHostRepair => self.host_repair().await?,
             }
         }
     }

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 /// A run could not be begun, or ended without an outcome.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// The disk cannot be repaired as the scenario says.
+    #[error(transparent)]
+    Repair(#[from] faults::RepairError),
     /// The scenario asks for what this image or this connection cannot do. Nothing was run.
     #[error("{scenario}: {reason}")]
     Refused {

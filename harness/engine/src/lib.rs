@@ -9,8 +9,9 @@
 //! 3. The machine runs, plugged into its network with the scenario's services. [`Recorder`] turns every
 //!    observation into a line of `events.jsonl`; the watch waits on what the timeline makes of them.
 //! 4. Faults that come while the machine is up go through the guest agent.
-//! 5. When the timeline has its conclusion the machine is switched off and its disk is read.
-//! 6. Outcome, measurements and summary are derived from the events and written to the [`RunDir`].
+//! 5. Where it would be given up and the scenario says so, its disk is repaired from the host.
+//! 6. When the timeline has its conclusion the machine is switched off and its disk is read.
+//! 7. Outcome, measurements and summary are derived from the events and written to the [`RunDir`].
 //!
 //! Everything that must not outlive a run is in its [`Ledger`] first; [`clean`] works through the ledgers
 //! of a harness that was killed.
@@ -37,6 +38,7 @@ mod qualification;
 mod ready;
 mod recorder;
 mod remediation;
+mod repair;
 mod replay;
 mod result;
 mod reversal;

@@ -230,6 +230,23 @@ impl Offline for WindowsDisk {
         Ok(Some((volume.read(path)?, modified)))
     }
 
+    fn file_names(
+        &mut self,
+        volume: VolumeRole,
+        folder: &str,
+    ) -> Result<Vec<String>, OfflineError> {
+        let volume = self.volume(volume)?;
+        if !folder.is_empty() && !volume.exists(folder)? {
+            return Ok(Vec::new());
+        }
+        let entries = volume.list(folder)?;
+        Ok(entries
+            .into_iter()
+            .filter(|entry| entry.kind == volume::Kind::File)
+            .map(|entry| entry.name)
+            .collect())
+    }
+
     fn folder_exists(&mut self, volume: VolumeRole, path: &str) -> Result<bool, OfflineError> {
         Ok(self.volume(volume)?.exists(path)?)
     }

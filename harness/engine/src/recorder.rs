@@ -58,6 +58,8 @@ pub struct Progress {
     /// The boot that stands at its stop screen until the scenario's operator comes; see
     /// [`Watcher::awaits_power_cycle`].
     pub awaits_power_cycle: Option<u32>,
+    /// True while the disk is to be repaired from the host; see [`Watcher::awaits_host_repair`].
+    pub awaits_host_repair: bool,
     /// True once the machine was reported to be off.
     pub off: bool,
     /// Number of events so far.
@@ -192,6 +194,7 @@ impl Writer {
         self.progress.stopped = self.watcher.has_stopped();
         self.progress.at_stop_screen = self.watcher.at_stop_screen();
         self.progress.awaits_power_cycle = self.watcher.awaits_power_cycle();
+        self.progress.awaits_host_repair = self.watcher.awaits_host_repair();
         self.progress.settling = self.watcher.settling();
         self.progress.conclusion = self.watcher.conclusion();
         self.progress.events = event.seq + 1;

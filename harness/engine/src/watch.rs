@@ -44,6 +44,8 @@ pub(crate) enum Decision {
     Concluded(Conclusion),
     /// The machine stands at its stop screen, and the scenario has somebody who comes.
     AwaitsPowerCycle,
+    /// The machine would be given up, but the scenario has its disk repaired from the host.
+    AwaitsHostRepair,
 }
 
 /// The eyes of a run.
@@ -118,14 +120,14 @@ impl Watch {
     }
 
     /// Waits until the machine's present boot is healthy. A conclusion that is reached before ends the
-    /// wait: the machine will not get there.
+    /// wait, or a repair in its place: the machine will not get there.
     pub(crate) async fn until_healthy(&mut self) -> Result<(), WatchEnd> {
         let reached = self
             .until("a healthy machine", |progress| {
                 if progress.phase == Some(Phase::Healthy) && !progress.stopped {
                     return Some(true);
                 }
-                progress.conclusion.as_ref().map(|_| false)
+                (progress.conclusion.is_some() || progress.awaits_host_repair).then_some(false)
             })
             .await?;
         if reached { Ok(()) } else { Err(WatchEnd::Concluded) }
@@ -178,7 +180,8 @@ impl Watch {
                 .until("the end of the loop, or recovery", |progress| {
                     let concluded = progress.conclusion.clone().map(Decision::Concluded);
                     let waits = progress.awaits_power_cycle.map(|_| Decision::AwaitsPowerCycle);
-                    let decided = concluded.or(waits).map(Next::Decided);
+                    let repair = progress.awaits_host_repair.then_some(Decision::AwaitsHostRepair);
+                    let decided = concluded.or(waits).or(repair).map(Next::Decided);
                     decided.or_else(|| progress.settling.map(Next::Settling))
                 })
                 .await?;

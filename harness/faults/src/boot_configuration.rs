@@ -6,7 +6,7 @@ use winfmt::bcd::{Device, ElementId, ElementValue};
 
 use crate::plan::{Change, Edit, Rewrite, VolumeRole};
 
-const STORE: &str = "EFI\\Microsoft\\Boot\\BCD";
+pub(crate) const STORE: &str = "EFI\\Microsoft\\Boot\\BCD";
 const LOADER: &str = "Windows\\System32\\winload.efi";
 const RECOVERY_IMAGE: &str = "Recovery\\WindowsRE\\Winre.wim";
 const FILLER: &str = "loopbreak.fil";
@@ -74,7 +74,7 @@ pub(crate) fn changes(fault: &BootConfiguration) -> Vec<Change> {
     vec![change]
 }
 
-fn rewrite(volume: VolumeRole, path: &str, how: Rewrite) -> Change {
+pub(crate) fn rewrite(volume: VolumeRole, path: &str, how: Rewrite) -> Change {
     Change::Rewrite { volume, path: path.to_owned(), how }
 }
 

@@ -13,6 +13,7 @@
 //! - `service`: what makes Windows start a driver.
 //! - `trust`: the key that a TPM keeps, and what makes it keep it.
 //! - `stage`, `plan`: from a scenario to changes, and applying them.
+//! - `repair`: what the layer `host-repair` does to a disk, with the same changes.
 //! - `inert`: the same machinery with a harmless payload, which has to boot healthy.
 //! - `catalogue`: the kinds as text.
 
@@ -26,6 +27,7 @@ mod catalogue;
 mod inert;
 mod plan;
 mod registry;
+mod repair;
 mod service;
 mod servicing;
 mod stage;
@@ -41,4 +43,5 @@ pub use plan::{
     OfflineError, Online, OnlineAct, OnlineWrite, Origin, RegistryValue, Rewrite, StagePlan,
     StagedEdit, TpmState, VolumeRole,
 };
+pub use repair::{RepairError, repair};
 pub use stage::{StageError, Trust, signs, stage, stage_signed};

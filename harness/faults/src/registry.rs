@@ -98,7 +98,7 @@ fn critical_service(service: &CriticalService, inert: bool) -> Vec<Change> {
     ]
 }
 
-fn value(change: &RegistryChange, inert: bool) -> Change {
+pub(crate) fn value(change: &RegistryChange, inert: bool) -> Change {
     let key = if inert { UNREAD } else { &change.key }.to_owned();
     let (hive, name) = (hive(change.hive), change.value.clone());
     let value = match &change.to {

@@ -342,7 +342,11 @@ fn install(
     Ok(service.install(Some(image)))
 }
 
-fn bytes_of(scenario: &Scenario, fault: &str, content: &Content) -> Result<Vec<u8>, StageError> {
+pub(crate) fn bytes_of(
+    scenario: &Scenario,
+    fault: &str,
+    content: &Content,
+) -> Result<Vec<u8>, StageError> {
     match content {
         Content::ChannelFile(described) => Ok(content::channel_file(described)),
         Content::Text(text) => Ok(text.clone().into_bytes()),

@@ -154,7 +154,12 @@ impl<'a> Teller<'a> {
                 }
                 line
             }
-            What::Applied { layer } => format!("{layer} changed the machine"),
+            What::Applied { layer, detail } if detail.is_empty() => {
+                format!("{layer} changed the machine")
+            }
+            What::Applied { layer, detail } => {
+                format!("{layer} changed the machine: {}", clean(detail, GUEST_TEXT))
+            }
             What::BlockIoError { .. } => name(what, true),
         }
     }
@@ -217,7 +222,7 @@ fn name(what: &What, with_service: bool) -> String {
         What::FaultLanded { fault: name, .. } | What::StepFailed { name, .. } => {
             clean(name, GUEST_TEXT)
         }
-        What::Applied { layer } => layer.to_string(),
+        What::Applied { layer, .. } => layer.to_string(),
     }
 }
 

@@ -25,6 +25,7 @@ mod driver;
 mod driver_rules;
 mod expect;
 mod fault;
+mod host_repair;
 mod load;
 mod model;
 mod need;
@@ -61,6 +62,7 @@ pub use fault::{
     ChannelFile, Content, ContentDriver, ContentFile, ContentUpdater, Damage, Fault, Moment,
     RunsIn, ServiceStart,
 };
+pub use host_repair::{BootEntry, FileCopy, FileWrite, HostRepair, RepairAction};
 pub use load::{Listed, list};
 pub use model::{
     AtStopScreen, Available, Canary, ContentService, Delete, Layer, Limits, Machine, Operator,

@@ -8,6 +8,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use crate::fault::{Content, ContentFile, Fault};
+use crate::host_repair::{FileWrite, RepairAction};
 use crate::model::Scenario;
 use crate::problem::{Problem, ScenarioError};
 use crate::schema::schema;
@@ -181,6 +182,11 @@ fn read_files(scenario: &mut Scenario, folder: &Path) -> Result<(), ScenarioErro
             }
             // These bring no file along.
             _ => {}
+        }
+    }
+    for action in scenario.host_repair.iter().flat_map(|repair| &repair.action) {
+        if let RepairAction::Write(FileWrite { content: Content::File(name), .. }) = action {
+            read_file(&mut files, folder, name)?;
         }
     }
     scenario.files = files;

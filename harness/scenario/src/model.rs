@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::expect::Expect;
 use crate::fault::{Content, Fault};
+use crate::host_repair::HostRepair;
 use crate::need::Need;
 use crate::problem::ScenarioError;
 use crate::text::{Span, WindowsPath};
@@ -49,6 +50,9 @@ pub struct Scenario {
     /// The vendor's content service, where there is one. Without it its name does not resolve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_service: Option<ContentService>,
+    /// What is done to the disk from the host when the machine would be given up. Without it nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_repair: Option<HostRepair>,
     /// Somebody at the machine. Without this table nobody is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator: Option<Operator>,
@@ -369,7 +373,7 @@ pub struct Target {
     pub bug_check: u32,
 }
 
-/// Files that a remediation deletes.
+/// Files that a remediation, or a repair from the host, deletes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Delete {

@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 use crate::driver::Trigger;
 use crate::expect::{ServiceAnswer, Verdict};
 use crate::fault::{Content, ContentDriver, ContentFile, Fault, Moment};
+use crate::host_repair::RepairAction;
 use crate::model::{Available, Layer, Scenario, Signature, Start};
 use crate::problem::Problem;
 use crate::sources::Sources;
@@ -61,6 +62,7 @@ pub(crate) fn check(
     rules.recovery();
     rules.update_service();
     rules.content_service();
+    rules.host_repair();
     rules.expect();
     rules.problems
 }
@@ -252,21 +254,15 @@ impl Rules<'_> {
                 "remove `modified`, and set `clock` in `[machine]` to the time that you want",
             );
         }
-        self.content(at, &file.content);
+        self.content(&[at[0], at[1], Step::Key("content")], &file.content);
     }
 
-    pub(crate) fn content(&mut self, at: &[Step<'_>; 2], content: &Content) {
+    pub(crate) fn content(&mut self, at: &[Step<'_>], content: &Content) {
         match content {
             Content::ChannelFile(content) => {
                 for (number, pattern) in &content.patterns {
-                    let place = [
-                        at[0],
-                        at[1],
-                        Step::Key("content"),
-                        Step::Key("channel-file"),
-                        Step::Key("patterns"),
-                        Step::Key(number),
-                    ];
+                    let below = ["channel-file", "patterns", number].map(Step::Key);
+                    let place = [at, &below].concat();
                     // Written as the number is: `"01"` would be another key than `1`.
                     let field = number.parse::<u16>().ok().filter(|n| n.to_string() == *number);
                     if field.is_none_or(|field| field == 0 || field > content.fields) {
@@ -289,7 +285,7 @@ impl Rules<'_> {
             }
             Content::Text(_) => {}
             Content::File(name) => {
-                let place = [at[0], at[1], Step::Key("content"), Step::Key("file")];
+                let place = [at, &[Step::Key("file")]].concat();
                 let inside =
                     Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
                 if name.is_empty() || !inside {
@@ -439,6 +435,40 @@ impl Rules<'_> {
         }
     }
 
+    fn host_repair(&mut self) {
+        let at = [Step::Key("host-repair"), Step::Key("action")];
+        let actions = self.scenario.host_repair.as_ref().map(|repair| repair.action.as_slice());
+        if actions.is_some_and(<[RepairAction]>::is_empty) {
+            self.problem(
+                &at[..1],
+                "the disk is repaired from the host, but nothing is done to it",
+                "at least one `[[host-repair.action]]`",
+                "add one, or remove `[host-repair]`",
+            );
+        }
+        for (index, action) in actions.into_iter().flatten().enumerate() {
+            let at = |key| [at[0], at[1], Step::Index(index), Step::Key(key)];
+            match action {
+                RepairAction::Delete(delete) => {
+                    if delete.path.drive() != 'C' {
+                        self.place(&at("delete"), &delete.path);
+                    }
+                }
+                RepairAction::Copy(copy) => {
+                    self.place(&at("copy"), &copy.from);
+                    self.place(&at("copy"), &copy.to);
+                }
+                RepairAction::Restore(path) => self.place(&at("restore"), path),
+                RepairAction::Write(write) => {
+                    self.place(&at("write"), &write.path);
+                    let content = [&at("write")[..], &[Step::Key("content")]].concat();
+                    self.content(&content, &write.content);
+                }
+                RepairAction::Registry(_) | RepairAction::BootEntry(_) => {}
+            }
+        }
+    }
+
     fn expect(&mut self) {
         let expect = &self.scenario.expect;
         let recovers = matches!(expect.verdict, Verdict::Recovered | Verdict::RecoveredOtherwise);
@@ -480,6 +510,16 @@ impl Rules<'_> {
             && expect.verdict == Verdict::Recovered
         {
             self.quick_machine_recovery(index);
+        }
+        if let Some(index) = expect.layers.iter().position(|layer| *layer == Layer::HostRepair)
+            && self.scenario.host_repair.is_none()
+        {
+            self.problem(
+                &[EXPECT, Step::Key("layers"), Step::Index(index)],
+                "host-repair is expected to bring the machine back, but nothing is done from the host",
+                "a `[[host-repair.action]]`",
+                "add `[[host-repair.action]]` with what is done to the disk",
+            );
         }
         self.expected_answer();
     }

@@ -216,6 +216,9 @@ pub struct RunFacts {
     /// off and on again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub power_cycles: Option<PowerCycles>,
+    /// True where the disk is repaired from the host, once, when the machine would else be given up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub host_repair: bool,
 }
 
 impl RunFacts {

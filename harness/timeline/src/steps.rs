@@ -32,5 +32,7 @@ pub const INJECT: &str = "inject ";
 pub const LIFT: &str = "lift ";
 
 /// `layer <name>`: a layer that the harness itself works (host repair, boot media, roll-back, …).
-/// `done` means that it changed something.
+/// `done` means that it changed something. `layer host-repair` is begun when
+/// [`Watcher::awaits_host_repair`](crate::Watcher::awaits_host_repair) says so; the machine is off until it
+/// is done, and is given up where it failed.
 pub const LAYER: &str = "layer ";

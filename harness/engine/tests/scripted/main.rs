@@ -8,6 +8,7 @@ mod bench;
 mod checkpoints;
 mod failures;
 mod guest;
+mod host_repair;
 mod image;
 mod operator;
 mod outcomes;

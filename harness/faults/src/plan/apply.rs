@@ -24,6 +24,10 @@ pub trait Offline {
         path: &str,
     ) -> Result<Option<FileState>, OfflineError>;
 
+    /// The names of the files in a folder; none where there is no such folder.
+    fn file_names(&mut self, volume: VolumeRole, folder: &str)
+    -> Result<Vec<String>, OfflineError>;
+
     /// True if there is a folder.
     fn folder_exists(&mut self, volume: VolumeRole, path: &str) -> Result<bool, OfflineError>;
 

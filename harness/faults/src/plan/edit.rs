@@ -42,6 +42,8 @@ pub enum Origin {
     Recovery,
     /// The update service: its address, the certificates that vouch for it and for what it publishes.
     UpdateService,
+    /// The repair of the disk from the host.
+    HostRepair,
 }
 
 impl std::fmt::Display for Origin {
@@ -51,6 +53,7 @@ impl std::fmt::Display for Origin {
             Self::Canary => f.write_str("canary"),
             Self::Recovery => f.write_str("recovery settings"),
             Self::UpdateService => f.write_str("update service"),
+            Self::HostRepair => f.write_str("host repair"),
         }
     }
 }

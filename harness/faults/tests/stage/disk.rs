@@ -78,6 +78,17 @@ impl Offline for Disk {
         Ok(self.files.get(&(volume, path.to_lowercase())).cloned())
     }
 
+    fn file_names(
+        &mut self,
+        volume: VolumeRole,
+        folder: &str,
+    ) -> Result<Vec<String>, OfflineError> {
+        let folder = format!("{}\\", folder.to_lowercase());
+        let inside = self.files.keys().filter(|(at, _)| *at == volume);
+        let names = inside.filter_map(|(_, path)| path.strip_prefix(&folder));
+        Ok(names.filter(|name| !name.contains('\\')).map(str::to_owned).collect())
+    }
+
     fn folder_exists(&mut self, volume: VolumeRole, path: &str) -> Result<bool, OfflineError> {
         Ok(self.folders.contains(&(volume, path.to_lowercase())))
     }

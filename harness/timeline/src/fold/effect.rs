@@ -95,6 +95,9 @@ pub enum What {
     Applied {
         /// Which.
         layer: Layer,
+        /// What, where the harness did it itself.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        detail: String,
     },
     /// A read or write of the disk failed.
     BlockIoError {

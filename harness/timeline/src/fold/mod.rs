@@ -1,9 +1,10 @@
 //! The fold over a run's events: `watcher` is the state and its milestones, `signs` reads what the guest
-//! says, `pictures` what its display shows, `ending` decides how a boot ended, `effect` is what an event changed.
+//! says, `pictures` what its display shows, `repair` is what comes before giving a machine up, `ending` decides how a boot ended, `effect` is what an event changed.
 
 mod effect;
 mod ending;
 mod pictures;
+mod repair;
 mod signs;
 mod watcher;
 

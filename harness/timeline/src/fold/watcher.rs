@@ -53,6 +53,10 @@ pub struct Watcher {
     pub(super) power_from: Option<ResetBy>,
     /// How often he did.
     pub(crate) power_cycles: u32,
+    /// What the machine would be given up with, while its disk is to be repaired from the host instead.
+    pub(super) to_repair: Option<Conclusion>,
+    /// The last boot before that was done.
+    pub(crate) repaired_after: Option<u32>,
     /// When each boot's panic came.
     pub(crate) panics: BTreeMap<u32, Micros>,
     pub(crate) events: u64,
@@ -132,6 +136,13 @@ impl Watcher {
         cycles.is_some_and(|cycles| cycles.at_most.is_none_or(|most| self.power_cycles < most))
     }
 
+    /// True while the machine would be given up, but for a repair of its disk from the host. The engine
+    /// switches it off and does the step `layer host-repair`; what the machine does until then is no part of
+    /// the outcome.
+    pub fn awaits_host_repair(&self) -> bool {
+        self.to_repair.is_some() && self.watch_ended.is_none()
+    }
+
     /// Takes the next event.
     pub fn feed(&mut self, event: &Event) -> Vec<Effect> {
         self.events += 1;
@@ -145,12 +156,19 @@ impl Watcher {
             self.after_the_watch(event);
             return effects;
         }
+        if self.to_repair.is_some() {
+            self.during_the_repair(event, &mut effects);
+            return effects;
+        }
         self.machine(event, &mut effects);
         if !self.without_power(event) {
             self.signs(event, &mut effects);
         }
         self.layers(event, &mut effects);
         self.steps(event, &mut effects);
+        if self.to_repair.is_some() {
+            self.give_up_boot(event, &mut effects);
+        }
         effects
     }
 
@@ -178,7 +196,7 @@ impl Watcher {
     }
 
     /// After the watch, only the disk still speaks; and a stop line that a reset overtook.
-    fn after_the_watch(&mut self, event: &Event) {
+    pub(super) fn after_the_watch(&mut self, event: &Event) {
         match &event.body {
             Body::RecoveryLog { .. } => {
                 self.ladder.take(event);
@@ -350,11 +368,15 @@ impl Watcher {
     }
 
     /// The recovery ladder.
-    fn layers(&mut self, event: &Event, effects: &mut Vec<Effect>) {
+    pub(super) fn layers(&mut self, event: &Event, effects: &mut Vec<Effect>) {
         let Some(layer) = self.ladder.take(event) else { return };
         let boot = self.boots.last().map_or(0, |boot| boot.number);
         self.changes.push(Change { layer, seq: event.seq, boot });
-        self.happen(event, What::Applied { layer });
+        let detail = match &event.body {
+            Body::Step { detail, .. } => detail.clone(),
+            _ => String::new(),
+        };
+        self.happen(event, What::Applied { layer, detail });
         effects.push(Effect::LayerApplied { layer });
     }
 
@@ -453,6 +475,10 @@ impl Watcher {
     ) -> bool {
         let Some((verdict, because)) = conclude(self, trigger) else { return false };
         let conclusion = Conclusion { verdict, because, moment };
+        if self.is_repaired_first(verdict) {
+            self.to_repair = Some(conclusion);
+            return true;
+        }
         effects.push(Effect::Concluded(conclusion.clone()));
         self.conclusion = Some(conclusion);
         true
