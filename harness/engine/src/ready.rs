@@ -13,7 +13,7 @@ use crate::error::RunError;
 use crate::ledger::Entry;
 use crate::offline::Parts;
 use crate::prepare::{Landed, Staged, copy_directory, copy_writable};
-use crate::run::{SILENCE, Work, blocking};
+use crate::run::{Work, blocking};
 
 /// What a machine starts from, ready on disk.
 pub(crate) struct Ready {
@@ -59,7 +59,7 @@ impl Work<'_> {
             .map_or(Duration::ZERO, |settings| {
                 settings.wait_interval.duration() / self.prepared.plan.time_scale.max(1)
             });
-        SILENCE + waits
+        self.scenario.limits.silence.duration() + waits
     }
 
     /// A directory of the run for what must not outlive it.

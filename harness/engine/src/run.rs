@@ -31,9 +31,6 @@ use crate::status::{Reporter, StatusSink};
 use crate::surroundings::Surroundings;
 use crate::watch::Watch;
 
-/// A machine of which nothing at all is seen for this long, though it has not come up, is called silent. Far
-/// more than any phase takes between two signs of life, under software emulation too.
-pub(crate) const SILENCE: Duration = Duration::from_secs(180);
 /// Limit of one request to the guest agent, under software emulation.
 pub(crate) const AGENT: Duration = Duration::from_secs(120);
 

@@ -416,6 +416,10 @@ pub struct Limits {
     /// hang, never a result by itself.
     #[serde(default = "default_time")]
     pub time: Span,
+    /// A machine that is on its way and of which nothing is seen for this long, on the host's clock, stands
+    /// still. What it is told to wait in recovery comes on top.
+    #[serde(default = "default_silence")]
+    pub silence: Span,
     /// A loop: this many boots in a row that ended the same way.
     #[serde(default = "default_loop_after")]
     #[schemars(range(min = 2, max = 100))]
@@ -430,6 +434,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             time: default_time(),
+            silence: default_silence(),
             loop_after: default_loop_after(),
             recovery_rounds: default_recovery_rounds(),
         }
@@ -438,6 +443,11 @@ impl Default for Limits {
 
 fn default_time() -> Span {
     Span::from_secs(15 * 60)
+}
+
+// Far more than any phase takes between two signs of life, under software emulation too.
+fn default_silence() -> Span {
+    Span::from_secs(180)
 }
 
 fn default_loop_after() -> u32 {

@@ -58,6 +58,7 @@ pub(crate) fn check(
     for (index, canary) in scenario.canary.iter().enumerate() {
         rules.place(&[Step::Key("canary"), Step::Index(index), Step::Key("path")], &canary.path);
     }
+    rules.limits();
     rules.needs();
     rules.recovery();
     rules.update_service();
@@ -82,6 +83,8 @@ pub(crate) struct Rules<'a> {
     problems: Vec<Problem>,
 }
 
+/// Firmware alone takes longer between two signs of life, where the processor is emulated.
+const LEAST_SILENCE: Span = Span::from_secs(20);
 const EXPECT: Step<'static> = Step::Key("expect");
 const QUICK: [Step<'static>; 2] = [Step::Key("recovery"), Step::Key("quick-machine-recovery")];
 const SERVICE: Step<'static> = Step::Key("update-service");
@@ -343,6 +346,18 @@ impl Rules<'_> {
                 format!("`{path}` holds a wildcard"),
                 "the path of one file or folder",
                 "write the name in full",
+            );
+        }
+    }
+
+    fn limits(&mut self) {
+        let silence = self.scenario.limits.silence;
+        if silence < LEAST_SILENCE {
+            self.problem(
+                &[Step::Key("limits"), Step::Key("silence")],
+                format!("a machine may well say nothing for {silence}"),
+                format!("at least {LEAST_SILENCE}"),
+                "write a longer `silence`",
             );
         }
     }

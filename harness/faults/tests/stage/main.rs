@@ -3,6 +3,7 @@
 
 mod changes;
 mod disk;
+mod repair;
 mod trust;
 mod vendor;
 

@@ -2,8 +2,8 @@
 
 use crate::support::{RECORDS, beside, events, line, position, renumber};
 use timeline::{
-    Body, BootKind, Cause, Confidence, End, Event, Marker, Outcome, Phase, ResetBy, RunFacts,
-    Source, StartedFrom, StepState, Verdict, derive,
+    Body, BootKind, Cause, Confidence, End, Event, Layer, LayerResult, Marker, Outcome, Phase, ResetBy,
+    RunFacts, Source, StartedFrom, StepState, Verdict, Watcher, derive,
 };
 
 fn outcome(events: &[Event]) -> Outcome {
@@ -493,4 +493,68 @@ fn more_dumps_than_stops_are_noted() {
     let read = outcome(&renumber(run));
     assert_eq!(read.dumps.iter().filter(|dump| dump.boot.is_none()).count(), 1);
     assert_eq!(read.notes, ["a small dump of stop 0x0000001A belongs to no stop that was seen"]);
+}
+
+#[test]
+fn a_machine_is_given_up_as_before_where_its_disk_cannot_be_repaired() {
+    let given_up = events("channel-file-291-no-remediation");
+    let step = |state, detail: &str| Body::Step {
+        name: "layer host-repair".to_owned(),
+        state,
+        detail: detail.to_owned(),
+    };
+    let mut tried = given_up.clone();
+    facts(&mut tried).host_repair = true;
+    let over = position(&tried, |body| matches!(body, Body::WatchEnded { .. }));
+    let beside = |body| beside(&given_up[over], Source::Harness, body);
+    tried.insert(over, beside(step(StepState::Started, "")));
+    tried.insert(over + 1, beside(step(StepState::Failed, "it is encrypted")));
+    let tried = renumber(tried);
+
+    let (before, after) = (outcome(&given_up), outcome(&tried));
+    assert_eq!((after.verdict, &after.because), (before.verdict, &before.because));
+    assert_eq!(after.boots, before.boots);
+    let repair = after.layers.last().expect("the layer was tried");
+    assert_eq!((repair.layer, repair.result), (Layer::HostRepair, LayerResult::TriedNoHelp));
+    assert_eq!(repair.reason.as_deref(), Some("it is encrypted"));
+}
+
+#[test]
+fn what_a_machine_does_before_it_is_switched_off_to_be_repaired_does_not_count() {
+    let given_up = events("channel-file-291-no-remediation");
+    let mut watcher = Watcher::new();
+    let mut stream = given_up.clone();
+    facts(&mut stream).host_repair = true;
+    let mut awaits = None;
+    for event in &stream {
+        watcher.feed(event);
+        if awaits.is_none() && watcher.awaits_host_repair() {
+            awaits = Some((event.seq, watcher.boots().len()));
+        }
+    }
+    let (_, boots) = awaits.expect("it would be given up");
+    let mut watcher = Watcher::new();
+    let emit = |watcher: &mut Watcher, source, body| {
+        let seq = stream.len() as u64;
+        watcher.feed(&Event { seq, at_us: stream[stream.len() - 1].at_us, source, body });
+    };
+    for event in stream.iter().take_while(|event| Some(event.seq) <= awaits.map(|(seq, _)| seq)) {
+        watcher.feed(event);
+    }
+    // It goes on by itself until somebody switches it off.
+    let reset = Body::Reset { by: ResetBy::Guest, reason: "guest-reset".to_owned() };
+    emit(&mut watcher, Source::Hypervisor, reset);
+    let text = "[bootmgr] starting Windows".to_owned();
+    emit(&mut watcher, Source::Serial, Body::SerialLine { port: 0, text });
+    let reason = "destroyed".to_owned();
+    emit(&mut watcher, Source::Hypervisor, Body::MachineStopped { reason });
+    assert_eq!(watcher.boots().len(), boots);
+    let (name, detail) = ("layer host-repair".to_owned(), String::new());
+    let done = Body::Step { name, state: StepState::Done, detail };
+    emit(&mut watcher, Source::Harness, done);
+    let from = StartedFrom::Cold;
+    emit(&mut watcher, Source::Hypervisor, Body::MachineStarted { from });
+    assert!(!watcher.awaits_host_repair());
+    let last = watcher.boots().last().expect("a boot");
+    assert_eq!((watcher.boots().len(), last.cause), (boots + 1, Cause::PowerOn));
 }
