@@ -101,7 +101,7 @@ impl Rules<'_> {
     pub(crate) fn interrupted_write(&mut self, at: &[Step<'_>; 2], fault: &InterruptedWrite) {
         self.goes_wrong(at, &fault.name);
         self.place(&[at[0], at[1], Step::Key("path")], &fault.path);
-        self.content(at, &fault.content);
+        self.content(&[at[0], at[1], Step::Key("content")], &fault.content);
         if fault.when == Moment::Staged {
             self.problem(
                 &[at[0], at[1], Step::Key("when")],
