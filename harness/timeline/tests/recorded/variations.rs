@@ -2,8 +2,8 @@
 
 use crate::support::{RECORDS, beside, events, line, position, renumber};
 use timeline::{
-    Body, BootKind, Cause, Confidence, End, Event, Layer, LayerResult, Marker, Outcome, Phase, ResetBy,
-    RunFacts, Source, StartedFrom, StepState, Verdict, Watcher, derive,
+    Body, BootKind, Cause, Confidence, End, Event, Layer, LayerResult, Marker, Outcome, Phase,
+    ResetBy, RunFacts, Source, StartedFrom, StepState, Verdict, Watcher, derive,
 };
 
 fn outcome(events: &[Event]) -> Outcome {
