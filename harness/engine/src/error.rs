@@ -18,7 +18,7 @@ pub enum RunError {
     },
     /// An example of the fault catalogue that does not load.
     #[error(transparent)]
-    Scenario(#[from] scenario::ScenarioError),
+    Example(#[from] faults::ExampleError),
     /// The image is not in the store, or is damaged.
     #[error(transparent)]
     Store(#[from] disk::StoreError),
@@ -91,7 +91,7 @@ impl RunError {
     /// True where what was asked for cannot be done as asked, whatever the host: exit code 2, not 3.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Refused { .. } | Self::Scenario(_) | Self::Profile(_) | Self::Stage(_) => true,
+            Self::Refused { .. } | Self::Example(_) | Self::Profile(_) | Self::Stage(_) => true,
             Self::Store(error) => error.is_usage(),
             _ => false,
         }

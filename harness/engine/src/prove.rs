@@ -26,10 +26,13 @@ impl Session {
         image: &str,
         status: StatusSink,
     ) -> Result<Proof, RunError> {
-        let scenario = example.load(image)?;
-        let ran = self.run_without_reference(&scenario, Arc::clone(&status)).await?;
+        // The pending references that runs leave beside their scenarios go with the folder.
+        let folder = tempfile::Builder::new().prefix("prove").tempdir_in(&self.scratch)?;
+        let scenario = example.load(image, folder.path())?;
+        let options = RunOptions::default();
+        let ran = self.run(&scenario, folder.path(), &options, Arc::clone(&status)).await?;
         let control = inert_control(&scenario);
-        let inert = self.run_without_reference(&control, status).await?;
+        let inert = self.run(&control, folder.path(), &options, status).await?;
         let (landed, missing) = scenario
             .fault
             .iter()
@@ -49,16 +52,6 @@ impl Session {
             reversal: undone(self.state.clone(), scenario).await?,
             runs,
         })
-    }
-
-    async fn run_without_reference(
-        &self,
-        scenario: &Scenario,
-        status: StatusSink,
-    ) -> Result<RunResult, RunError> {
-        // The pending reference that a run leaves beside its scenario goes with the folder.
-        let folder = tempfile::Builder::new().prefix("prove").tempdir_in(&self.scratch)?;
-        self.run(scenario, folder.path(), &RunOptions::default(), status).await
     }
 }
 

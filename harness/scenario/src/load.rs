@@ -96,13 +96,6 @@ pub(crate) fn load(path: &Path) -> Result<Scenario, ScenarioError> {
     only(load_all(path)?, path)
 }
 
-/// A scenario from a text. The folder is only a name: no file of it is read.
-pub(crate) fn from_text(text: &str, folder: &Path) -> Result<Scenario, ScenarioError> {
-    let mut sources = Sources::default();
-    sources.push(folder.join("scenario.toml"), text);
-    only(parse(&sources, folder)?, folder)
-}
-
 fn only(mut scenarios: Vec<Scenario>, path: &Path) -> Result<Scenario, ScenarioError> {
     match scenarios.pop() {
         Some(scenario) if scenarios.is_empty() => Ok(scenario),

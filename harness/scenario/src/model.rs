@@ -93,14 +93,6 @@ impl Scenario {
         crate::load::load(path)
     }
 
-    /// Reads and checks a scenario that is no file and brings none along. `name` stands for its folder's.
-    ///
-    /// # Errors
-    /// As [`Scenario::load`].
-    pub fn parse(text: &str, name: &str) -> Result<Self, ScenarioError> {
-        crate::load::from_text(text, Path::new(name))
-    }
-
     /// As [`Scenario::load`], with all variants where the path names none.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Drivers, their defects, and what vendors bring along.
 
-use super::{ANY_DISK, DefectInfo, KindInfo, OFFLINE, driver_examples};
+use super::{ANY_DISK, DefectInfo, KindInfo, OFFLINE, driver_examples, vendor_examples};
 
 pub(super) const KINDS: &[KindInfo] = &[
     KindInfo {
@@ -56,7 +56,7 @@ pub(super) const KINDS: &[KindInfo] = &[
                  loopbreak's own protocol: there this kind installs an idle program.",
         expect: "Nothing by itself. On a boot on which it reaches its service before the driver looks, the \
                  machine is healthy from then on.",
-        examples: &[],
+        examples: vendor_examples::CONTENT_UPDATER,
     },
     KindInfo {
         name: "driver",
@@ -90,7 +90,7 @@ pub(super) const KINDS: &[KindInfo] = &[
         inert: "An inert driver of loopbreak under the same name, with the same service.",
         images: OFFLINE,
         expect: "Whatever the driver does. On the understudy it may import only what its kernel exports.",
-        examples: &[],
+        examples: vendor_examples::DRIVER_FILE,
     },
     KindInfo {
         name: "driver-package",
@@ -105,7 +105,7 @@ pub(super) const KINDS: &[KindInfo] = &[
         images: OFFLINE,
         expect: "Whatever the drivers do. A package that is only bound to a device does not start \
                  before Windows finds that device.",
-        examples: &[],
+        examples: vendor_examples::DRIVER_PACKAGE,
     },
     KindInfo {
         name: "update",
@@ -118,7 +118,7 @@ pub(super) const KINDS: &[KindInfo] = &[
         inert: "The same files in a folder of C:\\Windows\\Temp, where nothing reads them.",
         images: ANY_DISK,
         expect: "What the machine makes of the new files.",
-        examples: &[],
+        examples: vendor_examples::UPDATE,
     },
 ];
 

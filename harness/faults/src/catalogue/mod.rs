@@ -11,6 +11,13 @@ mod servicing;
 mod storage;
 mod trust;
 mod user_mode;
+mod vendor_examples;
+
+use std::path::Path;
+
+use scenario::{Scenario, ScenarioError};
+
+use crate::driver::DriverError;
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,12 +56,20 @@ pub struct Example {
 }
 
 impl Example {
-    /// The scenario, for the image of this name.
+    /// The scenario, for the image of this name, written into a folder of its own in `folder` with the files
+    /// that it brings along.
     ///
     /// # Errors
-    /// None for an example of the catalogue: all are loaded in the tests.
-    pub fn load(&self, image: &str) -> Result<scenario::Scenario, scenario::ScenarioError> {
-        scenario::Scenario::parse(&self.source(image), self.name)
+    /// The folder cannot be written. That an example does not load is found by the tests.
+    pub fn load(&self, image: &str, folder: &Path) -> Result<Scenario, ExampleError> {
+        let home = folder.join(self.name);
+        let scenario = [("scenario.toml", self.source(image).into_bytes())];
+        for (name, bytes) in scenario.into_iter().chain(vendor_examples::files(self.name)?) {
+            let path = home.join(name);
+            fs_err::create_dir_all(path.parent().unwrap_or(&home))?;
+            fs_err::write(path, bytes)?;
+        }
+        Ok(Scenario::load(&home)?)
     }
 
     /// The whole `scenario.toml`, for the image of this name.
@@ -67,6 +82,20 @@ impl Example {
              image = '{image}'\nstart = 'cold'\ntime-scale = 120\n{machine}\n{scenario}\n"
         )
     }
+}
+
+/// Why an example could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ExampleError {
+    /// It does not load.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    /// A driver of its own could not be made.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// Its folder cannot be written.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
 }
 
 const OFFLINE: &str = "Any image of the store whose Windows volume and hives can be written offline: no \
@@ -164,6 +193,7 @@ mod tests {
 
     #[test]
     fn every_way_in_which_a_fault_can_be_has_an_example_that_loads() {
+        let folder = tempfile::tempdir().unwrap();
         let schema = scenario::schema();
         let mut seen = std::collections::BTreeSet::new();
         for kind in kinds() {
@@ -171,7 +201,7 @@ mod tests {
             for example in kind.examples {
                 assert!(seen.insert(example.name), "{} twice", example.name);
                 assert!(example.name.starts_with(kind.name), "{} of {}", example.name, kind.name);
-                let scenario = example.load("understudy").unwrap();
+                let scenario = example.load("understudy", folder.path()).unwrap();
                 let shown = scenario.given.iter().chain(&scenario.fault);
                 assert!(shown.clone().any(|fault| fault.kind() == kind.name), "{}", example.name);
             }
