@@ -8,6 +8,16 @@ use serde_json::Value;
 use tests::{Loopbreak, events, run_directory};
 
 const MAIN: &str = "channel-file-291";
+/// What every change is held against. All incidents take about an hour: `loopbreak run --all --jobs 2`.
+const KEPT: [&str; 7] = [
+    MAIN,
+    "channel-file-291-bad-signature",
+    "channel-file-291-boot-start",
+    "channel-file-291-cloud-off",
+    "channel-file-291-good",
+    "channel-file-291-late",
+    "channel-file-291-unpublished",
+];
 
 fn boots(summary: &Value) -> Vec<Value> {
     summary["boots"].as_array().cloned().unwrap_or_default()
@@ -89,12 +99,14 @@ fn a_cold_boot_gives_the_same_outcome_as_a_fork_of_the_checkpoint() {
 }
 
 #[test]
-fn all_scenarios_come_out_as_their_references_say_two_at_a_time_and_alone() {
+fn scenarios_come_out_as_their_references_say_two_at_a_time_and_alone() {
     let loopbreak = Loopbreak::built().unwrap();
     // Exit code 0: each expectation met, each reference equal.
-    let together = loopbreak.json(0, &["run", "--all", "--jobs", "2", "--json"]).unwrap();
+    let arguments = ["run", "--jobs", "2", "--json"].into_iter().chain(KEPT).collect::<Vec<_>>();
+    let together = loopbreak.json(0, &arguments).unwrap();
     let together = together.as_array().unwrap();
-    assert!(together.len() >= 6);
+    // One of them has three variants.
+    assert_eq!(together.len(), KEPT.len() + 2);
     // Exit code 0 holds each of them against its reference; two of them alone, in this very run, show without
     // the references that company makes no difference.
     for name in ["channel-file-291", "channel-file-291-late"] {
