@@ -56,6 +56,7 @@ async fn only_the_services_of_the_scenario_answer() {
         name: format!("loopbreak-isolation-{}", std::process::id()),
         profile,
         disk: staged.join("disk.qcow2"),
+        disk_socket: None,
         firmware_vars: Some(staged.join("vars.fd")),
         tpm_state: None,
         cable: Some(cable),

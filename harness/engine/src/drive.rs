@@ -75,8 +75,8 @@ impl<'a> Drive<'a> {
     }
 
     /// Powers the machine on, drives it until the verdict can no longer change, and switches it off.
-    pub(crate) async fn to_the_end(mut self) -> Result<(), RunError> {
-        let ended = self.to_the_conclusion().await;
+    pub(crate) async fn run(mut self) -> Result<(), RunError> {
+        let ended = self.conclude().await;
         let (why, detail) = match &ended {
             Ok(because) => ("concluded", because.clone()),
             Err(stop) => (stop.why(), stop.to_string()),
@@ -108,7 +108,7 @@ impl<'a> Drive<'a> {
         Ok(())
     }
 
-    async fn to_the_conclusion(&mut self) -> Result<String, Stop> {
+    async fn conclude(&mut self) -> Result<String, Stop> {
         self.serve_disk().await?;
         self.find_places().await?;
         self.arm_all(Moment::Staged).await?;

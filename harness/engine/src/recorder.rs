@@ -26,7 +26,7 @@ pub struct RecordError {
 }
 
 enum Message {
-    Observed(Instant, Observation),
+    Observed(Instant, Box<Observation>),
     /// Where the files of frames go from now on; `None`: nowhere.
     Frames(Option<mpsc::UnboundedSender<String>>),
     Finish,
@@ -110,7 +110,7 @@ impl Recorder {
         let sender = self.sender.clone();
         Sink::new(move |observation| {
             // After the recorder has finished there is nobody left who could want the observation.
-            let _ = sender.send(Message::Observed(Instant::now(), observation));
+            let _ = sender.send(Message::Observed(Instant::now(), Box::new(observation)));
         })
     }
 
@@ -153,7 +153,7 @@ impl Writer {
         while let Some(message) = receiver.recv().await {
             match message {
                 Message::Observed(at, observation) => {
-                    if let Err(error) = self.record(at, observation) {
+                    if let Err(error) = self.record(at, *observation) {
                         self.progress.broken = true;
                         self.announce.send_replace(self.progress.clone());
                         return Err(error);

@@ -241,7 +241,7 @@ impl Work<'_> {
             Surroundings::new(&network, update_service, progress, sink.clone(), scale);
         let drive = Drive::new(self, ready, sink, &mut watch, &surroundings);
         let result = tokio::select! {
-            result = drive.to_the_end() => result,
+            result = drive.run() => result,
             never = surroundings.keep() => match never {},
         };
         if let Err(error) = network.stop().await {

@@ -1,6 +1,7 @@
 //! The machine's disk where the harness itself is the drive: served while the machine runs, looked at while it
 //! is off, and the trouble that a scenario declares for it.
 
+use std::iter;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -96,7 +97,7 @@ impl Drive<'_> {
     async fn ranges(&self, extent: &Extent) -> Result<Vec<Range<u64>>, Stop> {
         if let Some(sectors) = extent.sectors {
             let end = sectors.first.saturating_add(sectors.count).saturating_mul(SECTOR);
-            return Ok(vec![sectors.first.saturating_mul(SECTOR)..end]);
+            return Ok(iter::once(sectors.first.saturating_mul(SECTOR)..end).collect());
         }
         let Some(file) = extent.file.clone() else { return Ok(Vec::new()) };
         if let Some(ranges) = self.places.get(file.as_str()) {

@@ -73,20 +73,24 @@ mod tests {
     #[test]
     fn what_the_machine_cannot_suffer_is_refused_with_the_way_out() {
         const MODEL: &str = "is-model = true";
+        const WINDOWS: &str = "is-model = false";
         let encryption = "[[given]]\nname = \"e\"\nkind = \"encryption\"";
         let says = |reason: Option<String>, what: &str| {
             let reason = reason.unwrap();
             assert!(reason.contains(what), "{reason}");
         };
-        says(refused(encryption, "tpm-cleared", ""), "leave `encryption` out");
+        says(refused(encryption, "tpm-cleared", WINDOWS), "leave `encryption` out");
         says(refused("", "tpm-cleared", MODEL), "tpm = \"2.0\"");
-        says(refused("", "secure-boot-database", "[firmware]\nkind = \"bios\""), "UEFI");
         says(
-            refused("", "boot-manager-changed", "[firmware]\nsecure-boot = true"),
+            refused("", "secure-boot-database", "is-model = true\n[firmware]\nkind = \"bios\""),
+            "UEFI",
+        );
+        says(
+            refused("", "boot-manager-changed", "is-model = false\n[firmware]\nsecure-boot = true"),
             "Secure Boot off",
         );
         assert_eq!(refused(encryption, "tpm-cleared", MODEL), None);
-        assert_eq!(refused("", "tpm-cleared", "tpm = \"2.0\""), None);
+        assert_eq!(refused("", "tpm-cleared", "is-model = false\ntpm = \"2.0\""), None);
         assert_eq!(refused("", "secure-boot-database", MODEL), None);
     }
 }

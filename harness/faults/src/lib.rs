@@ -36,7 +36,9 @@ mod updater;
 mod user_mode;
 mod vendor;
 
-pub use catalogue::{DefectInfo, Example, ExampleError, KindInfo, defect_infos, explain, explain_defect, kinds};
+pub use catalogue::{
+    DefectInfo, Example, ExampleError, KindInfo, defect_infos, explain, explain_defect, kinds,
+};
 pub use inert::inert_control;
 pub use plan::{
     Act, Applied, ApplyError, Before, Change, Edit, FileState, HiveName, InterruptedWrite, Offline,

@@ -555,7 +555,7 @@ async fn who_asks_for_an_address_or_a_name_gets_no_answer() {
             .unwrap();
         frame
     };
-    assert_silence(&mut guest, &[discover.clone()]).await;
+    assert_silence(&mut guest, std::slice::from_ref(&discover)).await;
     network.set_conditions(Conditions::default());
     guest.send_raw(&[discover]).await;
     let offer = guest.receive_raw().await.unwrap();

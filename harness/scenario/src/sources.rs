@@ -39,7 +39,7 @@ impl Sources {
             let text = fs_err::read_to_string(&path)
                 .map_err(|source| ScenarioError::Read { path: path.clone(), source })?;
             sources.push(path, &text);
-            let invalid = |problem| ScenarioError::Invalid { problems: vec![problem] };
+            let invalid = |problems| ScenarioError::Invalid { problems };
             next = sources.extended_by_last().map_err(invalid)?;
         }
         Ok(sources)
@@ -56,47 +56,47 @@ impl Sources {
     }
 
     /// The file that the last one extends.
-    fn extended_by_last(&self) -> Result<Option<PathBuf>, Problem> {
+    fn extended_by_last(&self) -> Result<Option<PathBuf>, Vec<Problem>> {
         let Some(last) = self.files.last() else { return Ok(None) };
-        let document = DeTable::parse(&last.text).map_err(|error| self.syntax(&error))?;
+        let document = DeTable::parse(&last.text).map_err(|error| vec![self.syntax(&error)])?;
         let Some(value) = document.get_ref().get(EXTENDS) else { return Ok(None) };
         let Some(name) = value.get_ref().as_str().filter(|name| !name.is_empty()) else {
-            return Err(Problem::new(
+            return Err(vec![Problem::new(
                 self,
                 value.span(),
                 "`extends` is no name of a file or folder",
                 "a path from the folder of this file, with `/`",
                 "write a path such as \"../base/sensor.toml\"",
-            ));
+            )]);
         };
         let folder = last.path.parent().unwrap_or(Path::new("."));
         let path = file_of(&folder.join(name));
         if !path.is_file() {
-            return Err(Problem::new(
+            return Err(vec![Problem::new(
                 self,
                 value.span(),
                 format!("there is no `{name}` to extend"),
                 format!("a file, or a folder with a `scenario.toml`, from {}", folder.display()),
                 "put it there, or correct the path",
-            ));
+            )]);
         }
         if self.files.len() == MOST_FILES {
-            return Err(Problem::new(
+            return Err(vec![Problem::new(
                 self,
                 value.span(),
                 format!("this file is one that extends another, {MOST_FILES} in all"),
                 "a chain that ends",
                 "look for files that extend each other",
-            ));
+            )]);
         }
         Ok(Some(path))
     }
 
     /// Each file as a document, in the order of reading. A place in one is a place in all of them.
-    pub(crate) fn documents(&self) -> Result<Vec<Spanned<DeTable<'_>>>, Problem> {
+    pub(crate) fn documents(&self) -> Result<Vec<Spanned<DeTable<'_>>>, Vec<Problem>> {
         self.files
             .iter()
-            .map(|file| DeTable::parse(&file.text).map_err(|error| self.syntax(&error)))
+            .map(|file| DeTable::parse(&file.text).map_err(|error| vec![self.syntax(&error)]))
             .collect()
     }
 

@@ -24,8 +24,7 @@ pub(crate) type Complete<'i> = (Option<String>, Spanned<DeTable<'i>>);
 
 /// The documents that the files make, one for each variant. Where there is no variant, one without a name.
 pub(crate) fn complete(sources: &Sources) -> Result<Vec<Complete<'_>>, Vec<Problem>> {
-    let one = |problem| vec![problem];
-    let mut files = sources.documents().map_err(one)?.into_iter().rev();
+    let mut files = sources.documents()?.into_iter().rev();
     let Some(base) = files.next() else { return Ok(Vec::new()) };
     let whole = files.fold(base, |base, over| {
         let span = over.span();

@@ -435,8 +435,8 @@ fn trouble_is_not_given_and_has_to_be_somewhere() {
     );
     let clock =
         |line: &str| format!("[[fault]]\nname = \"x\"\nkind = \"clock\"\n{line}\n\n{canary}");
-    let cold = include_str!("../../../scenarios/channel-file-291/scenario.toml")
-        .replace("start = \"checkpoint\"", "start = \"cold\"");
+    let cold =
+        include_str!("channel-file-291.toml").replace("start = \"checkpoint\"", "start = \"cold\"");
     let whats = |fault: &str| -> Vec<String> {
         match load_text(&cold.replace(canary, fault)) {
             Ok(_) => Vec::new(),
@@ -468,7 +468,7 @@ fn an_updater_and_trouble_at_a_service_need_their_services() {
         "`[content-service]`",
         "add",
     );
-    let original = include_str!("../../../scenarios/channel-file-291/scenario.toml");
+    let original = include_str!("channel-file-291.toml");
     let service = "[content-service]\nfile = \"C-00000291-00000000-00000033.sys\"\n\
                    content = { channel-file = { fields = 21 } }\n\n[expect]";
     let with_service = original.replace("[[canary]]", updater).replace("[expect]", service);

@@ -1,5 +1,7 @@
 //! Files that extend others, and scenarios with variants.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 
 use scenario::{Delete, Fault, Scenario, ScenarioError, ServiceStart, Verdict};

@@ -1,6 +1,7 @@
 //! The disk against a model, and the protocol against clients that do not mean well.
 
 use std::io::{self, Cursor, Read, Write};
+use std::iter;
 use std::sync::{Arc, Mutex};
 
 use proptest::collection::vec;
@@ -151,8 +152,8 @@ fn troubles_hit_what_they_are_about_until_they_are_lifted() {
     let read = |medium: &mut Medium, offset| {
         matches!(medium.request(Request::Read { offset, length: 512 }).0, Some(Answer::Data(_)))
     };
-    medium.trouble("r", DiskTrouble::ReadError(vec![1024..1536]));
-    medium.trouble("w", DiskTrouble::WriteError(vec![4096..8192]));
+    medium.trouble("r", DiskTrouble::ReadError(iter::once(1024..1536).collect()));
+    medium.trouble("w", DiskTrouble::WriteError(iter::once(4096..8192).collect()));
     assert_eq!(
         (read(&mut medium, 512), read(&mut medium, 1024), read(&mut medium, 1536)),
         (true, false, true)
@@ -261,7 +262,7 @@ fn qemu_understands_it() {
     let write = ["-f", "raw", &address, "-c", "write -P 7 4096 8192", "-c", "flush"];
     let (done, said) = run("qemu-io", &write).unwrap();
     assert!(done && !said.contains("failed"), "{said}");
-    served.trouble("bad", DiskTrouble::ReadError(vec![4096..4608]));
+    served.trouble("bad", DiskTrouble::ReadError(iter::once(4096..4608).collect()));
     let read = ["-f", "raw", &address, "-c", "read -P 7 8192 4096", "-c", "read 4096 512"];
     let said = run("qemu-io", &read).unwrap().1;
     assert!(said.contains("read failed: Input/output error"), "{said}");

@@ -324,6 +324,7 @@ trigger = { session = { seconds = 0 } }"#,
     driver!(
         "only-on-boot",
         r#"defect = "null-read"
+trigger = { session = { seconds = 0 } }
 only-on-boot = 1"#,
         once!("0x7e"),
         "0x7E at the first start, then healthy"
@@ -331,6 +332,7 @@ only-on-boot = 1"#,
     driver!(
         "chance",
         r#"defect = "null-read"
+trigger = { session = { seconds = 0 } }
 chance = { percent = 50, seed = 1 }"#,
         once!("0x7e"),
         "0x7E at the starts that follow from the seed"

@@ -201,7 +201,8 @@ mod tests {
             for example in kind.examples {
                 assert!(seen.insert(example.name), "{} twice", example.name);
                 assert!(example.name.starts_with(kind.name), "{} of {}", example.name, kind.name);
-                let scenario = example.load("understudy", folder.path()).unwrap();
+                let loaded = example.load("understudy", folder.path());
+                let scenario = loaded.unwrap_or_else(|error| panic!("{}: {error}", example.name));
                 let shown = scenario.given.iter().chain(&scenario.fault);
                 assert!(shown.clone().any(|fault| fault.kind() == kind.name), "{}", example.name);
             }
