@@ -9,7 +9,7 @@ fn two_power_cuts_bring_a_sound_machine_into_recovery_each_time_alike() -> anyho
     let built = Loopbreak::built()?;
     let scenario = workspace().join("tests/scenarios/two-power-cuts");
     let scenario = scenario.to_string_lossy().into_owned();
-    let summary = built.json(1, &["run", &scenario, "--json"])?;
+    let summary = built.json(0, &["run", &scenario, "--json"])?;
     ensure!(summary["verdict"] == "stuck-in-recovery", "{summary}");
     let causes: Vec<&str> = summary["boots"]
         .as_array()
