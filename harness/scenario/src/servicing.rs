@@ -57,7 +57,7 @@ pub struct FileVersion {
     /// When it is replaced.
     #[serde(default)]
     pub when: Moment,
-    /// The file. One that is not there is made.
+    /// The file. One that is not there, or has no version resource, is made.
     pub path: WindowsPath,
     /// The version in its version resource, four numbers with dots.
     pub version: String,

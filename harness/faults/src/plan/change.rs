@@ -77,7 +77,7 @@ pub enum Change {
         path: String,
         /// The numbers in its version resource; `None` leaves them as they are.
         version: Option<[u16; 4]>,
-        /// A program of that version, where there is none yet.
+        /// A program of that version, where there is none yet, or one without a version.
         made: Vec<u8>,
         /// Where that goes if the version is to stay as it is.
         beside: String,
@@ -185,7 +185,9 @@ impl Change {
             Self::Version { volume, path, version, made, beside } => {
                 let (path, bytes, modified) = match (disk.read_file(*volume, path)?, version) {
                     (Some((bytes, modified)), Some(version)) => {
-                        (path, Rewrite::Version(*version).apply(bytes)?, modified)
+                        // One without a version resource has no room for one.
+                        let rewritten = Rewrite::Version(*version).apply(bytes);
+                        (path, rewritten.unwrap_or_else(|_| made.clone()), modified)
                     }
                     (Some((bytes, modified)), None) => (path, bytes, modified),
                     (None, Some(_)) => (path, made.clone(), None),
