@@ -27,7 +27,7 @@ pub(crate) struct ProveArgs {
     /// How many machines may run at once.
     #[arg(short, long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     jobs: u32,
-    /// As JSON lines, each as soon as it is known.
+    /// As JSON lines, in the order of the catalogue.
     #[arg(long)]
     json: bool,
     /// Writes the table, in Markdown, into this file as well.
