@@ -1,7 +1,7 @@
 //! Drivers that an image does not take, found before anything starts.
 
 use disk::Image;
-use faults::signing::{self, PolicyError, SignaturePolicy};
+use faults::signing::{self, PolicyError, SignaturePolicy, SignedBy, signer_of};
 use hypervisor::MachineProfile;
 use inspect::Inspection;
 use scenario::{Arch, Defect, DriverSignature, Fault, RunsIn, Scenario};
@@ -16,7 +16,7 @@ const INVALID_IMAGE_HASH: u32 = 0xc000_0428;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Brought<'s> {
     file: &'s str,
-    signature: DriverSignature,
+    signed_by: SignedBy,
     /// `None` where the file is what is wrong with it.
     arch: Option<Arch>,
 }
@@ -45,26 +45,50 @@ pub(crate) fn demand(
     }
 }
 
-/// The drivers that are made for the scenario. What it brings along may be signed by anybody.
+/// The drivers that are made for the scenario, and those that it brings along.
 fn brought(scenario: &Scenario) -> Vec<Brought<'_>> {
+    let here = |file, signature, arch| Brought { file, signed_by: SignedBy::Here(signature), arch };
     let all = scenario.given.iter().chain(&scenario.fault);
-    all.filter_map(|fault| match fault {
-        Fault::ContentDriver(driver) if driver.runs_in == RunsIn::Kernel => Some(Brought {
-            file: &driver.driver,
-            signature: DriverSignature::None,
-            arch: Some(Arch::X86_64),
-        }),
+    all.flat_map(|fault| match fault {
+        Fault::ContentDriver(driver) if driver.runs_in == RunsIn::Kernel => {
+            vec![here(&driver.driver, DriverSignature::None, Some(Arch::X86_64))]
+        }
         Fault::Driver(driver) if driver.defect != Defect::MissingFile || driver.inert => {
             let sound = driver.defect != Defect::WrongMachine || driver.inert;
-            Some(Brought {
-                file: &driver.driver,
-                signature: driver.signature,
-                arch: sound.then_some(driver.arch),
-            })
+            vec![here(&driver.driver, driver.signature, sound.then_some(driver.arch))]
         }
-        _ => None,
+        Fault::DriverFile(driver) => {
+            let file = scenario.files.get_key_value(&driver.file);
+            file.map(|file| from_file(file, driver.inert, false)).into_iter().collect()
+        }
+        Fault::DriverPackage(package) => {
+            let folder = package.inf.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let is = |path: &str, ending: &str| path.to_ascii_lowercase().ends_with(ending);
+            let package_files = scenario
+                .files
+                .iter()
+                .filter(|(path, _)| path.rsplit_once('/').map_or("", |(at, _)| at) == folder);
+            let has_catalog = package_files.clone().any(|(path, _)| is(path, ".cat"));
+            package_files
+                .filter(|(path, _)| is(path, ".sys"))
+                .map(|file| from_file(file, package.inert, has_catalog))
+                .collect()
+        }
+        _ => Vec::new(),
     })
     .collect()
+}
+
+/// A driver from a file; the inert one that stands in for it is made here.
+fn from_file<'s>(
+    (path, bytes): (&'s String, &'s Vec<u8>),
+    inert: bool,
+    has_catalog: bool,
+) -> Brought<'s> {
+    let signed_by =
+        if inert { SignedBy::Here(DriverSignature::None) } else { signer_of(bytes, has_catalog) };
+    let file = path.rsplit('/').next().unwrap_or(path);
+    Brought { file, signed_by, arch: Some(faults::arch_of(bytes)) }
 }
 
 /// What the image's boot entry and firmware make of signatures. `None`: not known, or no Windows.
@@ -94,16 +118,20 @@ fn refusal(
     let image = &scenario.machine.image;
     drivers.iter().find_map(|driver| {
         if let Some(arch) = driver.arch.filter(|arch| *arch != policy.arch) {
+            let (made, wanted) = (word(arch), word(policy.arch));
+            let remedy = match driver.signed_by {
+                SignedBy::Here(_) => format!(
+                    "write `arch = \"{wanted}\"`, or `defect = \"wrong-machine\"` if just that is the fault"
+                ),
+                SignedBy::Others | SignedBy::Nobody => format!("bring the one that is built for {wanted}"),
+            };
             return Some(format!(
-                "driver `{}` is made for {} and image `{image}` is {}, so it would not be loaded; write \
-                 `arch = \"{}\"`, or `defect = \"wrong-machine\"` if just that is the fault",
-                driver.file,
-                word(arch),
-                word(policy.arch),
-                word(policy.arch)
+                "driver `{}` is made for {made} and image `{image}` is {wanted}, so it would not be loaded; \
+                 {remedy}",
+                driver.file
             ));
         }
-        let error = signing::check(policy, driver.file, driver.signature).err()?;
+        let error = signing::check(policy, driver.file, driver.signed_by).err()?;
         let expected = scenario.expect.boot_error == Some(INVALID_IMAGE_HASH)
             || scenario.expect.failures.iter().any(|name| name.eq_ignore_ascii_case(driver.file));
         let about_the_refusal = expected && !matches!(error, PolicyError::SecureBoot { .. });
@@ -120,6 +148,8 @@ fn word(arch: Arch) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use faults::driver::{self, DriverKind, FaultyDriverOptions};
+
     use super::*;
 
     const CHECKED: SignaturePolicy = SignaturePolicy {
@@ -182,5 +212,41 @@ mod tests {
             }
         }
         assert_eq!(brought(&scenario), []);
+    }
+
+    fn with_package(files: &[(&str, Vec<u8>)]) -> Scenario {
+        let mut scenario = scenario();
+        scenario.given.clear();
+        scenario.fault = vec![Fault::DriverPackage(scenario::DriverPackage {
+            name: "package".to_owned(),
+            when: scenario::Moment::Staged,
+            inf: "vendor/a.inf".to_owned(),
+            section: None,
+            arch: Arch::X86_64,
+            inert: false,
+        })];
+        scenario.files =
+            files.iter().map(|(path, bytes)| ((*path).to_owned(), bytes.clone())).collect();
+        scenario
+    }
+
+    #[test]
+    fn a_package_needs_a_signature_in_its_driver_or_a_catalog() {
+        let options = FaultyDriverOptions::new(Defect::NullRead);
+        let image = driver::build(&DriverKind::Faulty(options)).unwrap();
+        let driver = ("vendor/a.sys", image);
+        let unsigned = with_package(&[("vendor/a.inf", Vec::new()), driver.clone()]);
+        let reason = refused(&unsigned, CHECKED).unwrap();
+        assert!(
+            reason.contains("driver `a.sys` has no signature in it and no catalog"),
+            "{reason}"
+        );
+        let cataloged = with_package(&[driver.clone(), ("vendor/a.cat", Vec::new())]);
+        assert_eq!(refused(&cataloged, CHECKED), None);
+        let elsewhere = with_package(&[driver, ("other/a.cat", Vec::new())]);
+        assert!(refused(&elsewhere, CHECKED).is_some());
+        let narrow = SignaturePolicy { arch: Arch::X86, ..CHECKED };
+        let reason = refused(&cataloged, narrow).unwrap();
+        assert!(reason.contains("bring the one that is built for x86"), "{reason}");
     }
 }

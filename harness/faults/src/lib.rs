@@ -47,3 +47,4 @@ pub use plan::{
 };
 pub use repair::{RepairError, repair};
 pub use stage::{StageError, Trust, signs, stage, stage_signed};
+pub use vendor::arch_of;

@@ -107,8 +107,9 @@ pub(crate) fn driver_file(
     Ok(installed(name, &fault.service, Some(image), scenario))
 }
 
-/// By the machine in its header; a file that has none is taken for 64 bits.
-fn arch_of(image: &[u8]) -> Arch {
+/// The processor that a driver is made for, by the machine in its header; a file that has none is taken for
+/// 64 bits.
+pub fn arch_of(image: &[u8]) -> Arch {
     let machine = image
         .get(0x3c..0x40)
         .and_then(|at| at.try_into().ok())

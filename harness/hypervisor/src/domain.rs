@@ -30,6 +30,11 @@ const NIC_SLOT: &str = "0x1d";
 const PVPANIC_SLOT: &str = "0x1c";
 const AGENT_SLOT: &str = "0x1b";
 
+/// How much translated code QEMU's emulator keeps; by itself it keeps up to 1 GiB. A reset does not throw
+/// it away, and the next boot writes over the code that it came from, a slow path for each page: the
+/// third boot of a loop took up to three times as long as the first (QEMU 7.2).
+const TRANSLATION_CACHE_MIB: u32 = 32;
+
 /// What else a definition depends on, besides the spec.
 #[derive(Debug, Clone)]
 pub(crate) struct Host<'a> {
@@ -51,6 +56,8 @@ pub(crate) struct Sockets {
     pub(crate) tpm: PathBuf,
     /// The pipe through which a restore reads its checkpoint.
     pub(crate) restore: PathBuf,
+    /// Not a socket: the picture that QEMU leaves for us.
+    pub(crate) screen: PathBuf,
 }
 
 impl Sockets {
@@ -60,6 +67,7 @@ impl Sockets {
             agent: directory.join("agent"),
             tpm: directory.join("tpm"),
             restore: directory.join("restore"),
+            screen: directory.join("screen"),
         };
         for path in sockets.all() {
             check_socket_path(path)?;
@@ -67,8 +75,8 @@ impl Sockets {
         Ok(sockets)
     }
 
-    pub(crate) fn all(&self) -> [&Path; 4] {
-        [&self.serial, &self.agent, &self.tpm, &self.restore]
+    pub(crate) fn all(&self) -> [&Path; 5] {
+        [&self.serial, &self.agent, &self.tpm, &self.restore, &self.screen]
     }
 }
 
@@ -204,6 +212,8 @@ fn features(profile: &MachineProfile, accelerator: Accelerator) -> Features {
             stimer: on,
             frequencies: on,
         }),
+        tcg: (accelerator == Accelerator::Emulation)
+            .then_some(Tcg { tb_cache: Size { unit: "MiB", value: TRANSLATION_CACHE_MIB } }),
     }
 }
 
@@ -498,6 +508,22 @@ struct Features {
     smm: Option<State>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hyperv: Option<Hyperv>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tcg: Option<Tcg>,
+}
+
+#[derive(Serialize)]
+struct Tcg {
+    #[serde(rename = "tb-cache")]
+    tb_cache: Size,
+}
+
+#[derive(Serialize)]
+struct Size {
+    #[serde(rename = "@unit")]
+    unit: &'static str,
+    #[serde(rename = "$text")]
+    value: u32,
 }
 
 #[derive(Serialize)]

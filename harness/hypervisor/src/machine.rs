@@ -194,6 +194,7 @@ impl Libvirt {
             fresh.domain.clone(),
             sink,
             &spec.evidence,
+            self.root().map(|_| sockets.screen.clone()),
         )?;
         let domain = fresh.keep();
         tasks.screen = Some(tokio::spawn(look(

@@ -1,9 +1,11 @@
 //! The display: looked at now and then, kept where it changed.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use screen::Frame;
+use serde_json::{Value, json};
 use timeline::{Body, Sink, Source};
 use virt::domain::Domain;
 use virt::stream::Stream;
@@ -24,6 +26,8 @@ struct Inner {
     domain: Domain,
     sink: Sink,
     evidence: PathBuf,
+    /// Where QEMU may leave a picture for us; `None`: it comes through libvirt.
+    direct: Option<PathBuf>,
     last: Mutex<Last>,
 }
 
@@ -36,12 +40,16 @@ struct Last {
 
 impl Screen {
     /// Pictures go to `frames/` below `evidence`.
+    ///
+    /// `direct` names a file that QEMU and this process both reach: QEMU then writes the pixels as they are.
+    /// Through libvirt it makes a PNG of each picture, which takes a quarter of an emulated machine's time.
     pub(crate) fn new(
         name: &str,
         connection: Arc<Connection>,
         domain: Domain,
         sink: Sink,
         evidence: &Path,
+        direct: Option<PathBuf>,
     ) -> Result<Self, HypervisorError> {
         let directory = evidence.join("frames");
         fs_err::create_dir_all(&directory)
@@ -56,6 +64,7 @@ impl Screen {
             domain,
             sink,
             evidence: evidence.to_owned(),
+            direct,
             last: Mutex::new(last),
         })))
     }
@@ -75,7 +84,10 @@ impl Inner {
     fn take(&self, why: &str) -> Result<Option<PathBuf>, HypervisorError> {
         // One at a time, so that numbers and files agree.
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let raw = self.download()?;
+        let raw = match &self.direct {
+            Some(path) => self.dump(path)?,
+            None => self.download()?,
+        };
         let refused = |error: screen::FrameError| HypervisorError::Picture {
             name: self.name.clone(),
             reason: error.to_string(),
@@ -109,12 +121,42 @@ impl Inner {
         Ok(Some(path))
     }
 
+    fn refused(&self, message: String) -> HypervisorError {
+        HypervisorError::Libvirt { action: "take a picture of", object: self.name.clone(), message }
+    }
+
+    /// By QEMU's own command; its answer comes once the file is written.
+    fn dump(&self, path: &Path) -> Result<Vec<u8>, HypervisorError> {
+        let command = json!({"execute": "screendump", "arguments": {"filename": path}});
+        let answer = self
+            .domain
+            .qemu_monitor_command(&command.to_string(), 0)
+            .map_err(|error| self.refused(error.message().to_owned()))?;
+        let answer: Value =
+            serde_json::from_str(&answer).map_err(|error| self.refused(error.to_string()))?;
+        if let Some(error) = answer.get("error") {
+            return Err(self.refused(error.to_string()));
+        }
+        let mut bytes = Vec::new();
+        let read = fs_err::File::open(path)
+            .and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes))
+            .and_then(|_| fs_err::remove_file(path));
+        read.map_err(|error| HypervisorError::io("read", path, error))?;
+        self.bounded(bytes)
+    }
+
+    fn bounded(&self, bytes: Vec<u8>) -> Result<Vec<u8>, HypervisorError> {
+        if bytes.len() > MAX_BYTES {
+            return Err(HypervisorError::Picture {
+                name: self.name.clone(),
+                reason: format!("it has more than {MAX_BYTES} bytes"),
+            });
+        }
+        Ok(bytes)
+    }
+
     fn download(&self) -> Result<Vec<u8>, HypervisorError> {
-        let failed = |error: virt::error::Error| HypervisorError::Libvirt {
-            action: "take a picture of",
-            object: self.name.clone(),
-            message: error.message().to_owned(),
-        };
+        let failed = |error: virt::error::Error| self.refused(error.message().to_owned());
         let stream = Stream::new(&self.connection.connect, 0).map_err(failed)?;
         self.domain.screenshot(&stream, 0, 0).map_err(failed)?;
         let mut bytes = Vec::new();
@@ -124,12 +166,7 @@ impl Inner {
                 0 => break,
                 count => bytes.extend_from_slice(&chunk[..count]),
             }
-            if bytes.len() > MAX_BYTES {
-                return Err(HypervisorError::Picture {
-                    name: self.name.clone(),
-                    reason: format!("it has more than {MAX_BYTES} bytes"),
-                });
-            }
+            bytes = self.bounded(bytes)?;
         }
         stream.finish().map_err(failed)?;
         Ok(bytes)

@@ -12,7 +12,7 @@ mod policy;
 
 pub use authenticode::{digest, sign};
 pub use authority::{Authority, AuthorityError};
-pub use policy::{PolicyError, SignaturePolicy, check};
+pub use policy::{PolicyError, SignaturePolicy, SignedBy, check, signer_of};
 
 use scenario::DriverSignature;
 

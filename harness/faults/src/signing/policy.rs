@@ -1,6 +1,9 @@
 //! What a machine's settings make of a driver's signature, before it is started (Microsoft: "Driver
 //! signing policy", "The TESTSIGNING boot configuration option").
 
+use object::LittleEndian;
+use object::pe::{IMAGE_DIRECTORY_ENTRY_SECURITY, ImageNtHeaders32, ImageNtHeaders64};
+use object::read::pe::{ImageNtHeaders, PeFile};
 use scenario::{Arch, DriverSignature};
 
 /// What an inspection found out about a machine.
@@ -51,6 +54,43 @@ pub enum PolicyError {
         /// Its signature, as the scenario writes it.
         signature: &'static str,
     },
+    /// Brought along, and nobody signed it.
+    #[error(
+        "driver `{driver}` has no signature in it and no catalog beside it, so Windows refuses it with \
+         0xC0000428 and it never runs; sign it, or set `nointegritychecks` in the image's boot entry with \
+         Secure Boot off, or, if the refusal is what the scenario is about, expect it: \
+         `boot-error = 0xc0000428`, or `failures = [\"{driver}\"]`"
+    )]
+    Unsigned {
+        /// The driver.
+        driver: String,
+    },
+}
+
+/// Who signed a driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignedBy {
+    /// It was made here, with this signature.
+    Here(DriverSignature),
+    /// It was brought along with a signature or a catalog; Windows knows whether it trusts that.
+    Others,
+    /// It was brought along, and nobody signed it.
+    Nobody,
+}
+
+/// Who signed a driver that was brought along: the image's own signature, or a catalog beside it.
+pub fn signer_of(image: &[u8], has_catalog: bool) -> SignedBy {
+    if has_catalog || has_signature(image) { SignedBy::Others } else { SignedBy::Nobody }
+}
+
+/// Whether the image has a certificate table (PE format, "The attribute certificate table").
+fn has_signature(image: &[u8]) -> bool {
+    fn table<Pe: ImageNtHeaders>(image: &[u8]) -> Option<u32> {
+        let pe = PeFile::<Pe>::parse(image).ok()?;
+        Some(pe.data_directory(IMAGE_DIRECTORY_ENTRY_SECURITY)?.size.get(LittleEndian))
+    }
+    let size = table::<ImageNtHeaders64>(image).or_else(|| table::<ImageNtHeaders32>(image));
+    size.is_some_and(|size| size != 0)
 }
 
 /// Says what a machine with this policy makes of a driver. A driver that is meant to be refused (a bad
@@ -61,7 +101,7 @@ pub enum PolicyError {
 pub fn check(
     policy: SignaturePolicy,
     driver: &str,
-    signature: DriverSignature,
+    signed_by: SignedBy,
 ) -> Result<(), PolicyError> {
     if policy.secure_boot {
         for (on, setting) in [
@@ -76,6 +116,11 @@ pub fn check(
     if policy.arch == Arch::X86 || policy.no_integrity_checks {
         return Ok(());
     }
+    let signature = match signed_by {
+        SignedBy::Here(signature) => signature,
+        SignedBy::Others => return Ok(()),
+        SignedBy::Nobody => return Err(PolicyError::Unsigned { driver: driver.to_owned() }),
+    };
     let word = match signature {
         DriverSignature::Trusted if policy.test_signing => return Ok(()),
         DriverSignature::Trusted => {
@@ -91,7 +136,11 @@ pub fn check(
 
 #[cfg(test)]
 mod tests {
+    use scenario::Defect;
+
     use super::*;
+    use crate::driver::{self, DriverKind, FaultyDriverOptions};
+    use crate::signing::{Authority, Signing, sign};
 
     const OFF: SignaturePolicy = SignaturePolicy {
         secure_boot: false,
@@ -103,12 +152,12 @@ mod tests {
     #[test]
     fn test_mode_takes_what_the_test_authority_signed_and_nothing_else() {
         let test = SignaturePolicy { test_signing: true, ..OFF };
-        assert_eq!(check(test, "a.sys", DriverSignature::Trusted), Ok(()));
-        let refused = |signature| check(test, "a.sys", signature).unwrap_err();
+        assert_eq!(check(test, "a.sys", SignedBy::Here(DriverSignature::Trusted)), Ok(()));
+        let refused = |signature| check(test, "a.sys", SignedBy::Here(signature)).unwrap_err();
         assert!(matches!(refused(DriverSignature::None), PolicyError::Refused { .. }));
         assert!(matches!(refused(DriverSignature::Expired), PolicyError::Refused { .. }));
         assert!(matches!(
-            check(OFF, "a.sys", DriverSignature::Trusted),
+            check(OFF, "a.sys", SignedBy::Here(DriverSignature::Trusted)),
             Err(PolicyError::TestModeNeeded { .. })
         ));
     }
@@ -116,7 +165,7 @@ mod tests {
     #[test]
     fn secure_boot_and_test_mode_contradict_each_other() {
         let both = SignaturePolicy { secure_boot: true, test_signing: true, ..OFF };
-        let error = check(both, "a.sys", DriverSignature::Trusted).unwrap_err();
+        let error = check(both, "a.sys", SignedBy::Here(DriverSignature::Trusted)).unwrap_err();
         assert_eq!(error, PolicyError::SecureBoot { setting: "testsigning" });
         assert!(error.to_string().contains("switch Secure Boot off"));
     }
@@ -126,7 +175,21 @@ mod tests {
         let without = SignaturePolicy { no_integrity_checks: true, ..OFF };
         let narrow = SignaturePolicy { arch: Arch::X86, ..OFF };
         for policy in [without, narrow] {
-            assert_eq!(check(policy, "a.sys", DriverSignature::None), Ok(()));
+            assert_eq!(check(policy, "a.sys", SignedBy::Here(DriverSignature::None)), Ok(()));
         }
+    }
+
+    #[test]
+    fn what_is_brought_along_is_signed_by_others_or_by_nobody() {
+        let options = FaultyDriverOptions::new(Defect::NullRead);
+        let plain = driver::build(&DriverKind::Faulty(options)).unwrap();
+        assert_eq!(signer_of(&plain, false), SignedBy::Nobody);
+        assert_eq!(signer_of(&plain, true), SignedBy::Others);
+        let signed = sign(&plain, &Authority::create().unwrap(), Signing::Trusted).unwrap();
+        assert_eq!(signer_of(&signed, false), SignedBy::Others);
+        assert_eq!(signer_of(b"no image", false), SignedBy::Nobody);
+        let error = check(OFF, "a.sys", SignedBy::Nobody).unwrap_err();
+        assert_eq!(error, PolicyError::Unsigned { driver: "a.sys".to_owned() });
+        assert_eq!(check(OFF, "a.sys", SignedBy::Others), Ok(()));
     }
 }
