@@ -1,7 +1,9 @@
 //! Images that cannot recover: each is told by the check that fails, refused by `run` before anything boots,
 //! and put right by `--fix` where that can be done without a person.
 
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::Context;
 use disk::{Access, OfflineDisk};
@@ -75,6 +77,82 @@ fn an_image_that_cannot_recover_is_named_refused_and_fixed() -> anyhow::Result<(
         built.expect(0, &["image", "rm", name])?;
     }
     Ok(())
+}
+
+/// What makes an image unfit for the main scenario's faults, and what the refusal says.
+const UNFIT: [(&str, Spoil, &[&str]); 3] = [
+    ("signatures", checks_signatures, &["`csagent.sys`", "0xC0000428", "`nointegritychecks`"]),
+    ("secure-boot", secure_boot, &["Secure Boot ignores it", "image's profile"]),
+    ("encrypted", encrypted, &["encrypted by BitLocker", "manage-bde -off", "given its key"]),
+];
+
+type Spoil = fn(&Path, &Path) -> anyhow::Result<()>;
+
+#[test]
+fn what_an_image_cannot_take_is_refused_before_anything_starts() -> anyhow::Result<()> {
+    let built = Loopbreak::built()?;
+    let work = tempfile::tempdir()?;
+    for (name, spoil, says) in UNFIT {
+        let bundle = work.path().join(name);
+        let target = bundle.to_str().context("a path")?;
+        built.expect(0, &["image", "export", "understudy", "-o", target])?;
+        std::fs::remove_file(bundle.join("manifest.json"))?;
+        std::fs::remove_file(bundle.join("qualification.json"))?;
+        spoil(&bundle, work.path()).with_context(|| name.to_owned())?;
+        built.expect(0, &["image", "import", target, "--name", name])?;
+        let scenario = scenario_on(work.path(), name)?;
+        let run = built.run(&["run", &scenario])?;
+        let said = String::from_utf8_lossy(&run.stderr);
+        println!("{name}: {}", said.trim());
+        anyhow::ensure!(run.status.code() == Some(2), "{name}: {:?} {said}", run.status);
+        for part in says.iter().chain(&["nothing was started"]) {
+            anyhow::ensure!(said.contains(part), "{name}: no `{part}` in {said}");
+        }
+        anyhow::ensure!(!said.contains("starting the machine"), "{name}: {said}");
+        built.expect(0, &["image", "rm", name])?;
+    }
+    Ok(())
+}
+
+fn checks_signatures(bundle: &Path, scratch: &Path) -> anyhow::Result<()> {
+    edit(&bundle.join("disk.qcow2"), scratch, |disk| {
+        edit_store(disk, |store| {
+            let id = loader(store)?;
+            Ok(store.set(id, ElementId::NO_INTEGRITY_CHECKS, &ElementValue::Boolean(false))?)
+        })
+    })
+}
+
+fn secure_boot(bundle: &Path, _scratch: &Path) -> anyhow::Result<()> {
+    let path = bundle.join("profile.toml");
+    let profile = std::fs::read_to_string(&path)?;
+    let on = profile.replace("secure-boot = false", "secure-boot = true");
+    anyhow::ensure!(on != profile, "the profile says `secure-boot = false`");
+    Ok(std::fs::write(path, on)?)
+}
+
+/// The signature of BitLocker over that of NTFS: what is behind it is as unreadable as with a key that nobody
+/// has.
+fn encrypted(bundle: &Path, scratch: &Path) -> anyhow::Result<()> {
+    let (disk, raw) = (bundle.join("disk.qcow2"), scratch.join("raw"));
+    let convert = |from: &Path, to: &Path, format: &str| -> anyhow::Result<()> {
+        let mut command = Command::new("qemu-img");
+        let done = command.args(["convert", "-O", format]).args([from, to]).status()?;
+        anyhow::ensure!(done.success(), "{command:?}");
+        Ok(())
+    };
+    convert(&disk, &raw, "raw")?;
+    let listed = Command::new("sfdisk").arg("-J").arg(&raw).output()?;
+    let listed: Value = serde_json::from_slice(&listed.stdout)?;
+    let partitions = listed["partitiontable"]["partitions"].as_array().context("partitions")?;
+    let windows = partitions
+        .iter()
+        .find(|partition| partition["name"] == "Basic data partition")
+        .and_then(|partition| partition["start"].as_u64())
+        .context("the Windows partition")?;
+    let file = std::fs::File::options().write(true).open(&raw)?;
+    file.write_all_at(b"-FVE-FS-", windows * 512 + 3)?;
+    convert(&raw, &disk, "qcow2")
 }
 
 fn failing(answer: &Value) -> Vec<String> {

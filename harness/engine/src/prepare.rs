@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use disk::{Access, Image, OfflineDisk, Store, Tree, create_overlay};
+use disk::{Access, DiskError, Image, OfflineDisk, Store, Tree, create_overlay};
 use faults::{Origin, StagePlan};
 use hypervisor::{FirmwareKind, MachineProfile, TpmVersion, firmware_files};
 use recovery::Authority;
@@ -88,7 +88,9 @@ impl Prepared {
     ) -> Result<Staged, RunError> {
         let disk = &parts.disk;
         let opened = OfflineDisk::open_overlay(disk, Access::ReadWrite, scratch)?;
-        let mut windows = WindowsDisk::new(opened, self.plan.clock)?.with(parts);
+        let mut windows = WindowsDisk::new(opened, self.plan.clock)
+            .map_err(|error| self.not_editable(error))?
+            .with(parts);
         let applied = stage.apply(&mut windows)?;
         let noise = collect::noise(&self.profile);
         let before = Tree::read(windows.windows(), &noise)
@@ -96,6 +98,22 @@ impl Prepared {
             .map_err(|source| disk::DiskError::Volume { path: disk.clone(), source })?;
         windows.into_disk().close()?;
         Ok((before, applied.landed))
+    }
+
+    /// What the image's disk lacks is the image's matter, not the host's: nothing else would run on it either.
+    fn not_editable(&self, error: DiskError) -> RunError {
+        let (lacks, found) = match error {
+            DiskError::NoVolume { what, found, .. } => (format!("has no {what}"), found),
+            DiskError::Unreadable { number, reason, .. } => {
+                (format!("has no partition {number}"), reason)
+            }
+            other => return other.into(),
+        };
+        let reason = format!(
+            "image `{}` {lacks} that can be edited offline: {found}; nothing was started",
+            self.plan.image
+        );
+        RunError::Refused { scenario: self.plan.scenario.clone(), reason }
     }
 }
 

@@ -23,314 +23,148 @@ pub(super) const KINDS: &[KindInfo] = &[KindInfo {
     examples: REGISTRY_EXAMPLES,
 }];
 
+/// A scenario with one damage, and what to expect.
+macro_rules! damage {
+    ($name:literal, $damage:literal, $expect:expr, $consequence:literal) => {
+        Example {
+            name: concat!("registry-", $name),
+            machine: "",
+            scenario: concat!(
+                "[[fault]]\nname = \"damage\"\nkind = \"registry\"\ndamage = ",
+                $damage,
+                "\n\n",
+                $expect
+            ),
+            consequence: $consequence,
+        }
+    };
+}
+
+/// The loader shows an error and stands still.
+macro_rules! loader {
+    ($status:literal) => {
+        concat!("[expect]\nverdict = \"hung\"\nboot-error = ", $status, "\n")
+    };
+}
+
+/// The system stops at every start; one visit of the recovery environment tells that it cannot help.
+macro_rules! stops {
+    ($code:literal) => {
+        concat!(
+            "[limits]\nrecovery-rounds = 1\n\n[expect]\nverdict = \"stuck-in-recovery\"\nstop = { bug-check = ",
+            $code,
+            " }\n"
+        )
+    };
+}
+
 const REGISTRY_EXAMPLES: &[Example] = &[
-    Example {
-        name: "registry-corrupt-hive-system-header",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "registry"
-damage = { corrupt-hive = { hive = "system", how = "header" } }
-
-[expect]
-verdict = "hung"
-boot-error = 0xC000014C
-"#,
-        consequence: "the loader stands at 0xC000014C",
-    },
-    Example {
-        name: "registry-corrupt-hive-software-header",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "registry"
-damage = { corrupt-hive = { hive = "software", how = "header" } }
-
-[limits]
-recovery-rounds = 1
-
-[expect]
-verdict = "stuck-in-recovery"
-stop = { bug-check = 0xC0000218 }
-"#,
-        consequence: "stop 0xC0000218 at every start; recovery has no copy of the hive",
-    },
-    Example {
-        name: "registry-corrupt-hive-system-bin",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "registry"
-damage = { corrupt-hive = { hive = "system", how = "bin" } }
-
-[expect]
-verdict = "hung"
-boot-error = 0xC000014C
-"#,
-        consequence: "the loader stands at 0xC000014C",
-    },
-    Example {
-        name: "registry-corrupt-hive-software-bin",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "registry"
-damage = { corrupt-hive = { hive = "software", how = "bin" } }
-
-[limits]
-recovery-rounds = 1
-
-[expect]
-verdict = "stuck-in-recovery"
-stop = { bug-check = 0xC0000218 }
-"#,
-        consequence: "stop 0xC0000218 at every start; recovery has no copy of the hive",
-    },
-    Example {
-        name: "registry-corrupt-hive-system-truncated",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "registry"
-damage = { corrupt-hive = { hive = "system", how = "truncated" } }
-
-[expect]
-verdict = "hung"
-boot-error = 0xC000014C
-"#,
-        consequence: "the loader stands at 0xC000014C",
-    },
-    Example {
-        name: "registry-corrupt-hive-software-truncated",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "registry"
-damage = { corrupt-hive = { hive = "software", how = "truncated" } }
-
-[limits]
-recovery-rounds = 1
-
-[expect]
-verdict = "stuck-in-recovery"
-stop = { bug-check = 0xC0000218 }
-"#,
-        consequence: "stop 0xC0000218 at every start; recovery has no copy of the hive",
-    },
-    Example {
-        name: "registry-corrupt-hive-system-zero-filled",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "registry"
-damage = { corrupt-hive = { hive = "system", how = "zero-filled" } }
-
-[expect]
-verdict = "hung"
-boot-error = 0xC000014C
-"#,
-        consequence: "the loader stands at 0xC000014C",
-    },
-    Example {
-        name: "registry-corrupt-hive-software-zero-filled",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "registry"
-damage = { corrupt-hive = { hive = "software", how = "zero-filled" } }
-
-[limits]
-recovery-rounds = 1
-
-[expect]
-verdict = "stuck-in-recovery"
-stop = { bug-check = 0xC0000218 }
-"#,
-        consequence: "stop 0xC0000218 at every start; recovery has no copy of the hive",
-    },
-    Example {
-        name: "registry-wrong-control-set",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "registry"
-damage = { wrong-control-set = { number = 7 } }
-
-[expect]
-verdict = "hung"
-boot-error = 0xC000014C
-"#,
-        consequence: "the loader stands at 0xC000014C",
-    },
-    Example {
-        name: "registry-disabled-disk-driver",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "registry"
-damage = { disabled-disk-driver = {} }
-
-[limits]
-recovery-rounds = 1
-
-[expect]
-verdict = "stuck-in-recovery"
-stop = { bug-check = 0x7B }
-"#,
-        consequence: "stop 0x7B at every start",
-    },
-    Example {
-        name: "registry-missing-filter-disk-drive-upper",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "registry"
-damage = { missing-filter = { class = "disk-drive", list = "upper" } }
-
-[limits]
-recovery-rounds = 1
-
-[expect]
-verdict = "stuck-in-recovery"
-stop = { bug-check = 0x7B }
-"#,
-        consequence: "stop 0x7B at every start",
-    },
-    Example {
-        name: "registry-missing-filter-disk-drive-lower",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "registry"
-damage = { missing-filter = { class = "disk-drive", list = "lower" } }
-
-[limits]
-recovery-rounds = 1
-
-[expect]
-verdict = "stuck-in-recovery"
-stop = { bug-check = 0x7B }
-"#,
-        consequence: "stop 0x7B at every start",
-    },
-    Example {
-        name: "registry-missing-filter-volume-upper",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "registry"
-damage = { missing-filter = { class = "volume", list = "upper" } }
-
-[limits]
-recovery-rounds = 1
-
-[expect]
-verdict = "stuck-in-recovery"
-stop = { bug-check = 0x7B }
-"#,
-        consequence: "stop 0x7B at every start",
-    },
-    Example {
-        name: "registry-missing-filter-volume-lower",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "registry"
-damage = { missing-filter = { class = "volume", list = "lower" } }
-
-[limits]
-recovery-rounds = 1
-
-[expect]
-verdict = "stuck-in-recovery"
-stop = { bug-check = 0x7B }
-"#,
-        consequence: "stop 0x7B at every start",
-    },
-    Example {
-        name: "registry-missing-filter-host-adapter-upper",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "registry"
-damage = { missing-filter = { class = "host-adapter", list = "upper" } }
-
-[limits]
-recovery-rounds = 1
-
-[expect]
-verdict = "stuck-in-recovery"
-stop = { bug-check = 0x7B }
-"#,
-        consequence: "stop 0x7B at every start",
-    },
-    Example {
-        name: "registry-missing-filter-host-adapter-lower",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "registry"
-damage = { missing-filter = { class = "host-adapter", list = "lower" } }
-
-[limits]
-recovery-rounds = 1
-
-[expect]
-verdict = "stuck-in-recovery"
-stop = { bug-check = 0x7B }
-"#,
-        consequence: "stop 0x7B at every start",
-    },
-    Example {
-        name: "registry-critical-service",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "registry"
-damage = { critical-service = {} }
-
-[limits]
-recovery-rounds = 1
-
-[expect]
-verdict = "stuck-in-recovery"
-stop = { bug-check = 0x5A }
-"#,
-        consequence: "stop 0x5A at every start",
-    },
-    Example {
-        name: "registry-value",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "registry"
-damage = { value = { key = 'CurrentControlSet\Services\disk', value = "Start", to = { dword = 4 } } }
-
-[limits]
-recovery-rounds = 1
-
-[expect]
-verdict = "stuck-in-recovery"
-stop = { bug-check = 0x7B }
-"#,
-        consequence: "that of the value: here stop 0x7B at every start",
-    },
+    damage!(
+        "corrupt-hive-system-header",
+        r#"{ corrupt-hive = { hive = "system", how = "header" } }"#,
+        loader!("0xC000014C"),
+        "the loader stands at 0xC000014C"
+    ),
+    damage!(
+        "corrupt-hive-software-header",
+        r#"{ corrupt-hive = { hive = "software", how = "header" } }"#,
+        stops!("0xC0000218"),
+        "stop 0xC0000218 at every start; recovery has no copy of the hive"
+    ),
+    damage!(
+        "corrupt-hive-system-bin",
+        r#"{ corrupt-hive = { hive = "system", how = "bin" } }"#,
+        loader!("0xC000014C"),
+        "the loader stands at 0xC000014C"
+    ),
+    damage!(
+        "corrupt-hive-software-bin",
+        r#"{ corrupt-hive = { hive = "software", how = "bin" } }"#,
+        stops!("0xC0000218"),
+        "stop 0xC0000218 at every start; recovery has no copy of the hive"
+    ),
+    damage!(
+        "corrupt-hive-system-truncated",
+        r#"{ corrupt-hive = { hive = "system", how = "truncated" } }"#,
+        loader!("0xC000014C"),
+        "the loader stands at 0xC000014C"
+    ),
+    damage!(
+        "corrupt-hive-software-truncated",
+        r#"{ corrupt-hive = { hive = "software", how = "truncated" } }"#,
+        stops!("0xC0000218"),
+        "stop 0xC0000218 at every start; recovery has no copy of the hive"
+    ),
+    damage!(
+        "corrupt-hive-system-zero-filled",
+        r#"{ corrupt-hive = { hive = "system", how = "zero-filled" } }"#,
+        loader!("0xC000014C"),
+        "the loader stands at 0xC000014C"
+    ),
+    damage!(
+        "corrupt-hive-software-zero-filled",
+        r#"{ corrupt-hive = { hive = "software", how = "zero-filled" } }"#,
+        stops!("0xC0000218"),
+        "stop 0xC0000218 at every start; recovery has no copy of the hive"
+    ),
+    damage!(
+        "wrong-control-set",
+        r#"{ wrong-control-set = { number = 7 } }"#,
+        loader!("0xC000014C"),
+        "the loader stands at 0xC000014C"
+    ),
+    damage!(
+        "disabled-disk-driver",
+        r#"{ disabled-disk-driver = {} }"#,
+        stops!("0x7B"),
+        "stop 0x7B at every start"
+    ),
+    damage!(
+        "missing-filter-disk-drive-upper",
+        r#"{ missing-filter = { class = "disk-drive", list = "upper" } }"#,
+        stops!("0x7B"),
+        "stop 0x7B at every start"
+    ),
+    damage!(
+        "missing-filter-disk-drive-lower",
+        r#"{ missing-filter = { class = "disk-drive", list = "lower" } }"#,
+        stops!("0x7B"),
+        "stop 0x7B at every start"
+    ),
+    damage!(
+        "missing-filter-volume-upper",
+        r#"{ missing-filter = { class = "volume", list = "upper" } }"#,
+        stops!("0x7B"),
+        "stop 0x7B at every start"
+    ),
+    damage!(
+        "missing-filter-volume-lower",
+        r#"{ missing-filter = { class = "volume", list = "lower" } }"#,
+        stops!("0x7B"),
+        "stop 0x7B at every start"
+    ),
+    damage!(
+        "missing-filter-host-adapter-upper",
+        r#"{ missing-filter = { class = "host-adapter", list = "upper" } }"#,
+        stops!("0x7B"),
+        "stop 0x7B at every start"
+    ),
+    damage!(
+        "missing-filter-host-adapter-lower",
+        r#"{ missing-filter = { class = "host-adapter", list = "lower" } }"#,
+        stops!("0x7B"),
+        "stop 0x7B at every start"
+    ),
+    damage!(
+        "critical-service",
+        r#"{ critical-service = {} }"#,
+        stops!("0x5A"),
+        "stop 0x5A at every start"
+    ),
+    damage!(
+        "value",
+        r#"{ value = { key = 'CurrentControlSet\Services\disk', value = "Start", to = { dword = 4 } } }"#,
+        stops!("0x7B"),
+        "that of the value: here stop 0x7B at every start"
+    ),
 ];
