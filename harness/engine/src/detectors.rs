@@ -244,9 +244,8 @@ fn scenario_of(image: &str, stops: bool) -> Result<Scenario, RunError> {
         .replace("{name}", name)
         .replace("{image}", &toml::Value::from(image).to_string())
         .replace("{patterns}", patterns);
-    toml::from_str(&text).map_err(|error| RunError::Refused {
-        scenario: name.to_owned(),
-        reason: format!("the image's name does not fit into a scenario: {error}"),
+    toml::from_str(&text).map_err(|error| {
+        RunError::Refused(format!("the image's name does not fit into a scenario: {error}"))
     })
 }
 

@@ -40,7 +40,7 @@ pub(crate) fn demand(
         return Ok(());
     };
     match refusal(scenario, &drivers, policy) {
-        Some(reason) => Err(RunError::Refused { scenario: scenario.name.clone(), reason }),
+        Some(reason) => Err(RunError::Refused(reason)),
         None => Ok(()),
     }
 }

@@ -8,14 +8,10 @@ pub enum RunError {
     /// The disk cannot be repaired as the scenario says.
     #[error(transparent)]
     Repair(#[from] faults::RepairError),
-    /// The scenario asks for what this image or this connection cannot do. Nothing was run.
-    #[error("{scenario}: {reason}")]
-    Refused {
-        /// The scenario.
-        scenario: String,
-        /// What cannot be done, and what to do.
-        reason: String,
-    },
+    /// The scenario asks for what this image or this connection cannot do: what that is, and what to do.
+    /// Nothing was run.
+    #[error("{0}")]
+    Refused(String),
     /// An example of the fault catalogue that does not load.
     #[error(transparent)]
     Example(#[from] faults::ExampleError),
@@ -91,7 +87,7 @@ impl RunError {
     /// True where what was asked for cannot be done as asked, whatever the host: exit code 2, not 3.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Refused { .. } | Self::Example(_) | Self::Profile(_) | Self::Stage(_) => true,
+            Self::Refused(_) | Self::Example(_) | Self::Profile(_) | Self::Stage(_) => true,
             Self::Store(error) => error.is_usage(),
             _ => false,
         }

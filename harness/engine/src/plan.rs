@@ -53,8 +53,7 @@ pub struct Ground<'a> {
 impl Plan {
     /// Decides, or says why the scenario cannot be run on this image.
     pub fn new(scenario: &Scenario, ground: Ground<'_>) -> Result<Self, RunError> {
-        let refused =
-            |reason: String| RunError::Refused { scenario: scenario.name.clone(), reason };
+        let refused = RunError::Refused;
         let scale = scenario.machine.time_scale;
         if scale > 1 && ground.profile.time_scale.is_none() {
             return Err(refused(format!(

@@ -113,7 +113,7 @@ impl Prepared {
             "image `{}` {lacks} that can be edited offline: {found}; nothing was started",
             self.plan.image
         );
-        RunError::Refused { scenario: self.plan.scenario.clone(), reason }
+        RunError::Refused(reason)
     }
 }
 
@@ -127,10 +127,9 @@ pub fn stage_for_hand(
     let store = Store::open(state.root())?;
     let authority = Authority::open_or_create(&state.authority())?;
     if scenario.encryption().is_some() {
-        let scenario = scenario.name.clone();
         let reason =
             "the key of its volume is sealed by a first start, which only `loopbreak run` does";
-        return Err(RunError::Refused { scenario, reason: reason.to_owned() });
+        return Err(RunError::Refused(reason.to_owned()));
     }
     let prepared = prepare(state, &store, &authority, "by hand", scenario, Some(Start::Cold))?;
     fs_err::create_dir(output)?;

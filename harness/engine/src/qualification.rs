@@ -14,7 +14,7 @@ pub(crate) fn demand(scenario: &Scenario, image: &Image) -> Result<(), RunError>
     }
     let qualification = qualification_of(image)?;
     match refusal(scenario, &needs, &qualification) {
-        Some(reason) => Err(RunError::Refused { scenario: scenario.name.clone(), reason }),
+        Some(reason) => Err(RunError::Refused(reason)),
         None => Ok(()),
     }
 }

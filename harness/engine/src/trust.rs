@@ -8,7 +8,7 @@ use crate::error::RunError;
 /// Refuses what cannot be done to a machine of this profile.
 pub(crate) fn refuse(scenario: &Scenario, profile: &MachineProfile) -> Result<(), RunError> {
     match refusal(scenario, profile) {
-        Some(reason) => Err(RunError::Refused { scenario: scenario.name.clone(), reason }),
+        Some(reason) => Err(RunError::Refused(reason)),
         None => Ok(()),
     }
 }

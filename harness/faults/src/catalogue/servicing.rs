@@ -80,6 +80,12 @@ kind = "content-driver"
 driver = "csagent.sys"
 content-folder = 'C:\Windows\System32\drivers\CrowdStrike'
 
+[[given]]
+name = "content"
+kind = "content-file"
+path = 'C:\Windows\System32\drivers\CrowdStrike\C-00000291-00000000-00000029.sys'
+content = { channel-file = { fields = 20 } }
+
 [[fault]]
 name = "update"
 kind = "interrupted-write"
@@ -157,12 +163,6 @@ const VERSION_EXAMPLES: &[Example] = &[
         name: "file-version-hidparse",
         machine: "",
         scenario: r#"
-[[given]]
-name = "hidparse"
-kind = "file-version"
-path = 'C:\Windows\System32\drivers\hidparse.sys'
-version = "10.0.19041.2130"
-
 [[fault]]
 name = "older"
 kind = "file-version"
