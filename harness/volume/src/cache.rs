@@ -59,7 +59,14 @@ impl BlockDevice for Cached {
         while done < buffer.len() {
             let position = offset + done as u64;
             let within = (position % PAGE) as usize;
-            let page = self.page(position / PAGE)?;
+            // A page that cannot be read as a whole may still have readable parts: a bad sector must not take
+            // its neighbours with it.
+            let Ok(page) = self.page(position / PAGE) else {
+                let count = (PAGE as usize - within).min(buffer.len() - done);
+                self.device.read_at(position, &mut buffer[done..done + count])?;
+                done += count;
+                continue;
+            };
             let count = page.len().saturating_sub(within).min(buffer.len() - done);
             if count == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -131,5 +138,41 @@ mod tests {
         let mut cached = Cached::new(Box::new(MemoryDevice::zeroed(20_000)));
         assert!(cached.read_at(19_999, &mut [0; 2]).is_err());
         assert!(cached.read_at(40_000, &mut [0; 1]).is_err());
+    }
+
+    /// A device with one sector that cannot be read.
+    struct BadSector(MemoryDevice);
+
+    impl BlockDevice for BadSector {
+        fn len(&self) -> u64 {
+            self.0.len()
+        }
+
+        fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+            if offset < 1024 && offset + buffer.len() as u64 > 512 {
+                return Err(io::Error::other("bad sector"));
+            }
+            self.0.read_at(offset, buffer)
+        }
+
+        fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.0.write_at(offset, data)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_bad_sector_does_not_take_its_neighbours_with_it() {
+        let mut cached = Cached::new(Box::new(BadSector(MemoryDevice::zeroed(40_000))));
+        cached.write_at(1024, &[7; 512]).unwrap();
+        let mut sector = [0; 512];
+        cached.read_at(1024, &mut sector).unwrap();
+        assert_eq!(sector, [7; 512]);
+        assert!(cached.read_at(600, &mut sector).is_err());
+        assert!(cached.read_at(0, &mut [0; 20_000]).is_err());
+        cached.read_at(16_000, &mut [0; 1_000]).unwrap();
     }
 }
