@@ -4,7 +4,7 @@ use disk::Image;
 use faults::signing::{self, PolicyError, SignaturePolicy, SignedBy, signer_of};
 use hypervisor::MachineProfile;
 use inspect::Inspection;
-use scenario::{Arch, Defect, DriverSignature, Fault, RunsIn, Scenario};
+use scenario::{Arch, BootDamage, Defect, DriverSignature, Fault, RunsIn, Scenario};
 
 use crate::error::RunError;
 use crate::qualification::inspection_of;
@@ -32,7 +32,8 @@ pub(crate) fn demand(
         return Ok(());
     }
     let inspection = inspection_of(image)?;
-    let Some(policy) = policy(profile.firmware.secure_boot, &inspection) else {
+    let policy = policy(profile.firmware.secure_boot, &inspection);
+    let Some(policy) = policy.map(|policy| changed(policy, scenario)) else {
         tracing::warn!(
             image = scenario.machine.image,
             "not known which drivers it takes: its boot entry or processor could not be read"
@@ -109,6 +110,21 @@ fn policy(secure_boot: bool, inspection: &Inspection) -> Option<SignaturePolicy>
     })
 }
 
+/// The policy with which the machine starts: the scenario may set the boot entry's settings itself.
+fn changed(mut policy: SignaturePolicy, scenario: &Scenario) -> SignaturePolicy {
+    for fault in scenario.given.iter().chain(&scenario.fault) {
+        if let Fault::BootConfiguration(configuration) = fault
+            && let BootDamage::SigningPolicy(set) = &configuration.damage
+            && !configuration.inert
+        {
+            policy.test_signing = set.testsigning.unwrap_or(policy.test_signing);
+            policy.no_integrity_checks =
+                set.nointegritychecks.unwrap_or(policy.no_integrity_checks);
+        }
+    }
+    policy
+}
+
 /// Why this machine would not load one of the drivers.
 fn refusal(
     scenario: &Scenario,
@@ -149,6 +165,7 @@ fn word(arch: Arch) -> &'static str {
 #[cfg(test)]
 mod tests {
     use faults::driver::{self, DriverKind, FaultyDriverOptions};
+    use scenario::{BootConfiguration, Moment, SigningPolicy};
 
     use super::*;
 
@@ -196,6 +213,36 @@ mod tests {
     }
 
     #[test]
+    fn what_the_scenario_sets_in_the_boot_entry_counts() {
+        let set = |testsigning, nointegritychecks, inert| {
+            Fault::BootConfiguration(BootConfiguration {
+                name: "signing-policy".to_owned(),
+                when: Moment::Staged,
+                damage: BootDamage::SigningPolicy(SigningPolicy { testsigning, nointegritychecks }),
+                inert,
+            })
+        };
+        let unchecked = SignaturePolicy { no_integrity_checks: true, ..CHECKED };
+        let mut scenario = scenario();
+        assert_eq!(changed(unchecked, &scenario), unchecked);
+        scenario.given.push(set(Some(true), Some(false), false));
+        let test_mode = SignaturePolicy { test_signing: true, ..CHECKED };
+        assert_eq!(changed(unchecked, &scenario), test_mode);
+        let reason = refused(&scenario, changed(unchecked, &scenario)).unwrap();
+        assert!(reason.contains("no good signature (none)"), "{reason}");
+        // A fault comes after what is given; what it does not name stays; an inert one changes nothing.
+        scenario.fault.push(set(None, Some(true), false));
+        let both = SignaturePolicy { no_integrity_checks: true, ..test_mode };
+        assert_eq!(changed(CHECKED, &scenario), both);
+        assert_eq!(refused(&scenario, both), None);
+        scenario.fault.push(set(Some(false), Some(false), true));
+        assert_eq!(changed(CHECKED, &scenario), both);
+        // Secure Boot has the last word.
+        let secure = SignaturePolicy { secure_boot: true, ..CHECKED };
+        assert!(refused(&scenario, changed(secure, &scenario)).is_some());
+    }
+
+    #[test]
     fn a_driver_for_another_processor_is_refused() {
         let narrow = SignaturePolicy { arch: Arch::X86, ..CHECKED };
         let reason = refused(&scenario(), narrow).unwrap();
@@ -219,7 +266,7 @@ mod tests {
         scenario.given.clear();
         scenario.fault = vec![Fault::DriverPackage(scenario::DriverPackage {
             name: "package".to_owned(),
-            when: scenario::Moment::Staged,
+            when: Moment::Staged,
             inf: "vendor/a.inf".to_owned(),
             section: None,
             arch: Arch::X86_64,

@@ -3,7 +3,9 @@
 //! A fault that stops a machine shows something only if the same steps without the defect do not stop
 //! it. Every kind can therefore be made inert; a scenario made inert has to come up healthy.
 
-use scenario::{Content, ContentFile, DriverSignature, Expect, Fault, Scenario, Verdict};
+use scenario::{
+    BootDamage, Content, ContentFile, DriverSignature, Expect, Fault, Scenario, Verdict,
+};
 
 use crate::content::DRIVER_INPUTS;
 
@@ -12,7 +14,8 @@ pub fn inert_control(scenario: &Scenario) -> Scenario {
     let mut control = scenario.clone();
     control.name = format!("{}-inert", scenario.name);
     control.title = format!("{} (inert control)", scenario.title);
-    control.fault.iter_mut().for_each(make_inert);
+    let checked = checks_signatures(scenario);
+    control.fault.iter_mut().for_each(|fault| make_inert(fault, checked));
     control.expect = Expect {
         verdict: Verdict::Unaffected,
         layers: Vec::new(),
@@ -25,7 +28,19 @@ pub fn inert_control(scenario: &Scenario) -> Scenario {
     control
 }
 
-fn make_inert(fault: &mut Fault) {
+/// The scenario is given a machine that checks signatures, so a driver without one would not be loaded.
+fn checks_signatures(scenario: &Scenario) -> bool {
+    scenario.given.iter().any(|given| match given {
+        Fault::BootConfiguration(configuration) => match &configuration.damage {
+            BootDamage::SigningPolicy(policy) => policy.nointegritychecks == Some(false),
+            _ => false,
+        },
+        _ => false,
+    })
+}
+
+/// `checked`: the machine loads signed drivers only.
+fn make_inert(fault: &mut Fault, checked: bool) {
     match fault {
         // The driver by itself does nothing: its content does. And an updater only helps.
         Fault::ContentDriver(_) | Fault::ContentUpdater(_) => {}
@@ -41,7 +56,7 @@ fn make_inert(fault: &mut Fault) {
         },
         Fault::Driver(driver) => {
             driver.inert = true;
-            if driver.signature != DriverSignature::None {
+            if checked || driver.signature != DriverSignature::None {
                 driver.signature = DriverSignature::Trusted;
             }
         }
@@ -68,5 +83,35 @@ fn make_inert(fault: &mut Fault) {
         Fault::Trust(fault) => fault.inert = true,
         // By itself it changes nothing for a machine that starts as it did when it was sealed.
         Fault::Encryption(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::explain;
+
+    fn control(example: &str) -> Scenario {
+        let folder = tempfile::tempdir().unwrap();
+        let kind = explain("driver").unwrap();
+        let example = kind.examples.iter().find(|it| it.name == example).unwrap();
+        inert_control(&example.load("understudy", folder.path()).unwrap())
+    }
+
+    #[test]
+    fn where_signatures_are_checked_the_control_has_one() {
+        for (example, signature) in [
+            ("driver-null-read", DriverSignature::None),
+            ("driver-signed", DriverSignature::Trusted),
+            ("driver-wrong-digest", DriverSignature::Trusted),
+            ("driver-unsigned", DriverSignature::Trusted),
+            ("driver-unsigned-at-boot", DriverSignature::Trusted),
+        ] {
+            let control = control(example);
+            let [Fault::Driver(driver)] = control.fault.as_slice() else { panic!("{example}") };
+            assert!(driver.inert && driver.signature == signature, "{example}");
+            // The machine is the same: it still checks.
+            assert_eq!(checks_signatures(&control), example != "driver-null-read", "{example}");
+        }
     }
 }

@@ -437,7 +437,7 @@ pub enum Arch {
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum DriverSignature {
-    /// Nobody. Windows loads it only where `testsigning` or `nointegritychecks` is on.
+    /// Nobody. Windows loads it only where `nointegritychecks` is on.
     #[default]
     None,
     /// A certificate of the test authority, whose root is put into the machine's stores. Windows takes

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::kernel::{Driver, Kernel, LoadError, StopReport};
 use crate::loader::{ErrorControl, Filter, Service, StartPlan};
 use crate::machine;
+use crate::signatures::Signatures;
 use crate::storage::{Drive, Registry};
 use crate::sys::{self, Power};
 use crate::{say, stop};
@@ -23,6 +24,7 @@ pub(crate) struct Starter<'a> {
     pub(crate) kernel: &'a Kernel,
     pub(crate) drive: &'a Arc<Drive>,
     pub(crate) registry: &'a Registry,
+    pub(crate) signatures: &'a Signatures,
     pub(crate) stopper: &'a stop::Stopper,
 }
 
@@ -62,7 +64,8 @@ impl Starter<'_> {
     /// Loads one driver. True if it runs.
     fn load(&self, service: &Service, check_checksum: bool) -> bool {
         let name = service.image_name();
-        let failure = match run(self.kernel, self.drive, service, check_checksum) {
+        let ran = run(self.kernel, self.drive, self.signatures, service, check_checksum);
+        let failure = match ran {
             Ok(()) => {
                 say!("[kernel] {name} loaded");
                 return true;
@@ -92,6 +95,7 @@ fn lacking<'n>(running: &[String], filters: &'n [Filter]) -> Option<&'n str> {
 pub(crate) fn run(
     kernel: &Kernel,
     drive: &Drive,
+    signatures: &Signatures,
     service: &Service,
     check_checksum: bool,
 ) -> Result<(), String> {
@@ -99,6 +103,7 @@ pub(crate) fn run(
     let image = drive.read(&file).map_err(|error| {
         if error.is_not_found() { "the file is missing".to_owned() } else { error.to_string() }
     })?;
+    signatures.check(&image).map_err(|refusal| format!("{}: {refusal}", refusal.status()))?;
     let driver = Driver {
         name: service.image_name(),
         path: nt_image_path(&file),

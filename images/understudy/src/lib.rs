@@ -9,6 +9,8 @@
 //! - the [`session`]: network, services, the guest [`agent`], the word that the start was good;
 //! - or the [`recovery`] environment: Startup Repair and Quick Machine Recovery.
 //!
+//! Loader and kernel take a driver by its [`signatures`], unless the boot entry says otherwise.
+//!
 //! [`storage`] is what all of them read and write, [`sys`] what they take from the kernel below,
 //! [`console`] the serial line by which an observer follows. The [`recipe`] runs on the host and
 //! builds the disk.
@@ -25,6 +27,7 @@ pub mod recipe;
 pub mod recovery;
 pub mod screen;
 pub mod session;
+pub mod signatures;
 pub mod stop;
 pub mod storage;
 pub mod sys;

@@ -9,12 +9,15 @@ use crate::agent::{self, Agent, EndProcess};
 use crate::bootmgr::{BootError, BootRecord, Entry, Status, StatusFile};
 use crate::drivers::Starter;
 use crate::encryption;
-use crate::kernel::{Kernel, KernelHost, Module, StopReport, check_boot_image};
+use crate::kernel::{
+    Kernel, KernelHost, Module, NtStatus, StopReport, check_boot_image, check_imports,
+};
 use crate::loader::{self, SafeMode, Service, StartPlan};
 use crate::machine::{self, Wish, Wishes};
 use crate::session::processes::{self, Failure};
 use crate::session::servicing::{self, Operation};
 use crate::session::{self, Services};
+use crate::signatures::Signatures;
 use crate::storage::{
     Drive, Host, Registry, RegistryError, SOFTWARE_HIVE, SYSTEM_HIVE, fall_back, load_hive,
 };
@@ -45,6 +48,7 @@ const RPC_SERVICE: &str = "RpcSs";
 struct Loaded {
     registry: Arc<Registry>,
     plan: StartPlan,
+    signatures: Signatures,
     /// The SOFTWARE hive, which the kernel needs, could not be loaded.
     without_software: bool,
 }
@@ -55,7 +59,7 @@ pub fn run(entry: &Entry, drive: &Arc<Drive>, record: BootRecord) -> ! {
         Ok(loaded) => loaded,
         Err(error) => machine::halt(&error),
     };
-    let Loaded { registry, plan, without_software } = loaded;
+    let Loaded { registry, plan, signatures, without_software } = loaded;
     let status = StatusFile::new(Arc::clone(drive), record);
     let crash_control = stop::crash_control(&registry);
     let host: Arc<dyn KernelHost> = Arc::new(Host::new(Arc::clone(drive), Arc::clone(&registry)));
@@ -77,10 +81,24 @@ pub fn run(entry: &Entry, drive: &Arc<Drive>, record: BootRecord) -> ! {
     if without_software {
         stopper.stop(&StopReport::raised(CANNOT_LOAD_REGISTRY_FILE, [0; 4], kernel.modules()));
     }
-    Starter { kernel: &kernel, drive, registry: &registry, stopper: &stopper }.start(&plan);
+    let starter = Starter {
+        kernel: &kernel,
+        drive,
+        registry: &registry,
+        signatures: &signatures,
+        stopper: &stopper,
+    };
+    starter.start(&plan);
     say!("[kernel] {} drivers loaded", kernel.modules().len().saturating_sub(2));
-    let session =
-        Session { drive, registry: &registry, plan: &plan, kernel: &kernel, host: &host, stopper };
+    let session = Session {
+        drive,
+        registry: &registry,
+        plan: &plan,
+        signatures: &signatures,
+        kernel: &kernel,
+        host: &host,
+        stopper,
+    };
     let wish = session.run(&status);
     machine::while_running(|| ());
     say!("[session] shutting down");
@@ -135,9 +153,10 @@ fn load(entry: &Entry, drive: &Arc<Drive>) -> Result<Loaded, BootError> {
     for file in ["\\Windows\\System32\\ntoskrnl.exe", "\\Windows\\System32\\hal.dll"] {
         check_image(drive, file)?;
     }
+    let signatures = Signatures::read(entry, drive, &software);
     for service in &plan.boot {
         let file = service.image_file();
-        let Err(error) = check_driver(drive, &file) else { continue };
+        let Err(error) = check_driver(drive, &file, &signatures) else { continue };
         if !service.error_control.falls_back() {
             say!("[loader] {}: {} ({file}), going on", service.name, error.status);
             continue;
@@ -158,7 +177,7 @@ fn load(entry: &Entry, drive: &Arc<Drive>) -> Result<Loaded, BootError> {
         plan.system.len()
     );
     let registry = Registry::mount(Arc::clone(drive), system, software, control_set);
-    Ok(Loaded { registry: Arc::new(registry), plan, without_software })
+    Ok(Loaded { registry: Arc::new(registry), plan, signatures, without_software })
 }
 
 /// An image that the loader must find: there, and for this machine.
@@ -176,14 +195,17 @@ fn check_image(drive: &Drive, file: &str) -> Result<(), BootError> {
     }
 }
 
-/// A boot driver's image: there, for this machine, sound, and with everything that it imports.
-fn check_driver(drive: &Drive, file: &str) -> Result<(), BootError> {
+/// A boot driver's image: there, for this machine, sound, signed, and with everything that it imports.
+fn check_driver(drive: &Drive, file: &str, signatures: &Signatures) -> Result<(), BootError> {
     let image =
         drive.read(file).map_err(|error| BootError::unreadable(&error, Status::NO_FILE, file))?;
-    check_boot_image(&image).map_err(|error| {
-        say!("[loader] {file}: {error}");
-        BootError::new(Status(error.status().0), file)
-    })
+    let refused = |why: &dyn std::fmt::Display, status: NtStatus| {
+        say!("[loader] {file}: {why}");
+        BootError::new(Status(status.0), file)
+    };
+    check_boot_image(&image).map_err(|error| refused(&error, error.status()))?;
+    signatures.check(&image).map_err(|refusal| refused(&refusal, refusal.status()))?;
+    check_imports(&image).map_err(|error| refused(&error, error.status()))
 }
 
 /// What the session has to do with.
@@ -191,6 +213,7 @@ struct Session<'a> {
     drive: &'a Arc<Drive>,
     registry: &'a Arc<Registry>,
     plan: &'a StartPlan,
+    signatures: &'a Signatures,
     kernel: &'a Kernel,
     host: &'a Arc<dyn KernelHost>,
     stopper: stop::Stopper,
@@ -222,6 +245,7 @@ impl Session<'_> {
             drive: self.drive,
             registry,
             computer_name: &computer_name,
+            signatures: self.signatures,
             kernel: self.kernel,
             host: self.host,
             wishes: wishes.sender(),

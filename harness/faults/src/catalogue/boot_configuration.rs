@@ -16,8 +16,9 @@ pub(super) const KINDS: &[KindInfo] = &[KindInfo {
     undone: "What was there is put back byte by byte, with its time.",
     inert: "The same file, entry or partition is written as it is; for a full partition, a \
                 file of one byte.",
-    images: "UEFI images with a GUID partition table. The understudy checks no signatures, so \
-                 a signing policy changes nothing there; it takes any recovery image that is one.",
+    images: "UEFI images with a GUID partition table. The understudy checks \
+                 signatures of drivers where `nointegritychecks` is off (it is on there), after a model of its \
+                 own; it takes any recovery image that is one.",
     expect: "Missing store or loader: 0xC000000F. Damaged store: 0xC000014C. Wrong device: \
                  0xC000000E. The machine stands there until somebody switches it off and on; after \
                  two such starts of a missing loader it goes to recovery, without a store it \
@@ -249,7 +250,7 @@ damage = { signing-policy = { testsigning = true, nointegritychecks = true } }
 [expect]
 verdict = "unaffected"
 "#,
-        consequence: "none by itself: the understudy checks no signature",
+        consequence: "none by itself: no driver without a signature is there",
     },
     Example {
         name: "boot-configuration-full-efi-partition",

@@ -67,6 +67,22 @@ macro_rules! healthy {
     };
 }
 
+/// A faulty driver on a machine that checks signatures, and takes those of the test authority.
+macro_rules! checked {
+    ($name:literal, $keys:literal, $expect:expr, $consequence:literal) => {
+        driver!(
+            $name,
+            concat!(
+                $keys,
+                "\n\n[[given]]\nname = \"checked\"\nkind = \"boot-configuration\"\n\
+                 damage = { signing-policy = { testsigning = true, nointegritychecks = false } }"
+            ),
+            $expect,
+            $consequence
+        )
+    };
+}
+
 pub(super) const DRIVER: &[Example] = &[
     driver!(
         "null-read",
@@ -337,12 +353,46 @@ chance = { percent = 50, seed = 1 }"#,
         once!("0x7e"),
         "0x7E at the starts that follow from the seed"
     ),
-    driver!(
+    checked!(
         "signed",
         r#"defect = "null-read"
 signature = "trusted""#,
         stops!("0x7e", "lbfault.sys"),
         "the signed driver runs: 0x7E at every start"
+    ),
+    checked!(
+        "unsigned",
+        r#"defect = "null-read""#,
+        goes_on!(),
+        "it is not loaded (0xC0000428), the machine goes on"
+    ),
+    checked!(
+        "untrusted",
+        r#"defect = "null-read"
+signature = "untrusted""#,
+        goes_on!(),
+        "it is not loaded (0xC0000428), the machine goes on"
+    ),
+    checked!(
+        "expired",
+        r#"defect = "null-read"
+signature = "expired""#,
+        goes_on!(),
+        "it is not loaded (0xC0000428), the machine goes on"
+    ),
+    checked!(
+        "wrong-digest",
+        r#"defect = "null-read"
+signature = "wrong-digest""#,
+        goes_on!(),
+        "it is not loaded (0xC0000428), the machine goes on"
+    ),
+    checked!(
+        "unsigned-at-boot",
+        r#"defect = "null-read"
+service = { start = "boot", error-control = "critical" }"#,
+        loader!("0xc0000428"),
+        "0xC0000428 on the loader's screen"
     ),
 ];
 

@@ -71,12 +71,14 @@ pub(super) const KINDS: &[KindInfo] = &[
         undone: "The key, the file and the certificates are removed, or what was there before is put \
                  back.",
         inert: "The same driver, installed in the same way, that takes the same steps without the \
-                mistake; a badly signed one is signed rightly.",
+                mistake; a badly signed one is signed rightly, as is an unsigned one where the scenario \
+                is given a machine with `nointegritychecks` off.",
         images: OFFLINE,
         expect: "That of its defect. A driver that is not loaded or reports failure is handled by the \
                  service's error control: ignore and normal go on; severe and critical start again \
                  with the last known good control set where that is enabled; critical stops with 0x5A \
-                 where it is not.",
+                 where it is not. One that is refused for its signature: 0xC0000428; for a boot driver \
+                 that is severe or critical on the loader's screen.",
         examples: driver_examples::DRIVER,
     },
     KindInfo {

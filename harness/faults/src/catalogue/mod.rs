@@ -101,8 +101,9 @@ pub enum ExampleError {
 const OFFLINE: &str = "Any image of the store whose Windows volume and hives can be written offline: no \
                        BitLocker without its key, no ReFS. 64-bit Windows 10 and 11 load only signed \
                        drivers: the image needs `testsigning` (for the test authority's) or \
-                       `nointegritychecks` (for any), with Secure Boot off. 32-bit Windows, ReactOS and \
-                       the understudy check no signature; the understudy runs x86-64 only.";
+                       `nointegritychecks` (for any), with Secure Boot off. 32-bit Windows and ReactOS check \
+                       no signature. The understudy has `nointegritychecks` on; with `signing-policy` of \
+                       `boot-configuration` given it checks, after a model of its own. It runs x86-64 only.";
 const ANY_DISK: &str = "Staged: any image of the store whose Windows volume can be written offline. \
                         Healthy: images with a guest agent.";
 

@@ -46,6 +46,10 @@ pub struct Entry {
     pub safe_boot: Option<u64>,
     /// `lastknowngood`.
     pub last_known_good: bool,
+    /// `testsigning`: drivers that a test authority signed are taken.
+    pub test_signing: bool,
+    /// `nointegritychecks`: no driver's signature is looked at.
+    pub no_integrity_checks: bool,
 }
 
 /// Why the recovery environment is started.

@@ -23,6 +23,8 @@ impl Status {
     pub const INVALID_IMAGE: Self = Self(0xC000_007B);
     /// An image does not match its checksum.
     pub const CHECKSUM: Self = Self(0xC000_0221);
+    /// A driver has no good signature.
+    pub const INVALID_HASH: Self = Self(0xC000_0428);
     /// An image needs a module that is not there.
     pub const MISSING_MODULE: Self = Self(0xC000_0135);
     /// An image needs a function by number that is not there.
@@ -42,6 +44,9 @@ impl Status {
             }
             Self::REGISTRY_CORRUPT => {
                 "The operating system couldn't be loaded because the registry file is missing or contains errors."
+            }
+            Self::INVALID_HASH => {
+                "The operating system couldn't be loaded because the digital signature of a file couldn't be verified."
             }
             Self::INVALID_IMAGE
             | Self::CHECKSUM

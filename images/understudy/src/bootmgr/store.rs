@@ -38,6 +38,7 @@ fn entry(store: &BcdStore, id: Guid) -> Result<Entry, BcdError> {
     let windows = device(ElementId::OS_DEVICE)?.or(device(ElementId::DEVICE)?);
     let kind = windows.map(|device| device.kind());
     let text = |element| Ok::<_, BcdError>(store.string(id, element)?.unwrap_or_default());
+    let on = |element| Ok::<_, BcdError>(store.boolean(id, element)?.unwrap_or(false));
     Ok(Entry {
         description: text(ElementId::DESCRIPTION)?,
         path: text(ElementId::PATH)?,
@@ -55,7 +56,9 @@ fn entry(store: &BcdStore, id: Guid) -> Result<Entry, BcdError> {
         recovery_enabled: store.recovery_enabled(id)?,
         boot_status_policy: store.integer(id, ElementId::BOOT_STATUS_POLICY)?,
         safe_boot: store.integer(id, ElementId::SAFE_BOOT)?,
-        last_known_good: store.boolean(id, ElementId::LAST_KNOWN_GOOD)?.unwrap_or(false),
+        last_known_good: on(ElementId::LAST_KNOWN_GOOD)?,
+        test_signing: on(ElementId::TEST_SIGNING)?,
+        no_integrity_checks: on(ElementId::NO_INTEGRITY_CHECKS)?,
     })
 }
 
@@ -97,7 +100,14 @@ mod tests {
         let image = "\\Recovery\\WindowsRE\\Winre.wim".to_owned();
         assert_eq!(recovery.ramdisk, Some((Some(id(4)), image)));
 
+        assert!(!windows.test_signing && !windows.no_integrity_checks);
+
         let mut store = store;
+        let on = ElementValue::Boolean(true);
+        store.set(id(5), ElementId::TEST_SIGNING, &on).expect("set");
+        let windows = &super::read(&store).expect("reads").entries[&id(5)];
+        assert!(windows.test_signing && !windows.no_integrity_checks);
+
         let unknown = Device::from_bytes(vec![0xFF; 0x58]);
         store.set(id(5), ElementId::OS_DEVICE, &ElementValue::Device(unknown)).expect("set");
         let configuration = super::read(&store).expect("reads");

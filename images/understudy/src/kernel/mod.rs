@@ -56,7 +56,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use check::check_boot_image;
+pub use check::{check_boot_image, check_imports};
 pub use host::{
     Change, ChangeAction, Disposition, FileFacts, FileId, KernelHost, NotifyDone, OpenRequest,
     Opened, RegistryValue,

@@ -382,8 +382,10 @@ fn a_driver_that_waits_for_a_session_goes_on_once_there_is_one() {
 #[test]
 fn the_loader_refuses_what_could_not_be_loaded() {
     let Some(good) = driver("crash") else { return };
-    assert_eq!(check_boot_image(&good), Ok(()));
-    let status = |image: &[u8]| check_boot_image(image).map_err(|error| error.status());
+    let status = |image: &[u8]| {
+        check_boot_image(image).and_then(|()| check_imports(image)).map_err(|error| error.status())
+    };
+    assert_eq!(status(&good), Ok(()));
     let missing = driver("missing").unwrap();
     assert_eq!(status(&missing), Err(NtStatus::DRIVER_ENTRYPOINT_NOT_FOUND));
     // In the middle of the code; behind the last section only the checksum would tell.

@@ -17,6 +17,7 @@ use winfmt::recovery_settings::{AutoRemediation, RecoverySettings};
 use super::pe::{Kind, minimal};
 use super::{hives, identity};
 use crate::session::processes;
+use crate::signatures::catalog;
 
 const MIB: u64 = 1 << 20;
 const ESP_SIZE: u64 = 64 * MIB;
@@ -137,7 +138,7 @@ fn fill_esp(esp: &mut Fat, boot_manager: &[u8]) -> Result<(), DiskError> {
         timeout: 30,
     };
     let mut store = store.build(identity::time())?;
-    // The drivers that are made for scenarios have no signature of Microsoft's.
+    // The drivers that are made for scenarios are seldom signed, and then by a test authority.
     let unchecked = ElementValue::Boolean(true);
     store.set(identity::LOADER, ElementId::NO_INTEGRITY_CHECKS, &unchecked)?;
     esp.write(&format!("{boot}\\BCD"), &store.to_bytes()?)?;
@@ -148,6 +149,7 @@ fn fill_esp(esp: &mut Fat, boot_manager: &[u8]) -> Result<(), DiskError> {
 fn fill_windows(windows: &mut Ntfs) -> Result<(), DiskError> {
     for folder in [
         "\\Windows\\System32\\config",
+        catalog::FOLDER,
         "\\Windows\\System32\\Boot",
         "\\Windows\\System32\\config\\RegBack",
         "\\Windows\\System32\\drivers\\etc",
@@ -167,10 +169,18 @@ fn fill_windows(windows: &mut Ntfs) -> Result<(), DiskError> {
     let clock = identity::time();
     windows.write(&format!("{config}\\SYSTEM"), &hives::system(clock)?.to_bytes()?)?;
     windows.write(&format!("{config}\\SOFTWARE"), &hives::software(clock)?.to_bytes()?)?;
-    for image in hives::driver_files() {
-        let name = image.rsplit('\\').next().unwrap_or(image);
-        windows.write(&format!("\\Windows\\{image}"), &minimal(Kind::Driver, name))?;
+    let drivers: Vec<_> = hives::driver_files()
+        .map(|image| {
+            let name = image.rsplit('\\').next().unwrap_or(image);
+            (format!("\\Windows\\{image}"), minimal(Kind::Driver, name))
+        })
+        .collect();
+    for (path, image) in &drivers {
+        windows.write(path, image)?;
     }
+    let listed = drivers.iter().map(|(path, image)| (path.as_str(), image.as_slice()));
+    let list = format!("{}\\{}", catalog::FOLDER, catalog::FILE);
+    windows.write(&list, catalog::write(listed).as_bytes())?;
     for (file, kind) in [
         ("\\Windows\\System32\\winload.efi", Kind::BootApplication),
         ("\\Windows\\System32\\Boot\\winload.efi", Kind::BootApplication),
@@ -249,6 +259,10 @@ fn recovery_files() -> [(&'static str, String); 2] {
 
 #[cfg(test)]
 mod tests {
+    use winfmt::hive::Hive;
+
+    use crate::bootmgr::{Entry, Next};
+    use crate::signatures::Signatures;
     use crate::storage::Disk;
 
     #[test]
@@ -257,7 +271,16 @@ mod tests {
         let path = directory.path().join("disk.raw");
         super::write(&path, b"MZ not really a boot manager").expect("a disk");
         let disk = Disk::open(path.to_str().expect("a plain path")).expect("opens");
-        let next = crate::bootmgr::run(&disk);
-        assert!(matches!(next, Ok(crate::bootmgr::Next::Windows { .. })));
+        let Ok(Next::Windows { entry, drive, .. }) = crate::bootmgr::run(&disk) else {
+            panic!("Windows is not started")
+        };
+        assert!(entry.no_integrity_checks && !entry.test_signing);
+        // Where signatures are checked, all that came with the image is taken.
+        let entry = Entry { no_integrity_checks: false, ..entry };
+        let signatures = Signatures::read(&entry, &drive, &Hive::create("ROOT").expect("a hive"));
+        for image in super::hives::driver_files() {
+            let file = drive.read(&format!("\\Windows\\{image}")).expect("a driver");
+            assert_eq!(signatures.check(&file), Ok(()), "{image}");
+        }
     }
 }

@@ -10,6 +10,7 @@ use super::user_mode;
 use crate::kernel::{Kernel, KernelHost};
 use crate::loader::{FailureAction, Service};
 use crate::machine::{self, Wish};
+use crate::signatures::Signatures;
 use crate::storage::{Drive, Registry};
 use crate::{drivers, say};
 
@@ -21,6 +22,8 @@ pub struct Services<'a> {
     pub registry: &'a Registry,
     /// The computer's name.
     pub computer_name: &'a str,
+    /// Which drivers are taken.
+    pub signatures: &'a Signatures,
     /// For drivers.
     pub kernel: &'a Kernel,
     /// For programs that are run.
@@ -35,7 +38,7 @@ impl Services<'_> {
         for service in services {
             machine::while_running(|| ());
             if service.is_driver() {
-                match drivers::run(self.kernel, self.drive, service, false) {
+                match drivers::run(self.kernel, self.drive, self.signatures, service, false) {
                     Ok(()) => say!("[session] driver {} started", service.name),
                     Err(error) => {
                         say!("[session] driver {} failed to start: {error}", service.name);
