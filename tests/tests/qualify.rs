@@ -35,14 +35,9 @@ fn an_image_that_cannot_recover_is_named_refused_and_fixed() -> anyhow::Result<(
     anyhow::ensure!(failing(&sound).is_empty(), "the understudy itself fails: {sound}");
 
     for (name, change, checks, fixable) in BROKEN {
-        let bundle = work.path().join(name);
-        let target = bundle.to_str().context("a path")?;
-        built.expect(0, &["image", "export", "understudy", "-o", target])?;
-        // A bundle that someone has edited has no manifest any more, and is no longer what was qualified.
-        std::fs::remove_file(bundle.join("manifest.json"))?;
-        std::fs::remove_file(bundle.join("qualification.json"))?;
-        edit(&bundle.join("disk.qcow2"), work.path(), change).with_context(|| name.to_owned())?;
-        built.expect(0, &["image", "import", target, "--name", name])?;
+        import_changed(&built, work.path(), name, |bundle| {
+            edit(&bundle.join("disk.qcow2"), work.path(), change)
+        })?;
 
         let answer = built.json(1, &["image", "qualify", name, "--json"])?;
         let failed = failing(&answer);
@@ -93,13 +88,7 @@ fn what_an_image_cannot_take_is_refused_before_anything_starts() -> anyhow::Resu
     let built = Loopbreak::built()?;
     let work = tempfile::tempdir()?;
     for (name, spoil, says) in UNFIT {
-        let bundle = work.path().join(name);
-        let target = bundle.to_str().context("a path")?;
-        built.expect(0, &["image", "export", "understudy", "-o", target])?;
-        std::fs::remove_file(bundle.join("manifest.json"))?;
-        std::fs::remove_file(bundle.join("qualification.json"))?;
-        spoil(&bundle, work.path()).with_context(|| name.to_owned())?;
-        built.expect(0, &["image", "import", target, "--name", name])?;
+        import_changed(&built, work.path(), name, |bundle| spoil(bundle, work.path()))?;
         let scenario = scenario_on(work.path(), name)?;
         let run = built.run(&["run", &scenario])?;
         let said = String::from_utf8_lossy(&run.stderr);
@@ -111,6 +100,24 @@ fn what_an_image_cannot_take_is_refused_before_anything_starts() -> anyhow::Resu
         anyhow::ensure!(!said.contains("starting the machine"), "{name}: {said}");
         built.expect(0, &["image", "rm", name])?;
     }
+    Ok(())
+}
+
+/// The understudy with a change to its bundle, as an image of this name.
+fn import_changed(
+    built: &Loopbreak,
+    work: &Path,
+    name: &str,
+    change: impl FnOnce(&Path) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let bundle = work.join(name);
+    let target = bundle.to_str().context("a path")?;
+    built.expect(0, &["image", "export", "understudy", "-o", target])?;
+    // A bundle that someone has edited has no manifest any more, and is no longer what was qualified.
+    std::fs::remove_file(bundle.join("manifest.json"))?;
+    std::fs::remove_file(bundle.join("qualification.json"))?;
+    change(&bundle).with_context(|| name.to_owned())?;
+    built.expect(0, &["image", "import", target, "--name", name])?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use disk::Image;
 use faults::signing::{self, PolicyError, SignaturePolicy, SignedBy, signer_of};
 use hypervisor::MachineProfile;
 use inspect::Inspection;
-use scenario::{Arch, BootDamage, Defect, DriverSignature, Fault, RunsIn, Scenario};
+use scenario::{Arch, Defect, DriverSignature, Fault, RunsIn, Scenario};
 
 use crate::error::RunError;
 use crate::qualification::inspection_of;
@@ -111,18 +111,13 @@ fn policy(secure_boot: bool, inspection: &Inspection) -> Option<SignaturePolicy>
 }
 
 /// The policy with which the machine starts: the scenario may set the boot entry's settings itself.
-fn changed(mut policy: SignaturePolicy, scenario: &Scenario) -> SignaturePolicy {
-    for fault in scenario.given.iter().chain(&scenario.fault) {
-        if let Fault::BootConfiguration(configuration) = fault
-            && let BootDamage::SigningPolicy(set) = &configuration.damage
-            && !configuration.inert
-        {
-            policy.test_signing = set.testsigning.unwrap_or(policy.test_signing);
-            policy.no_integrity_checks =
-                set.nointegritychecks.unwrap_or(policy.no_integrity_checks);
-        }
+fn changed(policy: SignaturePolicy, scenario: &Scenario) -> SignaturePolicy {
+    let set = scenario.signing_policy();
+    SignaturePolicy {
+        test_signing: set.testsigning.unwrap_or(policy.test_signing),
+        no_integrity_checks: set.nointegritychecks.unwrap_or(policy.no_integrity_checks),
+        ..policy
     }
-    policy
 }
 
 /// Why this machine would not load one of the drivers.
@@ -165,7 +160,7 @@ fn word(arch: Arch) -> &'static str {
 #[cfg(test)]
 mod tests {
     use faults::driver::{self, DriverKind, FaultyDriverOptions};
-    use scenario::{BootConfiguration, Moment, SigningPolicy};
+    use scenario::{BootConfiguration, BootDamage, Moment, SigningPolicy};
 
     use super::*;
 

@@ -33,6 +33,7 @@ mod network;
 mod network_rules;
 mod power;
 mod problem;
+mod recovery_rules;
 mod registry;
 mod rules;
 mod schema;

@@ -2,6 +2,9 @@
 //! that holds the file's digest (Microsoft: "Windows Authenticode Portable Executable Signature Format"),
 //! and the chain from its certificate to a root (RFC 5280).
 //!
+//! The crate `authenticode` reads the same, but panics where a signature brings no certificates along or
+//! something else in their place, which is the disk's to decide.
+//!
 //! SHA-256 with RSA only, one signer, no countersignature: what there is of one is not looked at, so a
 //! signature counts for as long as its certificates do.
 

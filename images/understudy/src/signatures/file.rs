@@ -32,7 +32,8 @@ impl<'f> Parts<'f> {
     ///
     /// The digest is over the whole file, with zeroes up to a multiple of eight bytes. By the book it is
     /// over the headers and each section, which is the same where no bytes lie between them; where some
-    /// do, nothing may be changed in them either.
+    /// do, nothing may be changed in them either. By sections a file whose sections lie over each other could
+    /// keep bytes out of the digest, or have the same ones counted ten thousand times.
     pub(crate) fn read(file: &'f [u8]) -> Result<Self, &'static str> {
         let headers = number(file, 0x3C).ok_or("its headers are cut off")?;
         let optional = headers.checked_add(24).ok_or("its headers lie outside")?;
