@@ -37,6 +37,10 @@ const END_LIMIT: Duration = Duration::from_secs(30);
 /// A stop screen is drawn after the panic is reported, and may be gone with the next reset.
 const PANIC_PERIOD: Duration = Duration::from_millis(150);
 const PANIC_WATCH: Duration = Duration::from_secs(3);
+/// What libvirt says of a name that it is about to let go of (`virDomainObjListAddLocked`).
+const NAME_KEPT: &str = "is already being removed";
+const NAME_PERIOD: Duration = Duration::from_millis(20);
+const NAME_TRIES: u32 = 250;
 
 /// How machines are run.
 #[derive(Debug, Clone)]
@@ -229,7 +233,7 @@ impl Libvirt {
             Origin::Cold => {
                 let xml = self.definition(spec, None)?;
                 blocking("start a machine", move || {
-                    Domain::create_xml(&connection.connect, &xml, 0)
+                    create_xml(&connection, &xml)
                         .map(Fresh::new)
                         .map_err(|error| refused("start", &name, &error))
                 })
@@ -672,6 +676,18 @@ fn refused(action: &'static str, name: &str, error: &virt::error::Error) -> Hype
         object: format!("machine {name}"),
         message: error.message().to_owned(),
     }
+}
+
+/// Starts a machine. One of the same name may just have lost its power: libvirt says that it has stopped before
+/// it has let go of its name, and has no event for the latter.
+fn create_xml(connection: &Connection, xml: &str) -> Result<Domain, virt::error::Error> {
+    for _ in 0..NAME_TRIES {
+        match Domain::create_xml(&connection.connect, xml, 0) {
+            Err(error) if error.message().contains(NAME_KEPT) => std::thread::sleep(NAME_PERIOD),
+            started => return started,
+        }
+    }
+    Domain::create_xml(&connection.connect, xml, 0)
 }
 
 /// libvirt's own record of the emulator's process id.
