@@ -75,6 +75,14 @@ pub enum RunError {
         /// Where to look.
         events: PathBuf,
     },
+    /// The harness or the host failed while a fault was proved, so that nothing can be said of the fault.
+    #[error("{because}; the run is kept in {directory}")]
+    NotProved {
+        /// What failed.
+        because: String,
+        /// The run.
+        directory: PathBuf,
+    },
     /// A file of the run.
     #[error(transparent)]
     Io(#[from] std::io::Error),

@@ -17,8 +17,8 @@ impl Session {
     /// One row of the catalogue's table, on the image of this name. Two machines run, one after the other.
     ///
     /// # Errors
-    /// The example cannot be run on this image, or the harness failed. That a fault does not do what it
-    /// ought to is no error: the row says so.
+    /// The example cannot be run on this image, or the harness failed or was interrupted. That a fault does
+    /// not do what it ought to is no error: the row says so.
     pub async fn prove(
         &self,
         kind: &KindInfo,
@@ -30,9 +30,10 @@ impl Session {
         let folder = tempfile::Builder::new().prefix("prove").tempdir_in(&self.scratch)?;
         let scenario = example.load(image, folder.path())?;
         let options = RunOptions::default();
-        let ran = self.run(&scenario, folder.path(), &options, Arc::clone(&status)).await?;
+        let ran =
+            concluded(self.run(&scenario, folder.path(), &options, Arc::clone(&status)).await?)?;
         let control = inert_control(&scenario);
-        let inert = self.run(&control, folder.path(), &options, status).await?;
+        let inert = concluded(self.run(&control, folder.path(), &options, status).await?)?;
         let (landed, missing) = scenario
             .fault
             .iter()
@@ -63,6 +64,18 @@ async fn undone(state: StateDir, scenario: Scenario) -> Result<Reversed, RunErro
         (changes, left) if left.is_empty() => Reversed::Clean { changes },
         (_, objects) => Reversed::Differs { objects },
     })
+}
+
+/// A run that tells something about the fault: one that was interrupted does not, for example.
+fn concluded(run: RunResult) -> Result<RunResult, RunError> {
+    let outcome = &run.derived.outcome;
+    if outcome.verdict == timeline::Verdict::Infrastructure {
+        return Err(RunError::NotProved {
+            because: outcome.because.clone(),
+            directory: run.directory.path().to_owned(),
+        });
+    }
+    Ok(run)
 }
 
 fn differences(run: &RunResult) -> Vec<String> {

@@ -13,7 +13,6 @@ use async_trait::async_trait;
 use timeline::{Body, ResetBy, Sink, Source, StartedFrom};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior};
 use virt::domain::Domain;
 
 use crate::accelerator::{Accelerator, prove_accelerator};
@@ -34,9 +33,6 @@ use crate::{orphans, process, serial};
 
 /// The end of a machine that was asked to end.
 const END_LIMIT: Duration = Duration::from_secs(30);
-/// A stop screen is drawn after the panic is reported, and may be gone with the next reset.
-const PANIC_PERIOD: Duration = Duration::from_millis(150);
-const PANIC_WATCH: Duration = Duration::from_secs(3);
 /// What libvirt says of a name that it is about to let go of (`virDomainObjListAddLocked`).
 const NAME_KEPT: &str = "is already being removed";
 const NAME_PERIOD: Duration = Duration::from_millis(20);
@@ -201,11 +197,8 @@ impl Libvirt {
             self.root().map(|_| sockets.screen.clone()),
         )?;
         let domain = fresh.keep();
-        tasks.screen = Some(tokio::spawn(look(
-            screen.clone(),
-            self.options.screen_period,
-            status_receiver.clone(),
-        )));
+        let look = screen.clone().look(self.options.screen_period, status_receiver.clone());
+        tasks.screen = Some(tokio::spawn(look));
         let pid = self.root().and_then(|root| emulator_pid(root, &spec.name));
         Ok(Box::new(LibvirtMachine {
             name: spec.name.clone(),
@@ -594,69 +587,6 @@ async fn observe(
     }
     // The senders fall here, which ends every wait for a machine that will not speak again.
     guest.send_modify(|guest| guest.off = true);
-}
-
-/// Looks at the display: every period, and closely after a panic. Ends with the machine.
-async fn look(screen: Screen, period: Option<Duration>, mut status: watch::Receiver<Watch>) {
-    let mut ticks = period.map(|period| {
-        let mut ticks = tokio::time::interval(period);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ticks
-    });
-    let mut was_stopped = false;
-    loop {
-        let (ended, stopped) = {
-            let watch = status.borrow_and_update();
-            (watch.ended.is_some(), watch.stopped_at_panic)
-        };
-        if ended {
-            return;
-        }
-        if stopped && !was_stopped {
-            look_closely(&screen, status.clone()).await;
-        }
-        was_stopped = stopped;
-        let tick = async {
-            match &mut ticks {
-                Some(ticks) => {
-                    ticks.tick().await;
-                }
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            changed = status.changed() => if changed.is_err() { return },
-            () = tick => take(&screen, "poll", &status).await,
-        }
-    }
-}
-
-/// From a panic to the next reset, but not for ever: the stop screen counts its dump upwards.
-async fn look_closely(screen: &Screen, status: watch::Receiver<Watch>) {
-    let mut until_reset = status.clone();
-    let end = Instant::now() + PANIC_WATCH;
-    let mut ticks = tokio::time::interval(PANIC_PERIOD);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while Instant::now() < end {
-        let over = async {
-            let _ = until_reset
-                .wait_for(|watch| watch.ended.is_some() || !watch.stopped_at_panic)
-                .await;
-        };
-        tokio::select! {
-            () = over => return,
-            _ = ticks.tick() => take(screen, "panic", &status).await,
-        }
-    }
-}
-
-async fn take(screen: &Screen, why: &str, status: &watch::Receiver<Watch>) {
-    if let Err(error) = screen.take(why).await
-        && status.borrow().ended.is_none()
-    {
-        // The display is one signal of several; a picture that is missing must not end the run.
-        tracing::debug!("{error}");
-    }
 }
 
 /// Runs a blocking call of libvirt away from the runtime.

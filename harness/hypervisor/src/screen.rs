@@ -3,18 +3,25 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use screen::Frame;
 use serde_json::{Value, json};
 use timeline::{Body, Sink, Source};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior};
 use virt::domain::Domain;
 use virt::stream::Stream;
 
 use crate::connection::Connection;
 use crate::error::HypervisorError;
+use crate::events::Watch;
 
 /// Bytes of one picture as it comes from the hypervisor.
 const MAX_BYTES: usize = 128 << 20;
+/// A stop screen is drawn after the panic is reported, and may be gone with the next reset.
+const PANIC_PERIOD: Duration = Duration::from_millis(150);
+const PANIC_WATCH: Duration = Duration::from_secs(3);
 
 /// The pictures of one machine.
 #[derive(Clone)]
@@ -77,6 +84,69 @@ impl Screen {
         tokio::task::spawn_blocking(move || inner.take(&why)).await.map_err(|error| {
             HypervisorError::Picture { name: self.0.name.clone(), reason: error.to_string() }
         })?
+    }
+
+    /// Looks at the display every `period`, and closely after a panic. Ends with the machine.
+    pub(crate) async fn look(self, period: Option<Duration>, mut status: watch::Receiver<Watch>) {
+        let mut ticks = period.map(|period| {
+            let mut ticks = tokio::time::interval(period);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks
+        });
+        let mut was_stopped = false;
+        loop {
+            let (ended, stopped) = {
+                let watch = status.borrow_and_update();
+                (watch.ended.is_some(), watch.stopped_at_panic)
+            };
+            if ended {
+                return;
+            }
+            if stopped && !was_stopped {
+                self.look_closely(status.clone()).await;
+            }
+            was_stopped = stopped;
+            let tick = async {
+                match &mut ticks {
+                    Some(ticks) => {
+                        ticks.tick().await;
+                    }
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                changed = status.changed() => if changed.is_err() { return },
+                () = tick => self.take_if_there("poll", &status).await,
+            }
+        }
+    }
+
+    /// From a panic to the next reset, but not for ever: the stop screen counts its dump upwards.
+    async fn look_closely(&self, status: watch::Receiver<Watch>) {
+        let mut until_reset = status.clone();
+        let end = Instant::now() + PANIC_WATCH;
+        let mut ticks = tokio::time::interval(PANIC_PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while Instant::now() < end {
+            let over = async {
+                let _ = until_reset
+                    .wait_for(|watch| watch.ended.is_some() || !watch.stopped_at_panic)
+                    .await;
+            };
+            tokio::select! {
+                () = over => return,
+                _ = ticks.tick() => self.take_if_there("panic", &status).await,
+            }
+        }
+    }
+
+    /// The display is one signal of several; a picture that is missing must not end the run.
+    async fn take_if_there(&self, why: &str, status: &watch::Receiver<Watch>) {
+        if let Err(error) = self.take(why).await
+            && status.borrow().ended.is_none()
+        {
+            tracing::debug!("{error}");
+        }
     }
 }
 

@@ -80,6 +80,24 @@ async fn a_machine_that_cannot_be_started_says_why() {
     assert!(because(&result).contains("no such processor"), "{}", because(&result));
 }
 
+/// A row of the catalogue's table would say that the fault does not do what it ought to.
+#[tokio::test]
+async fn a_fault_that_could_not_be_proved_is_no_row() {
+    let Some(bench) = Bench::new() else { return };
+    let (_raiser, interrupt) = Interrupt::new();
+    let fake = FakeHypervisor::new().fail(Trigger::Start, "no such processor");
+    let session = Session::with_hypervisor(bench.state.clone(), Arc::new(fake), interrupt).unwrap();
+    let kind = faults::kinds().find(|kind| kind.name == "power").unwrap();
+    let result = session.prove(kind, &kind.examples[0], "understudy", Arc::new(|_| {})).await;
+    let Err(RunError::NotProved { because, directory }) = result else {
+        panic!("{result:?}");
+    };
+    assert!(because.contains("no such processor"), "{because}");
+    assert!(directory.is_dir());
+    session.close();
+    bench.assert_clean();
+}
+
 #[tokio::test]
 async fn a_fault_that_the_agent_refuses_is_no_verdict_on_the_machine() {
     let Some(bench) = Bench::new() else { return };
