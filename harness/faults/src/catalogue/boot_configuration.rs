@@ -28,77 +28,51 @@ pub(super) const KINDS: &[KindInfo] = &[KindInfo {
     examples: BOOT_EXAMPLES,
 }];
 
+/// A scenario with one damage, and what to expect.
+macro_rules! damage {
+    ($name:literal, $damage:literal, $expect:expr, $consequence:literal) => {
+        example!(
+            concat!("boot-configuration-", $name),
+            [
+                "[[fault]]\nname = \"damage\"\nkind = \"boot-configuration\"\ndamage = ",
+                $damage,
+                "\n\n",
+                $expect
+            ],
+            $consequence
+        )
+    };
+}
+
 const BOOT_EXAMPLES: &[Example] = &[
-    Example {
-        name: "boot-configuration-missing-store",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "boot-configuration"
-damage = "missing-store"
-
-[expect]
-verdict = "hung"
-boot-error = 0xC000000F
-"#,
-        consequence: "the boot manager stands at 0xC000000F",
-    },
-    Example {
-        name: "boot-configuration-corrupt-store",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "boot-configuration"
-damage = "corrupt-store"
-
-[expect]
-verdict = "hung"
-boot-error = 0xC000014C
-"#,
-        consequence: "the boot manager stands at 0xC000014C",
-    },
-    Example {
-        name: "boot-configuration-wrong-device",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "boot-configuration"
-damage = "wrong-device"
-
-[expect]
-verdict = "hung"
-boot-error = 0xC000000E
-"#,
-        consequence: "the boot manager stands at 0xC000000E",
-    },
-    Example {
-        name: "boot-configuration-missing-loader",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "boot-configuration"
-damage = "missing-loader"
-
-[expect]
-verdict = "hung"
-boot-error = 0xC000000F
-"#,
-        consequence: "the boot manager stands at 0xC000000F",
-    },
-    Example {
-        name: "boot-configuration-missing-loader-operator",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "boot-configuration"
-damage = "missing-loader"
-
-[operator]
+    damage!(
+        "missing-store",
+        r#""missing-store""#,
+        stands!("0xC000000F"),
+        "the boot manager stands at 0xC000000F"
+    ),
+    damage!(
+        "corrupt-store",
+        r#""corrupt-store""#,
+        stands!("0xC000014C"),
+        "the boot manager stands at 0xC000014C"
+    ),
+    damage!(
+        "wrong-device",
+        r#""wrong-device""#,
+        stands!("0xC000000E"),
+        "the boot manager stands at 0xC000000E"
+    ),
+    damage!(
+        "missing-loader",
+        r#""missing-loader""#,
+        stands!("0xC000000F"),
+        "the boot manager stands at 0xC000000F"
+    ),
+    damage!(
+        "missing-loader-operator",
+        r#""missing-loader""#,
+        r#"[operator]
 at-stop-screen = "power-cycle"
 
 [expect]
@@ -106,227 +80,83 @@ verdict = "recovered"
 layers = ["automatic-repair"]
 boot-error = 0xC000000F
 "#,
-        consequence: "0xC000000F twice; then Startup Repair puts Windows' own copy of the \
-                          loader back",
-    },
-    Example {
-        name: "boot-configuration-recovery-disabled",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "boot-configuration"
-damage = "recovery-disabled"
-
-[[fault]]
-name = "crash"
-kind = "driver"
-driver = "lbfault.sys"
-defect = "null-read"
-
-[expect]
-verdict = "looping"
-stop = { bug-check = 0x7E, module = "lbfault.sys" }
-"#,
-        consequence: "with a driver that stops at every start: it loops, and recovery never \
-                          comes",
-    },
-    Example {
-        name: "boot-configuration-status-policy-ignore-all-failures",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "boot-configuration"
-damage = { status-policy = { policy = "ignore-all-failures" } }
-
-[[fault]]
-name = "crash"
-kind = "driver"
-driver = "lbfault.sys"
-defect = "null-read"
-
-[expect]
-verdict = "looping"
-stop = { bug-check = 0x7E, module = "lbfault.sys" }
-"#,
-        consequence: "with a driver that stops at every start: failures do not count, it loops",
-    },
-    Example {
-        name: "boot-configuration-status-policy-ignore-boot-failures",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "boot-configuration"
-damage = { status-policy = { policy = "ignore-boot-failures" } }
-
-[[fault]]
-name = "crash"
-kind = "driver"
-driver = "lbfault.sys"
-defect = "null-read"
-
-[expect]
-verdict = "looping"
-stop = { bug-check = 0x7E, module = "lbfault.sys" }
-"#,
-        consequence: "with a driver that stops at every start: failures do not count, it loops",
-    },
-    Example {
-        name: "boot-configuration-status-policy-ignore-shutdown-failures",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "boot-configuration"
-damage = { status-policy = { policy = "ignore-shutdown-failures" } }
-
-[[fault]]
-name = "crash"
-kind = "driver"
-driver = "lbfault.sys"
-defect = "null-read"
-
-[limits]
-recovery-rounds = 1
-
-[expect]
-verdict = "stuck-in-recovery"
-stop = { bug-check = 0x7E, module = "lbfault.sys" }
-"#,
-        consequence: "with a driver that stops at every start: failed starts still lead to \
-                          recovery",
-    },
-    Example {
-        name: "boot-configuration-safe-boot-minimal",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "boot-configuration"
-damage = { safe-boot = { mode = "minimal" } }
-
-[[fault]]
-name = "crash"
-kind = "driver"
-driver = "lbfault.sys"
-defect = "null-read"
-
-[expect]
-verdict = "unaffected"
-"#,
-        consequence: "safe mode leaves the driver out that stops at every other start",
-    },
-    Example {
-        name: "boot-configuration-safe-boot-network",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "boot-configuration"
-damage = { safe-boot = { mode = "network" } }
-
-[[fault]]
-name = "crash"
-kind = "driver"
-driver = "lbfault.sys"
-defect = "null-read"
-
-[expect]
-verdict = "unaffected"
-"#,
-        consequence: "safe mode leaves the driver out that stops at every other start",
-    },
-    Example {
-        name: "boot-configuration-signing-policy",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "boot-configuration"
-damage = { signing-policy = { testsigning = true, nointegritychecks = true } }
-
-[expect]
-verdict = "unaffected"
-"#,
-        consequence: "none by itself: no driver without a signature is there",
-    },
-    Example {
-        name: "boot-configuration-full-efi-partition",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "boot-configuration"
-damage = { full-efi-partition = { leave = 0 } }
-
-[expect]
-verdict = "unaffected"
-"#,
-        consequence: "the machine starts; what would be written there is not",
-    },
-    Example {
-        name: "boot-configuration-missing-efi-partition",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "boot-configuration"
-damage = "missing-efi-partition"
-
-[limits]
+        "0xC000000F twice; then Startup Repair puts Windows' own copy of the loader back"
+    ),
+    damage!(
+        "recovery-disabled",
+        r#""recovery-disabled""#,
+        crash!(loops!("0x7E", "lbfault.sys")),
+        "with a driver that stops at every start: it loops, and recovery never comes"
+    ),
+    damage!(
+        "status-policy-ignore-all-failures",
+        r#"{ status-policy = { policy = "ignore-all-failures" } }"#,
+        crash!(loops!("0x7E", "lbfault.sys")),
+        "with a driver that stops at every start: failures do not count, it loops"
+    ),
+    damage!(
+        "status-policy-ignore-boot-failures",
+        r#"{ status-policy = { policy = "ignore-boot-failures" } }"#,
+        crash!(loops!("0x7E", "lbfault.sys")),
+        "with a driver that stops at every start: failures do not count, it loops"
+    ),
+    damage!(
+        "status-policy-ignore-shutdown-failures",
+        r#"{ status-policy = { policy = "ignore-shutdown-failures" } }"#,
+        crash!(stuck!("0x7E", "lbfault.sys")),
+        "with a driver that stops at every start: failed starts still lead to recovery"
+    ),
+    damage!(
+        "safe-boot-minimal",
+        r#"{ safe-boot = { mode = "minimal" } }"#,
+        crash!(healthy!()),
+        "safe mode leaves the driver out that stops at every other start"
+    ),
+    damage!(
+        "safe-boot-network",
+        r#"{ safe-boot = { mode = "network" } }"#,
+        crash!(healthy!()),
+        "safe mode leaves the driver out that stops at every other start"
+    ),
+    damage!(
+        "signing-policy",
+        "{ signing-policy = { testsigning = true, nointegritychecks = true } }",
+        healthy!(),
+        "none by itself: no driver without a signature is there"
+    ),
+    damage!(
+        "full-efi-partition",
+        "{ full-efi-partition = { leave = 0 } }",
+        healthy!(),
+        "the machine starts; what would be written there is not"
+    ),
+    damage!(
+        "missing-efi-partition",
+        r#""missing-efi-partition""#,
+        r#"[limits]
 time = "6m"
 
 [expect]
 verdict = "hung"
 "#,
-        consequence: "the firmware finds nothing to start",
-    },
-    Example {
-        name: "boot-configuration-missing-recovery-image",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "boot-configuration"
-damage = "missing-recovery-image"
-
-[[fault]]
-name = "crash"
-kind = "driver"
-driver = "lbfault.sys"
-defect = "null-read"
-
-[expect]
+        "the firmware finds nothing to start"
+    ),
+    damage!(
+        "missing-recovery-image",
+        r#""missing-recovery-image""#,
+        crash!(
+            r#"[expect]
 verdict = "hung"
 stop = { bug-check = 0x7E, module = "lbfault.sys" }
 boot-error = 0xC000000F
-"#,
-        consequence: "after two stops of a driver recovery is to start and cannot: 0xC000000F",
-    },
-    Example {
-        name: "boot-configuration-stale-recovery-image",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "damage"
-kind = "boot-configuration"
-damage = "stale-recovery-image"
-
-[[fault]]
-name = "crash"
-kind = "driver"
-driver = "lbfault.sys"
-defect = "null-read"
-
-[limits]
-recovery-rounds = 1
-
-[expect]
-verdict = "stuck-in-recovery"
-stop = { bug-check = 0x7E, module = "lbfault.sys" }
-"#,
-        consequence: "recovery starts, as the older build that it is",
-    },
+"#
+        ),
+        "after two stops of a driver recovery is to start and cannot: 0xC000000F"
+    ),
+    damage!(
+        "stale-recovery-image",
+        r#""stale-recovery-image""#,
+        crash!(stuck!("0x7E", "lbfault.sys")),
+        "recovery starts, as the older build that it is"
+    ),
 ];

@@ -5,43 +5,15 @@ use super::Example;
 /// A scenario with one faulty driver: its keys, and what to expect.
 macro_rules! driver {
     ($name:literal, $keys:expr, $expect:expr, $consequence:literal) => {
-        Example {
-            name: concat!("driver-", $name),
-            machine: "",
-            scenario: concat!(
+        example!(
+            concat!("driver-", $name),
+            [
                 "[[fault]]\nname = \"faulty\"\nkind = \"driver\"\ndriver = \"lbfault.sys\"\n",
                 $keys,
-                "\n\n[expect]\n",
+                "\n\n",
                 $expect
-            ),
-            consequence: $consequence,
-        }
-    };
-}
-
-/// It stops the system at every start, until the recovery environment comes and cannot help.
-macro_rules! stops {
-    ($code:literal, $module:literal) => {
-        concat!(
-            "verdict = \"stuck-in-recovery\"\nstop = { bug-check = ",
-            $code,
-            ", module = \"",
-            $module,
-            "\" }\n"
-        )
-    };
-    ($code:literal) => {
-        concat!("verdict = \"stuck-in-recovery\"\nstop = { bug-check = ", $code, " }\n")
-    };
-}
-
-/// It stops the system once.
-macro_rules! once {
-    ($code:literal) => {
-        concat!(
-            "verdict = \"recovered\"\nstop = { bug-check = ",
-            $code,
-            ", module = \"lbfault.sys\" }\n"
+            ],
+            $consequence
         )
     };
 }
@@ -49,21 +21,14 @@ macro_rules! once {
 /// It does not start, and the machine goes on.
 macro_rules! goes_on {
     () => {
-        "verdict = \"unaffected\"\nfailures = [\"lbfault.sys\"]\n"
+        concat!(healthy!(), "failures = [\"lbfault.sys\"]\n")
     };
 }
 
-/// The loader shows an error and stands still.
-macro_rules! loader {
-    ($status:literal) => {
-        concat!("verdict = \"hung\"\nboot-error = ", $status, "\n")
-    };
-}
-
-/// It does no harm.
-macro_rules! healthy {
+/// The start never goes on.
+macro_rules! hangs {
     () => {
-        "verdict = \"unaffected\"\n"
+        "[expect]\nverdict = \"hung\"\n"
     };
 }
 
@@ -174,18 +139,8 @@ pub(super) const DRIVER: &[Example] = &[
         stops!("0xc2"),
         "0xC2 at every start"
     ),
-    driver!(
-        "deadlock",
-        r#"defect = "deadlock""#,
-        "verdict = \"hung\"\n",
-        "the start never goes on"
-    ),
-    driver!(
-        "endless-loop",
-        "defect = { endless-loop = {} }",
-        "verdict = \"hung\"\n",
-        "the start never goes on"
-    ),
+    driver!("deadlock", r#"defect = "deadlock""#, hangs!(), "the start never goes on"),
+    driver!("endless-loop", "defect = { endless-loop = {} }", hangs!(), "the start never goes on"),
     driver!(
         "endless-loop-dispatch",
         r#"defect = { endless-loop = { irql = "dispatch" } }"#,
@@ -236,14 +191,14 @@ service = { error-control = "critical" }"#,
         "missing-import-at-boot",
         r#"defect = { missing-import = {} }
 service = { start = "boot", error-control = "critical" }"#,
-        loader!("0xc0000263"),
+        stands!("0xc0000263"),
         "0xC0000263 on the loader's screen"
     ),
     driver!(
         "missing-module-at-boot",
         r#"defect = { missing-import = { module = "gone.sys" } }
 service = { start = "boot", error-control = "critical" }"#,
-        loader!("0xc0000135"),
+        stands!("0xc0000135"),
         "0xC0000135 on the loader's screen"
     ),
     driver!(
@@ -257,14 +212,14 @@ service = { error-control = "critical" }"#,
         "wrong-machine-at-boot",
         r#"defect = "wrong-machine"
 service = { start = "boot", error-control = "critical" }"#,
-        loader!("0xc000007b"),
+        stands!("0xc000007b"),
         "0xC000007B on the loader's screen"
     ),
     driver!(
         "bad-checksum-at-boot",
         r#"defect = "bad-checksum"
 service = { start = "boot", error-control = "critical" }"#,
-        loader!("0xc0000221"),
+        stands!("0xc0000221"),
         "0xC0000221 on the loader's screen"
     ),
     driver!(
@@ -278,7 +233,7 @@ service = { error-control = "normal" }"#,
         "truncated-at-boot",
         r#"defect = { truncated = { percent = 10 } }
 service = { start = "boot", error-control = "critical" }"#,
-        loader!("0xc000007b"),
+        stands!("0xc000007b"),
         "0xC000007B on the loader's screen"
     ),
     driver!(
@@ -292,7 +247,7 @@ service = { error-control = "critical" }"#,
         "missing-file-at-boot",
         r#"defect = "missing-file"
 service = { start = "boot", error-control = "critical" }"#,
-        loader!("0xc000000f"),
+        stands!("0xc000000f"),
         "0xC000000F on the loader's screen"
     ),
     driver!(
@@ -342,7 +297,7 @@ trigger = { session = { seconds = 0 } }"#,
         r#"defect = "null-read"
 trigger = { session = { seconds = 0 } }
 only-on-boot = 1"#,
-        once!("0x7e"),
+        once!("0x7e", "lbfault.sys"),
         "0x7E at the first start, then healthy"
     ),
     driver!(
@@ -350,7 +305,7 @@ only-on-boot = 1"#,
         r#"defect = "null-read"
 trigger = { session = { seconds = 0 } }
 chance = { percent = 50, seed = 1 }"#,
-        once!("0x7e"),
+        once!("0x7e", "lbfault.sys"),
         "0x7E at the starts that follow from the seed"
     ),
     checked!(
@@ -391,7 +346,7 @@ signature = "wrong-digest""#,
         "unsigned-at-boot",
         r#"defect = "null-read"
 service = { start = "boot", error-control = "critical" }"#,
-        loader!("0xc0000428"),
+        stands!("0xc0000428"),
         "0xC0000428 on the loader's screen"
     ),
 ];
@@ -407,7 +362,7 @@ macro_rules! content {
              path = 'C:\\Windows\\System32\\drivers\\CrowdStrike\\C-00000291-00000000-00000032.sys'\n\
              content = ",
             $content,
-            "\n\n[expect]\n",
+            "\n\n",
             $expect
         )
     };
@@ -415,12 +370,7 @@ macro_rules! content {
 
 macro_rules! content_file {
     ($name:literal, $content:literal, $expect:expr, $consequence:literal) => {
-        Example {
-            name: concat!("content-file-", $name),
-            machine: "",
-            scenario: content!("", $content, $expect),
-            consequence: $consequence,
-        }
+        example!(concat!("content-file-", $name), [content!("", $content, $expect)], $consequence)
     };
 }
 
@@ -441,7 +391,7 @@ pub(super) const CONTENT_DRIVER: &[Example] = &[
         scenario: content!(
             r#"runs-in = "user""#,
             r"{ channel-file = { fields = 21, patterns = { 21 = '\\.\pipe\*' } } }",
-            "verdict = \"unaffected\"\nfailures = [\"csagent\"]\n"
+            concat!(healthy!(), "failures = [\"csagent\"]\n")
         ),
         consequence: "the process ends each time it is started, the machine stays up",
     },

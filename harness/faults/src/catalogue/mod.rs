@@ -1,6 +1,9 @@
 //! The kinds of faults, for people: `loopbreak fault list` and `loopbreak fault explain KIND`. Each family
 //! has a module, in the order of the scenario schema.
 
+#[macro_use]
+mod frame;
+
 mod boot_configuration;
 mod driver_examples;
 mod drivers;

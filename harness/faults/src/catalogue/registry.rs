@@ -26,34 +26,15 @@ pub(super) const KINDS: &[KindInfo] = &[KindInfo {
 /// A scenario with one damage, and what to expect.
 macro_rules! damage {
     ($name:literal, $damage:literal, $expect:expr, $consequence:literal) => {
-        Example {
-            name: concat!("registry-", $name),
-            machine: "",
-            scenario: concat!(
+        example!(
+            concat!("registry-", $name),
+            [
                 "[[fault]]\nname = \"damage\"\nkind = \"registry\"\ndamage = ",
                 $damage,
                 "\n\n",
                 $expect
-            ),
-            consequence: $consequence,
-        }
-    };
-}
-
-/// The loader shows an error and stands still.
-macro_rules! loader {
-    ($status:literal) => {
-        concat!("[expect]\nverdict = \"hung\"\nboot-error = ", $status, "\n")
-    };
-}
-
-/// The system stops at every start; one visit of the recovery environment tells that it cannot help.
-macro_rules! stops {
-    ($code:literal) => {
-        concat!(
-            "[limits]\nrecovery-rounds = 1\n\n[expect]\nverdict = \"stuck-in-recovery\"\nstop = { bug-check = ",
-            $code,
-            " }\n"
+            ],
+            $consequence
         )
     };
 }
@@ -62,109 +43,109 @@ const REGISTRY_EXAMPLES: &[Example] = &[
     damage!(
         "corrupt-hive-system-header",
         r#"{ corrupt-hive = { hive = "system", how = "header" } }"#,
-        loader!("0xC000014C"),
+        stands!("0xC000014C"),
         "the loader stands at 0xC000014C"
     ),
     damage!(
         "corrupt-hive-software-header",
         r#"{ corrupt-hive = { hive = "software", how = "header" } }"#,
-        stops!("0xC0000218"),
+        stuck!("0xC0000218"),
         "stop 0xC0000218 at every start; recovery has no copy of the hive"
     ),
     damage!(
         "corrupt-hive-system-bin",
         r#"{ corrupt-hive = { hive = "system", how = "bin" } }"#,
-        loader!("0xC000014C"),
+        stands!("0xC000014C"),
         "the loader stands at 0xC000014C"
     ),
     damage!(
         "corrupt-hive-software-bin",
         r#"{ corrupt-hive = { hive = "software", how = "bin" } }"#,
-        stops!("0xC0000218"),
+        stuck!("0xC0000218"),
         "stop 0xC0000218 at every start; recovery has no copy of the hive"
     ),
     damage!(
         "corrupt-hive-system-truncated",
         r#"{ corrupt-hive = { hive = "system", how = "truncated" } }"#,
-        loader!("0xC000014C"),
+        stands!("0xC000014C"),
         "the loader stands at 0xC000014C"
     ),
     damage!(
         "corrupt-hive-software-truncated",
         r#"{ corrupt-hive = { hive = "software", how = "truncated" } }"#,
-        stops!("0xC0000218"),
+        stuck!("0xC0000218"),
         "stop 0xC0000218 at every start; recovery has no copy of the hive"
     ),
     damage!(
         "corrupt-hive-system-zero-filled",
         r#"{ corrupt-hive = { hive = "system", how = "zero-filled" } }"#,
-        loader!("0xC000014C"),
+        stands!("0xC000014C"),
         "the loader stands at 0xC000014C"
     ),
     damage!(
         "corrupt-hive-software-zero-filled",
         r#"{ corrupt-hive = { hive = "software", how = "zero-filled" } }"#,
-        stops!("0xC0000218"),
+        stuck!("0xC0000218"),
         "stop 0xC0000218 at every start; recovery has no copy of the hive"
     ),
     damage!(
         "wrong-control-set",
         r#"{ wrong-control-set = { number = 7 } }"#,
-        loader!("0xC000014C"),
+        stands!("0xC000014C"),
         "the loader stands at 0xC000014C"
     ),
     damage!(
         "disabled-disk-driver",
         r#"{ disabled-disk-driver = {} }"#,
-        stops!("0x7B"),
+        stuck!("0x7B"),
         "stop 0x7B at every start"
     ),
     damage!(
         "missing-filter-disk-drive-upper",
         r#"{ missing-filter = { class = "disk-drive", list = "upper" } }"#,
-        stops!("0x7B"),
+        stuck!("0x7B"),
         "stop 0x7B at every start"
     ),
     damage!(
         "missing-filter-disk-drive-lower",
         r#"{ missing-filter = { class = "disk-drive", list = "lower" } }"#,
-        stops!("0x7B"),
+        stuck!("0x7B"),
         "stop 0x7B at every start"
     ),
     damage!(
         "missing-filter-volume-upper",
         r#"{ missing-filter = { class = "volume", list = "upper" } }"#,
-        stops!("0x7B"),
+        stuck!("0x7B"),
         "stop 0x7B at every start"
     ),
     damage!(
         "missing-filter-volume-lower",
         r#"{ missing-filter = { class = "volume", list = "lower" } }"#,
-        stops!("0x7B"),
+        stuck!("0x7B"),
         "stop 0x7B at every start"
     ),
     damage!(
         "missing-filter-host-adapter-upper",
         r#"{ missing-filter = { class = "host-adapter", list = "upper" } }"#,
-        stops!("0x7B"),
+        stuck!("0x7B"),
         "stop 0x7B at every start"
     ),
     damage!(
         "missing-filter-host-adapter-lower",
         r#"{ missing-filter = { class = "host-adapter", list = "lower" } }"#,
-        stops!("0x7B"),
+        stuck!("0x7B"),
         "stop 0x7B at every start"
     ),
     damage!(
         "critical-service",
         r#"{ critical-service = {} }"#,
-        stops!("0x5A"),
+        stuck!("0x5A"),
         "stop 0x5A at every start"
     ),
     damage!(
         "value",
         r#"{ value = { key = 'CurrentControlSet\Services\disk', value = "Start", to = { dword = 4 } } }"#,
-        stops!("0x7B"),
+        stuck!("0x7B"),
         "that of the value: here stop 0x7B at every start"
     ),
 ];

@@ -123,200 +123,122 @@ time = "5m"
     ],
 };
 
+/// A transaction that was left half done, and what to expect.
+macro_rules! transaction {
+    ($name:literal, $state:literal, $expect:expr, $consequence:literal) => {
+        example!(
+            concat!("servicing-transaction-", $name),
+            [
+                "[[fault]]\nname = \"update\"\nkind = \"servicing-transaction\"\nstate = ",
+                $state,
+                "\n\n",
+                $expect
+            ],
+            $consequence
+        )
+    };
+}
+
 const TRANSACTION_EXAMPLES: &[Example] = &[
-    Example {
-        name: "servicing-transaction-missing-files",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "update"
-kind = "servicing-transaction"
-state = "missing-files"
-
-[expect]
-verdict = "recovered"
-layers = ["automatic-repair"]
-stop = { bug-check = 0xC000021A }
-"#,
-        consequence: "0xC000021A twice; Startup Repair reverts the transaction",
-    },
-    Example {
-        name: "servicing-transaction-damaged-list",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "update"
-kind = "servicing-transaction"
-state = "damaged-list"
-
-[expect]
-verdict = "recovered"
-layers = ["automatic-repair"]
-stop = { bug-check = 0xC000021A }
-"#,
-        consequence: "0xC000021A twice; Startup Repair reverts the transaction",
-    },
+    transaction!(
+        "missing-files",
+        r#""missing-files""#,
+        repaired!("0xC000021A"),
+        "0xC000021A twice; Startup Repair reverts the transaction"
+    ),
+    transaction!(
+        "damaged-list",
+        r#""damaged-list""#,
+        repaired!("0xC000021A"),
+        "0xC000021A twice; Startup Repair reverts the transaction"
+    ),
 ];
+
+/// A file of another version: its keys, and what to expect.
+macro_rules! version {
+    ($name:literal, $keys:literal, $expect:expr, $consequence:literal) => {
+        example!(
+            concat!("file-version-", $name),
+            ["[[fault]]\nname = \"older\"\nkind = \"file-version\"\n", $keys, "\n\n", $expect],
+            $consequence
+        )
+    };
+}
 
 const VERSION_EXAMPLES: &[Example] = &[
-    Example {
-        name: "file-version-hidparse",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "older"
-kind = "file-version"
-path = 'C:\Windows\System32\hidparse.sys'
-version = "10.0.19041.1"
-
-[limits]
-recovery-rounds = 1
-
-[expect]
-verdict = "stuck-in-recovery"
-stop = { bug-check = 0xC000021A }
-"#,
-        consequence: "0xC000021A at every start (KB5021233)",
-    },
-    Example {
-        name: "file-version-healthy",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "older"
-kind = "file-version"
-when = "healthy"
+    version!(
+        "hidparse",
+        r#"path = 'C:\Windows\System32\hidparse.sys'
+version = "10.0.19041.1""#,
+        stuck!("0xC000021A"),
+        "0xC000021A at every start (KB5021233)"
+    ),
+    version!(
+        "healthy",
+        r#"when = "healthy"
 path = 'C:\Windows\System32\drivers\disk.sys'
-version = "10.0.10240.0"
-
-[expect]
-verdict = "unaffected"
-"#,
-        consequence: "none: nothing compares the version of this file",
-    },
+version = "10.0.10240.0""#,
+        healthy!(),
+        "none: nothing compares the version of this file"
+    ),
 ];
 
+/// A file that is gone: its keys, and what to expect.
+macro_rules! loss {
+    ($name:literal, $keys:literal, $expect:expr, $consequence:literal) => {
+        example!(
+            concat!("file-loss-", $name),
+            ["[[fault]]\nname = \"loss\"\nkind = \"file-loss\"\n", $keys, "\n\n", $expect],
+            $consequence
+        )
+    };
+}
+
 const LOSS_EXAMPLES: &[Example] = &[
-    Example {
-        name: "file-loss-ntdll",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "loss"
-kind = "file-loss"
-path = 'C:\Windows\System32\ntdll.dll'
-
-[limits]
-recovery-rounds = 1
-
-[expect]
-verdict = "stuck-in-recovery"
-stop = { bug-check = 0x6B }
-"#,
-        consequence: "stop 0x6B at every start",
-    },
-    Example {
-        name: "file-loss-smss",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "loss"
-kind = "file-loss"
-path = 'C:\Windows\System32\smss.exe'
-
-[limits]
-recovery-rounds = 1
-
-[expect]
-verdict = "stuck-in-recovery"
-stop = { bug-check = 0xC000021A }
-"#,
-        consequence: "stop 0xC000021A at every start",
-    },
-    Example {
-        name: "file-loss-lsass",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "loss"
-kind = "file-loss"
-path = 'C:\Windows\System32\lsass.exe'
-
-[limits]
-recovery-rounds = 1
-
-[expect]
-verdict = "stuck-in-recovery"
-stop = { bug-check = 0xEF }
-"#,
-        consequence: "stop 0xEF at every start",
-    },
-    Example {
-        name: "file-loss-boot-driver",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "loss"
-kind = "file-loss"
-path = 'C:\Windows\System32\drivers\disk.sys'
-
-[limits]
-recovery-rounds = 1
-
-[expect]
-verdict = "stuck-in-recovery"
-stop = { bug-check = 0x7B }
-"#,
-        consequence: "stop 0x7B at every start",
-    },
-    Example {
-        name: "file-loss-quarantine",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "loss"
-kind = "file-loss"
-path = 'C:\Windows\System32\csrss.exe'
-quarantine = 'C:\ProgramData\Quarantine'
-
-[limits]
-recovery-rounds = 1
-
-[expect]
-verdict = "stuck-in-recovery"
-stop = { bug-check = 0xC000021A }
-"#,
-        consequence: "stop 0xC000021A at every start",
-    },
-    Example {
-        name: "file-loss-healthy",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "loss"
-kind = "file-loss"
-path = 'C:\Windows\System32\lsass.exe'
+    loss!(
+        "ntdll",
+        r"path = 'C:\Windows\System32\ntdll.dll'",
+        stuck!("0x6B"),
+        "stop 0x6B at every start"
+    ),
+    loss!(
+        "smss",
+        r"path = 'C:\Windows\System32\smss.exe'",
+        stuck!("0xC000021A"),
+        "stop 0xC000021A at every start"
+    ),
+    loss!(
+        "lsass",
+        r"path = 'C:\Windows\System32\lsass.exe'",
+        stuck!("0xEF"),
+        "stop 0xEF at every start"
+    ),
+    loss!(
+        "boot-driver",
+        r"path = 'C:\Windows\System32\drivers\disk.sys'",
+        stuck!("0x7B"),
+        "stop 0x7B at every start"
+    ),
+    loss!(
+        "quarantine",
+        r"path = 'C:\Windows\System32\csrss.exe'
+quarantine = 'C:\ProgramData\Quarantine'",
+        stuck!("0xC000021A"),
+        "stop 0xC000021A at every start"
+    ),
+    loss!(
+        "healthy",
+        r#"path = 'C:\Windows\System32\lsass.exe'
+when = "healthy""#,
+        healthy!(),
+        "none before the next start: the process runs on"
+    ),
+    loss!(
+        "healthy-quarantine",
+        r#"path = 'C:\Windows\System32\lsass.exe'
 when = "healthy"
-
-[expect]
-verdict = "unaffected"
-"#,
-        consequence: "none before the next start: the process runs on",
-    },
-    Example {
-        name: "file-loss-healthy-quarantine",
-        machine: "",
-        scenario: r#"
-[[fault]]
-name = "loss"
-kind = "file-loss"
-path = 'C:\Windows\System32\lsass.exe'
-when = "healthy"
-quarantine = 'C:\Windows\System32\config'
-
-[expect]
-verdict = "unaffected"
-"#,
-        consequence: "none before the next start: the process runs on",
-    },
+quarantine = 'C:\Windows\System32\config'"#,
+        healthy!(),
+        "none before the next start: the process runs on"
+    ),
 ];

@@ -1,27 +1,20 @@
 //! What goes wrong outside the kernel.
 
-use super::{Example, KindInfo};
+use super::KindInfo;
 
 /// A process that is ended once the machine is up.
 macro_rules! death {
-    ($process:literal, $name:literal, $expect:expr, $consequence:literal) => {
-        Example {
-            name: concat!("process-death-", $name),
-            machine: "",
-            scenario: concat!(
+    ($process:literal, $name:literal, $stop:literal, $consequence:literal) => {
+        example!(
+            concat!("process-death-", $name),
+            [
                 "[[fault]]\nname = \"death\"\nkind = \"process-death\"\nprocess = \"",
                 $process,
-                "\"\n\n[expect]\n",
-                $expect
-            ),
-            consequence: $consequence,
-        }
-    };
-}
-
-macro_rules! once {
-    ($code:literal) => {
-        concat!("verdict = \"recovered\"\nstop = { bug-check = ", $code, " }\n")
+                "\"\n\n",
+                once!($stop)
+            ],
+            $consequence
+        )
     };
 }
 
@@ -41,16 +34,11 @@ pub(super) const KINDS: &[KindInfo] = &[KindInfo {
              service of remote procedure calls ends with it, and the machine starts again after a minute. \
              Once: the next start is sound.",
     examples: &[
-        death!("lsass.exe", "lsass", once!("0xEF"), "stop 0xEF once, then healthy"),
-        death!("services.exe", "services", once!("0xEF"), "stop 0xEF once, then healthy"),
-        death!("wininit.exe", "wininit", once!("0xEF"), "stop 0xEF once, then healthy"),
-        death!("csrss.exe", "csrss", once!("0xC000021A"), "stop 0xC000021A once, then healthy"),
-        death!("smss.exe", "smss", once!("0xC000021A"), "stop 0xC000021A once, then healthy"),
-        death!(
-            "winlogon.exe",
-            "winlogon",
-            once!("0xC000021A"),
-            "stop 0xC000021A once, then healthy"
-        ),
+        death!("lsass.exe", "lsass", "0xEF", "stop 0xEF once, then healthy"),
+        death!("services.exe", "services", "0xEF", "stop 0xEF once, then healthy"),
+        death!("wininit.exe", "wininit", "0xEF", "stop 0xEF once, then healthy"),
+        death!("csrss.exe", "csrss", "0xC000021A", "stop 0xC000021A once, then healthy"),
+        death!("smss.exe", "smss", "0xC000021A", "stop 0xC000021A once, then healthy"),
+        death!("winlogon.exe", "winlogon", "0xC000021A", "stop 0xC000021A once, then healthy"),
     ],
 }];
