@@ -8,7 +8,7 @@ use serde_json::Value;
 use tests::{Loopbreak, events, run_directory};
 
 const MAIN: &str = "channel-file-291";
-/// What every change is held against. All incidents take about an hour: `loopbreak run --all --jobs 2`.
+/// What every change is held against. All incidents take some forty minutes: `loopbreak run --all --jobs 2`.
 const KEPT: [&str; 7] = [
     MAIN,
     "channel-file-291-bad-signature",
