@@ -24,7 +24,9 @@ pub(super) const KINDS: &[KindInfo] = &[KindInfo {
                  two such starts of a missing loader it goes to recovery, without a store it \
                  cannot. Recovery off or failures ignored: a crashing driver loops for ever. Safe \
                  mode: drivers that are not on its list are left out; on the understudy without \
-                 network and agent for `minimal`.",
+                 network and agent for `minimal`. A full partition or an older recovery image do no harm \
+                 by themselves: on Windows an update fails there, or a repair that the image does not \
+                 know; the understudy has no servicing that writes there, and one build.",
     examples: BOOT_EXAMPLES,
 }];
 
@@ -128,7 +130,7 @@ boot-error = 0xC000000F
         "full-efi-partition",
         "{ full-efi-partition = { leave = 0 } }",
         healthy!(),
-        "the machine starts; what would be written there is not"
+        "the machine starts; what would be written there is not (on the understudy a log of the boot manager alone)"
     ),
     damage!(
         "missing-efi-partition",
@@ -157,6 +159,6 @@ boot-error = 0xC000000F
         "stale-recovery-image",
         r#""stale-recovery-image""#,
         crash!(stuck!("0x7E", "lbfault.sys")),
-        "recovery starts, as the older build that it is"
+        "recovery starts, as the older build that it is (on the understudy nothing depends on the build)"
     ),
 ];
