@@ -33,16 +33,7 @@ pub(super) const KINDS: &[KindInfo] = &[KindInfo {
 /// A scenario with one damage, and what to expect.
 macro_rules! damage {
     ($name:literal, $damage:literal, $expect:expr, $consequence:literal) => {
-        example!(
-            concat!("boot-configuration-", $name),
-            [
-                "[[fault]]\nname = \"damage\"\nkind = \"boot-configuration\"\ndamage = ",
-                $damage,
-                "\n\n",
-                $expect
-            ],
-            $consequence
-        )
+        shows!("boot-configuration", $name, "damage", ["damage = ", $damage], $expect, $consequence)
     };
 }
 

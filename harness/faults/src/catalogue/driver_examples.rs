@@ -5,14 +5,12 @@ use super::Example;
 /// A scenario with one faulty driver: its keys, and what to expect.
 macro_rules! driver {
     ($name:literal, $keys:expr, $expect:expr, $consequence:literal) => {
-        example!(
-            concat!("driver-", $name),
-            [
-                "[[fault]]\nname = \"faulty\"\nkind = \"driver\"\ndriver = \"lbfault.sys\"\n",
-                $keys,
-                "\n\n",
-                $expect
-            ],
+        shows!(
+            "driver",
+            $name,
+            "faulty",
+            ["driver = \"lbfault.sys\"\n", $keys],
+            $expect,
             $consequence
         )
     };

@@ -13,6 +13,22 @@ macro_rules! example {
     };
 }
 
+/// One example that shows one fault of a kind: what the example is called after the kind, what the fault is
+/// called, its keys, and what to expect.
+macro_rules! shows {
+    ($kind:literal, $name:literal, $fault:literal, [$($key:expr),+], $expect:expr, $consequence:literal) => {
+        example!(
+            concat!($kind, "-", $name),
+            [
+                "[[fault]]\nname = \"", $fault, "\"\nkind = \"", $kind, "\"\n",
+                $($key),+,
+                "\n\n", $expect
+            ],
+            $consequence
+        )
+    };
+}
+
 /// Besides, a driver stops the system at every start.
 macro_rules! crash {
     ($expect:expr) => {

@@ -26,16 +26,7 @@ pub(super) const KINDS: &[KindInfo] = &[KindInfo {
 /// A scenario with one damage, and what to expect.
 macro_rules! damage {
     ($name:literal, $damage:literal, $expect:expr, $consequence:literal) => {
-        example!(
-            concat!("registry-", $name),
-            [
-                "[[fault]]\nname = \"damage\"\nkind = \"registry\"\ndamage = ",
-                $damage,
-                "\n\n",
-                $expect
-            ],
-            $consequence
-        )
+        shows!("registry", $name, "damage", ["damage = ", $damage], $expect, $consequence)
     };
 }
 

@@ -126,14 +126,12 @@ time = "5m"
 /// A transaction that was left half done, and what to expect.
 macro_rules! transaction {
     ($name:literal, $state:literal, $expect:expr, $consequence:literal) => {
-        example!(
-            concat!("servicing-transaction-", $name),
-            [
-                "[[fault]]\nname = \"update\"\nkind = \"servicing-transaction\"\nstate = ",
-                $state,
-                "\n\n",
-                $expect
-            ],
+        shows!(
+            "servicing-transaction",
+            $name,
+            "update",
+            ["state = ", $state],
+            $expect,
             $consequence
         )
     };
@@ -157,11 +155,7 @@ const TRANSACTION_EXAMPLES: &[Example] = &[
 /// A file of another version: its keys, and what to expect.
 macro_rules! version {
     ($name:literal, $keys:literal, $expect:expr, $consequence:literal) => {
-        example!(
-            concat!("file-version-", $name),
-            ["[[fault]]\nname = \"older\"\nkind = \"file-version\"\n", $keys, "\n\n", $expect],
-            $consequence
-        )
+        shows!("file-version", $name, "older", [$keys], $expect, $consequence)
     };
 }
 
@@ -186,11 +180,7 @@ version = "10.0.10240.0""#,
 /// A file that is gone: its keys, and what to expect.
 macro_rules! loss {
     ($name:literal, $keys:literal, $expect:expr, $consequence:literal) => {
-        example!(
-            concat!("file-loss-", $name),
-            ["[[fault]]\nname = \"loss\"\nkind = \"file-loss\"\n", $keys, "\n\n", $expect],
-            $consequence
-        )
+        shows!("file-loss", $name, "loss", [$keys], $expect, $consequence)
     };
 }
 

@@ -5,14 +5,12 @@ use super::KindInfo;
 /// A process that is ended once the machine is up.
 macro_rules! death {
     ($process:literal, $name:literal, $stop:literal, $consequence:literal) => {
-        example!(
-            concat!("process-death-", $name),
-            [
-                "[[fault]]\nname = \"death\"\nkind = \"process-death\"\nprocess = \"",
-                $process,
-                "\"\n\n",
-                once!($stop)
-            ],
+        shows!(
+            "process-death",
+            $name,
+            "death",
+            ["process = \"", $process, "\""],
+            once!($stop),
             $consequence
         )
     };
