@@ -10,7 +10,8 @@ mod scenarios;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
 
 use crate::args::{Cli, Command};
 use crate::exit::{Exit, IntoCode, exit_of};
@@ -60,7 +61,11 @@ fn log(verbose: u8) {
         1 => "info,loopbreak=debug,engine=debug,hypervisor=debug,network=debug,recovery=debug",
         _ => "debug",
     };
-    let filter =
-        EnvFilter::try_from_env("LOOPBREAK_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let own = std::env::var("LOOPBREAK_LOG").unwrap_or_else(|_| default.to_owned());
+    let filter = own.parse::<Targets>().unwrap_or_else(|error| {
+        eprintln!("warning: LOOPBREAK_LOG={own}: {error}; write it like `info,engine=debug`");
+        Targets::new().with_default(tracing::Level::WARN)
+    });
+    let to_stderr = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(to_stderr.with_filter(filter)).init();
 }

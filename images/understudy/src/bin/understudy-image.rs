@@ -10,7 +10,7 @@ struct Arguments {
     /// Directory of the bundle.
     #[arg(long)]
     out: PathBuf,
-    /// The static program; built with cargo if it is not given.
+    /// The guest's program; built with cargo if it is not given.
     #[arg(long)]
     program: Option<PathBuf>,
     /// Debian's cloud kernel package; fetched with apt if it is not given.

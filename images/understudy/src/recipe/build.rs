@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::cpio::Archive;
-use super::{disk, kernel_package, uki};
+use super::{disk, kernel_package, libraries, uki};
 
 /// OVMF's variables without any boot entry (Debian package `ovmf`).
 const FIRMWARE_VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
@@ -14,7 +14,7 @@ const PROFILE: &str = include_str!("profile.toml");
 /// What to build from.
 #[derive(Debug, Clone)]
 pub struct Inputs {
-    /// The static program; `None`: built with cargo.
+    /// The guest's program; `None`: built with cargo.
     pub program: Option<PathBuf>,
     /// A kernel package; `None`: fetched into `cache`.
     pub kernel_package: Option<PathBuf>,
@@ -44,6 +44,9 @@ pub enum BuildError {
     /// The kernel.
     #[error(transparent)]
     Kernel(#[from] kernel_package::KernelError),
+    /// The libraries of the guest's program.
+    #[error(transparent)]
+    Library(#[from] libraries::LibraryError),
     /// The boot program.
     #[error(transparent)]
     Uki(#[from] uki::UkiError),
@@ -80,7 +83,8 @@ pub fn build(inputs: &Inputs) -> Result<Built, BuildError> {
     )?;
     let kernel =
         kernel_package::obtain(inputs.kernel_package.as_deref(), &inputs.cache, work.path())?;
-    let initramfs = initramfs(&fs_err::read(&stripped)?, &kernel);
+    let libraries = libraries::of(&stripped)?;
+    let initramfs = initramfs(&fs_err::read(&stripped)?, &libraries, &kernel);
     let boot_manager = uki::build(&kernel.image, &initramfs, work.path())?;
     let raw = work.path().join("disk.raw");
     disk::write(&raw, &boot_manager)?;
@@ -116,30 +120,35 @@ pub fn build(inputs: &Inputs) -> Result<Built, BuildError> {
     Ok(Built { bundle: inputs.out.clone(), kernel: kernel.package, files })
 }
 
-fn initramfs(program: &[u8], kernel: &kernel_package::Kernel) -> Vec<u8> {
+fn initramfs(
+    program: &[u8],
+    libraries: &[(String, Vec<u8>)],
+    kernel: &kernel_package::Kernel,
+) -> Vec<u8> {
     let mut archive = Archive::default();
     for directory in ["dev", "etc", "lib", "lib/modules", "proc", "sys", "tmp"] {
         archive.directory(directory);
     }
     archive.character_device("dev/console", 5, 1);
     archive.file("init", 0o755, program);
+    for (path, data) in libraries {
+        archive.directories_above(path);
+        archive.file(path, 0o755, data);
+    }
     for (name, data) in &kernel.modules {
         archive.file(&format!("lib/modules/{name}.ko"), 0o644, data);
     }
     archive.finish()
 }
 
-/// The static program, by the cargo that runs this or the one on the path.
+/// The guest's program, by the cargo that runs this or the one on the path.
 fn build_program() -> Result<PathBuf, BuildError> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| workspace.join("target"), PathBuf::from);
-    let triple = "x86_64-unknown-linux-gnu";
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let config = format!("target.{triple}.rustflags=[\"-Ctarget-feature=+crt-static\"]");
     let output = Command::new(&cargo)
         .args(["build", "--locked", "--release", "--package", "understudy", "--bin", "understudy"])
-        .args(["--target", triple, "--config", &config])
         .current_dir(&workspace)
         .output()?;
     if !output.status.success() {
@@ -148,7 +157,7 @@ fn build_program() -> Result<PathBuf, BuildError> {
             reason: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         });
     }
-    Ok(target.join(triple).join("release/understudy"))
+    Ok(target.join("release/understudy"))
 }
 
 fn run(program: &str, arguments: &[&std::ffi::OsStr]) -> Result<(), BuildError> {

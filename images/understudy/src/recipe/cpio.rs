@@ -1,11 +1,14 @@
 //! An initramfs archive ("newc" format, kernel documentation `initramfs buffer format`), the same
 //! bytes for the same contents: no owners, no times, numbered nodes.
 
+use std::collections::BTreeSet;
+
 /// An archive that is being written.
 #[derive(Debug, Default)]
 pub(super) struct Archive {
     bytes: Vec<u8>,
     nodes: u32,
+    directories: BTreeSet<String>,
 }
 
 /// `S_IFDIR` and `S_IFREG`, `S_IFCHR`.
@@ -14,9 +17,18 @@ const FILE: u32 = 0o100_000;
 const CHARACTER_DEVICE: u32 = 0o020_000;
 
 impl Archive {
-    /// A directory. Those above it must have been added.
+    /// A directory, once. Those above it must have been added.
     pub(super) fn directory(&mut self, path: &str) {
-        self.entry(path, DIRECTORY | 0o755, &[], (0, 0));
+        if self.directories.insert(path.to_owned()) {
+            self.entry(path, DIRECTORY | 0o755, &[], (0, 0));
+        }
+    }
+
+    /// Every directory above `path`.
+    pub(super) fn directories_above(&mut self, path: &str) {
+        for (end, _) in path.match_indices('/') {
+            self.directory(&path[..end]);
+        }
     }
 
     /// A file with these permissions.
@@ -73,6 +85,9 @@ mod tests {
     fn an_archive_is_laid_out_as_the_kernel_reads_it() {
         let mut archive = Archive::default();
         archive.directory("dev");
+        let once = archive.bytes.len();
+        archive.directories_above("dev/console");
+        assert_eq!(archive.bytes.len(), once, "a directory is written once");
         archive.file("init", 0o755, b"program");
         let bytes = archive.finish();
         assert_eq!(&bytes[..6], b"070701");

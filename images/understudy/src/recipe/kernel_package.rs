@@ -90,13 +90,30 @@ pub(super) fn obtain(
         .iter()
         .map(|module| {
             let path = tree.join("kernel").join(format!("{module}.ko"));
-            let data = std::fs::read(&path).map_err(|_| missing(&path.to_string_lossy()))?;
+            let mut data = std::fs::read(&path).map_err(|_| missing(&path.to_string_lossy()))?;
+            data.truncate(without_signature(&data));
             let name = module.rsplit('/').next().unwrap_or(module);
             Ok((name.to_owned(), data))
         })
         .collect::<Result<_, KernelError>>()?;
     let package = package.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(Kernel { package, image, modules })
+}
+
+/// Length of a module without the signature behind it. Nothing in the guest asks for one, and to verify it
+/// takes an emulated processor longer than to load the module. `struct module_signature`: the last of its
+/// twelve bytes are the length, big-endian; a magic follows.
+fn without_signature(module: &[u8]) -> usize {
+    const MAGIC: &[u8] = b"~Module signature appended~\n";
+    const STRUCTURE: usize = 12;
+    module
+        .strip_suffix(MAGIC)
+        .and_then(|rest| {
+            let (_, length) = rest.split_last_chunk::<4>()?;
+            let signature = u32::from_be_bytes(*length) as usize;
+            rest.len().checked_sub(STRUCTURE)?.checked_sub(signature)
+        })
+        .unwrap_or(module.len())
 }
 
 fn fetch(cache: &Path) -> Result<PathBuf, KernelError> {
@@ -162,5 +179,23 @@ fn run(directory: &Path, program: &str, arguments: &[&str]) -> Result<String, Ke
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {
         Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_signature;
+
+    #[test]
+    fn a_signature_behind_a_module_is_left_out() {
+        let mut module = b"module".to_vec();
+        module.extend_from_slice(b"signature");
+        module.extend_from_slice(&[0, 0, 2, 0, 0, 0, 0, 0]);
+        module.extend_from_slice(&9_u32.to_be_bytes());
+        let cut = module.clone();
+        module.extend_from_slice(b"~Module signature appended~\n");
+        assert_eq!(without_signature(&module), 6);
+        assert_eq!(without_signature(&cut), cut.len(), "no magic, no signature");
+        assert_eq!(without_signature(b"~Module signature appended~\n"), 28, "no room for one");
     }
 }

@@ -7,6 +7,7 @@ mod disk;
 mod hives;
 mod identity;
 mod kernel_package;
+mod libraries;
 mod pe;
 mod uki;
 
@@ -19,4 +20,5 @@ pub(crate) fn sample_program() -> Vec<u8> {
 pub use build::{BuildError, Built, Inputs, build};
 pub use disk::DiskError;
 pub use kernel_package::KernelError;
+pub use libraries::LibraryError;
 pub use uki::UkiError;
