@@ -132,10 +132,10 @@ impl Plan {
     }
 
     /// Two runs with the same key start from the same machine: same image, same hardware, same emulator,
-    /// same clock, same things staged.
+    /// same clock, same things staged. `format` changes when the same profile makes other hardware.
     fn checkpoint_key(&self, ground: Ground<'_>) -> String {
         let parts = serde_json::json!({
-            "format": 1,
+            "format": 2,
             "image": self.image_digest,
             "profile": ground.profile,
             "emulator": ground.emulator,

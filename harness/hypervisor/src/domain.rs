@@ -23,7 +23,7 @@ use crate::profile::{
 use xml::{
     Arg, Audio, Balloon, Boot, Clock, Commandline, Controller, Cpu, CpuModel, Devices, Disk,
     DiskHost, DiskSource, Domain, Driver, Empty, Enabled, Entry, Features, Hyperv, Loader, Log,
-    Memory, Os, OsType, Panic, Pm, Serial, SerialTarget, SocketSource, Spinlocks, State, Sysinfo,
+    Memory, Os, OsType, Panic, PciAddress, Pm, Serial, SerialTarget, SocketSource, Spinlocks, State, Sysinfo,
     Target, Tcg, Timer, Vcpu, Video, VideoModel,
 };
 
@@ -37,6 +37,9 @@ pub const MAC_ADDRESS: &str = "52:54:00:1b:00:01";
 const NIC_SLOT: &str = "0x1d";
 const PVPANIC_SLOT: &str = "0x1c";
 const AGENT_SLOT: &str = "0x1b";
+/// Without a place libvirt would put a virtio disk behind a PCI Express port of its own, and another port
+/// beside it, which firmware and guest would look through at each start.
+const DISK_SLOT: &str = "0x1a";
 
 /// How much translated code QEMU's emulator keeps; by itself it keeps up to 1 GiB. A reset does not throw
 /// it away, and the next boot writes over the code that it came from, a slow path for each page: the
@@ -295,6 +298,11 @@ fn devices(
 /// A file that QEMU opens; or what the harness serves, whose cache is the harness's to keep or lose: QEMU
 /// passes each flush on, and each error to the guest.
 fn disk(spec: &MachineSpec, host: &Host<'_>, target: Target) -> Result<Disk, HypervisorError> {
+    let address = (spec.profile.disk_bus == DiskBus::Virtio).then_some(PciAddress {
+        kind: "pci",
+        bus: "0x00",
+        slot: DISK_SLOT,
+    });
     let driver = Driver {
         name: "qemu",
         kind: "qcow2",
@@ -310,6 +318,7 @@ fn disk(spec: &MachineSpec, host: &Host<'_>, target: Target) -> Result<Disk, Hyp
             driver,
             source: DiskSource { file: Some(text(&spec.disk)?), ..DiskSource::default() },
             target,
+            address,
         },
         Some(socket) => {
             check_socket_path(socket)?;
@@ -330,6 +339,7 @@ fn disk(spec: &MachineSpec, host: &Host<'_>, target: Target) -> Result<Disk, Hyp
                     ..DiskSource::default()
                 },
                 target,
+                address,
             }
         }
     })

@@ -218,6 +218,19 @@ pub(super) struct Disk {
     pub(super) driver: Driver,
     pub(super) source: DiskSource,
     pub(super) target: Target,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) address: Option<PciAddress>,
+}
+
+/// A place on the root bus.
+#[derive(Serialize)]
+pub(super) struct PciAddress {
+    #[serde(rename = "@type")]
+    pub(super) kind: &'static str,
+    #[serde(rename = "@bus")]
+    pub(super) bus: &'static str,
+    #[serde(rename = "@slot")]
+    pub(super) slot: &'static str,
 }
 
 #[derive(Serialize)]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::cpio::Archive;
-use super::{disk, kernel_package, libraries, uki};
+use super::{disk, kernel_package, libraries, uki, variables};
 
 /// OVMF's variables without any boot entry (Debian package `ovmf`).
 const FIRMWARE_VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
@@ -53,6 +53,9 @@ pub enum BuildError {
     /// The disk.
     #[error(transparent)]
     Disk(#[from] disk::DiskError),
+    /// The first start.
+    #[error(transparent)]
+    FirstStart(#[from] variables::FirstStartError),
     /// A program that the recipe runs.
     #[error("`{command}` failed: {reason}")]
     Command {
@@ -107,7 +110,9 @@ pub fn build(inputs: &Inputs) -> Result<Built, BuildError> {
             image.as_os_str(),
         ],
     )?;
-    fs_err::copy(FIRMWARE_VARIABLES, inputs.out.join("vars.fd"))?;
+    let firmware_variables = inputs.out.join("vars.fd");
+    fs_err::copy(FIRMWARE_VARIABLES, &firmware_variables)?;
+    variables::after_first_start(&image, &firmware_variables)?;
     fs_err::write(inputs.out.join("profile.toml"), PROFILE)?;
     let files = ["disk.qcow2", "vars.fd", "profile.toml"]
         .into_iter()

@@ -10,6 +10,7 @@ mod kernel_package;
 mod libraries;
 mod pe;
 mod uki;
+mod variables;
 
 /// A program of the image, for tests of what looks at programs.
 #[cfg(test)]
@@ -22,3 +23,4 @@ pub use disk::DiskError;
 pub use kernel_package::KernelError;
 pub use libraries::LibraryError;
 pub use uki::UkiError;
+pub use variables::FirstStartError;
