@@ -1,5 +1,5 @@
 //! End-to-end tests live in `tests/tests`; this library holds what they share: the built command, a state
-//! directory with the understudy image in it, and ways to look at what a run left.
+//! directory of each test's own with the understudy image in it, and ways to look at what a run left.
 //!
 //! They boot real machines of 512 MiB under whatever accelerator the host has, so they assert what
 //! happened, never how long it took.
@@ -24,16 +24,29 @@ pub struct Loopbreak {
 }
 
 impl Loopbreak {
-    /// The command that `scripts/build` built (`LOOPBREAK_BIN`), with the state directory that has the
-    /// image in it (`LOOPBREAK_STATE`).
+    /// The command that `scripts/build` built (`LOOPBREAK_BIN`), with a state directory that only this test has,
+    /// and the built image (`LOOPBREAK_BUNDLE`) in it. What an earlier run of the test left there goes.
     pub fn built() -> anyhow::Result<Self> {
         let from = |name: &str, default: &str| {
             std::env::var_os(name).map_or_else(|| workspace().join(default), PathBuf::from)
         };
         let program = from("LOOPBREAK_BIN", "target/release/loopbreak");
-        let state = from("LOOPBREAK_STATE", "target/test-state");
         ensure!(program.is_file(), "{} is not there; run scripts/test", program.display());
-        Ok(Self { program, state })
+        let bundle = from("LOOPBREAK_BUNDLE", "target/understudy");
+        let thread = std::thread::current();
+        // The test runner names each test's thread after it.
+        let test = thread.name().context("the name of this test")?.replace("::", "-");
+        let state = workspace().join("target/test-states").join(test);
+        match std::fs::remove_dir_all(&state) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).context(format!("removing {}", state.display()));
+            }
+            _ => {}
+        }
+        let built = Self { program, state };
+        let bundle = bundle.to_str().context("a path that is text")?;
+        built.expect(0, &["image", "import", bundle, "--name", "understudy"])?;
+        Ok(built)
     }
 
     /// The state directory.
