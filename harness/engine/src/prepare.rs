@@ -5,7 +5,9 @@ use std::path::Path;
 
 use disk::{Access, DiskError, Image, OfflineDisk, Store, Tree, create_overlay};
 use faults::{Origin, StagePlan};
-use hypervisor::{FirmwareKind, MachineProfile, TpmVersion, firmware_files};
+use hypervisor::{
+    Accelerator, ByHand, FirmwareKind, MachineProfile, TpmVersion, command_line, firmware_files,
+};
 use recovery::Authority;
 use scenario::{Scenario, Start};
 
@@ -123,6 +125,7 @@ pub fn stage_for_hand(
     state: &StateDir,
     scenario: &Scenario,
     output: &Path,
+    accelerator: Accelerator,
 ) -> Result<Vec<String>, RunError> {
     let store = Store::open(state.root())?;
     let authority = Authority::open_or_create(&state.authority())?;
@@ -139,37 +142,32 @@ pub fn stage_for_hand(
     let parts = Parts { disk: disk.clone(), variables: Some(vars.clone()), tpm: None };
     prepared.lay_out(&parts)?;
     prepared.stage_onto(&prepared.stage, &parts, scratch.path())?;
-    command_line(&prepared, &disk, &vars)
-}
-
-fn command_line(prepared: &Prepared, disk: &Path, vars: &Path) -> Result<Vec<String>, RunError> {
     let profile = &prepared.profile;
-    let mut line: Vec<String> = vec![
-        "qemu-system-x86_64".to_owned(),
-        format!("-machine {}", profile.machine),
-        format!("-cpu {}", profile.cpu),
-        format!("-smp {}", profile.vcpus),
-        format!("-m {}", profile.memory.bytes() >> 20),
-        "-nodefaults -vga std -display none -serial stdio -action panic=none".to_owned(),
-        "-device pvpanic".to_owned(),
-        format!("-drive if=virtio,format=qcow2,cache=unsafe,file={}", disk.display()),
-    ];
-    if profile.firmware.kind == FirmwareKind::Uefi
-        && let Ok(Some(files)) = firmware_files(profile.firmware)
-    {
-        let code = files.code.display();
-        line.push(format!("-drive if=pflash,format=raw,unit=0,readonly=on,file={code}"));
-        line.push(format!("-drive if=pflash,format=raw,unit=1,file={}", vars.display()));
-    }
-    if let Some(clock) = prepared.plan.clock_chip.and_then(|clock| i64::try_from(clock).ok())
-        && let Ok(clock) = jiff::Timestamp::from_second(clock)
-    {
-        line.push(format!("-rtc base={}", clock.strftime("%Y-%m-%dT%H:%M:%S")));
-    }
-    if let Some(scale) = &profile.time_scale {
-        line.push(format!("-fw_cfg name={},string={}", scale.fw_cfg, prepared.plan.time_scale));
-    }
-    Ok(line)
+    let firmware = match profile.firmware.kind {
+        FirmwareKind::Uefi => firmware_files(profile.firmware)
+            .map_err(|searched| {
+                RunError::Refused(format!(
+                    "no OVMF was found at any of {searched:?}; install the package `ovmf`"
+                ))
+            })?
+            .map(|files| (files, vars)),
+        FirmwareKind::Bios => None,
+    };
+    let clock = prepared.plan.clock_chip.and_then(|clock| i64::try_from(clock).ok());
+    let clock = clock.and_then(|clock| jiff::Timestamp::from_second(clock).ok());
+    let scale = prepared.plan.time_scale.to_string();
+    let by_hand = ByHand {
+        accelerator,
+        disk,
+        firmware,
+        clock: clock.map(|clock| clock.strftime("%Y-%m-%dT%H:%M:%S").to_string()),
+        fw_cfg: profile
+            .time_scale
+            .iter()
+            .map(|item| (item.fw_cfg.clone(), scale.clone()))
+            .collect(),
+    };
+    Ok(command_line(profile, &by_hand))
 }
 
 /// Copies a sealed file so that its copy can be written.

@@ -7,6 +7,7 @@
 //! (libvirt has no element for a stream socket). They all keep their place on the bus, so that a RAM
 //! checkpoint fits every machine of the same profile. (windows-facts.md section 0)
 
+mod by_hand;
 mod xml;
 
 use std::path::{Path, PathBuf};
@@ -20,11 +21,12 @@ use crate::firmware::FirmwareFiles;
 use crate::profile::{
     ClockBase, DiskBus, Display, FirmwareKind, MachineProfile, PanicDevice, check_fw_cfg_name,
 };
+pub use by_hand::{ByHand, command_line};
 use xml::{
     Arg, Audio, Balloon, Boot, Clock, Commandline, Controller, Cpu, CpuModel, Devices, Disk,
     DiskHost, DiskSource, Domain, Driver, Empty, Enabled, Entry, Features, Hyperv, Loader, Log,
-    Memory, Os, OsType, Panic, PciAddress, Pm, Serial, SerialTarget, SocketSource, Spinlocks, State, Sysinfo,
-    Target, Tcg, Timer, Vcpu, Video, VideoModel,
+    Memory, Os, OsType, Panic, PciAddress, Pm, Serial, SerialTarget, SocketSource, Spinlocks,
+    State, Sysinfo, Target, Tcg, Timer, Vcpu, Video, VideoModel,
 };
 
 /// QEMU's id of the guest agent's port, as `VSERPORT_CHANGE` names it.

@@ -38,7 +38,7 @@ pub use agent::{AgentError, AgentInfo, ExecResult, GuestAgent, OsInfo, ShutdownM
 pub use api::{Checkpoint, Hypervisor, Machine, MachineSpec};
 pub use connection::Address;
 pub use doctor::{Finding, FindingStatus, examine};
-pub use domain::MAC_ADDRESS;
+pub use domain::{ByHand, MAC_ADDRESS, command_line};
 pub use error::HypervisorError;
 pub use fake::{FakeHypervisor, Trigger};
 pub use firmware::{FirmwareFiles, firmware_files};

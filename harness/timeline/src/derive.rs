@@ -49,6 +49,8 @@ pub struct Timeline {
     pub began_at: Micros,
     /// The last event's time.
     pub last_at: Micros,
+    /// How long the harness waited for a machine that did nothing.
+    pub idle: Micros,
     /// Number of events.
     pub events: u64,
     /// False where the run's end is not recorded.
@@ -118,6 +120,7 @@ impl Watcher {
             panics: self.panics.clone(),
             began_at: self.first_at.unwrap_or_default(),
             last_at: self.last_at,
+            idle: self.idle,
             events: self.events,
             complete: self.run_ended,
             boots,

@@ -20,6 +20,10 @@ pub struct Measurements {
     pub to_verdict_us: Option<Micros>,
     /// From the first fault to the last time that the machine became healthy, where it failed between.
     pub outage_us: Option<Micros>,
+    /// Doing nothing: how long the harness waited, without an event, until it took the machine for one that
+    /// stays healthy or that stands still.
+    #[serde(default)]
+    pub idle_us: Micros,
     /// Each boot.
     pub boots: Vec<BootMeasurements>,
 }
@@ -92,6 +96,7 @@ impl Measurements {
                 .zip(healthy)
                 .filter(|_| failed)
                 .map(|(fault, healthy)| healthy.moment.at.since(fault.at)),
+            idle_us: timeline.idle,
             boots: boots.collect(),
         }
     }

@@ -28,6 +28,11 @@ impl Micros {
     pub const fn since(self, earlier: Self) -> Self {
         Self(self.0.saturating_sub(earlier.0))
     }
+
+    /// Both, one after the other.
+    pub const fn plus(self, more: Self) -> Self {
+        Self(self.0.saturating_add(more.0))
+    }
 }
 
 impl From<Micros> for Duration {

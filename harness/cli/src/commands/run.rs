@@ -224,7 +224,11 @@ fn may_be_left(ledgers: &Path) -> String {
 pub(crate) fn stage(global: &Global, name: &str, output: &Path) -> anyhow::Result<Exit> {
     let scenario = Scenario::load(&scenarios::place(&global.scenarios, name)).map_err(usage)?;
     let state = StateDir::open(global.state.as_deref()).map_err(usage)?;
-    let staged = engine::stage_for_hand(&state, &scenario, output).map_err(marked)?;
+    let runtime = tokio::runtime::Runtime::new().map_err(infrastructure)?;
+    let proof = runtime.block_on(hypervisor::prove_accelerator());
+    let accelerator =
+        proof.accelerator.ok_or_else(|| infrastructure(anyhow::anyhow!("{}", proof.seen)))?;
+    let staged = engine::stage_for_hand(&state, &scenario, output, accelerator).map_err(marked)?;
     print(&(staged.join(" \\\n  ") + "\n"))?;
     Ok(Exit::AsExpected)
 }

@@ -62,6 +62,8 @@ pub struct Watcher {
     pub(crate) events: u64,
     pub(crate) first_at: Option<Micros>,
     pub(crate) last_at: Micros,
+    /// How long the harness waited for a machine that did nothing.
+    pub(crate) idle: Micros,
     pub(crate) run_ended: bool,
 }
 
@@ -148,7 +150,13 @@ impl Watcher {
         self.events += 1;
         let at = Micros::new(event.at_us);
         self.first_at.get_or_insert(at);
+        let quiet = at.since(self.last_at);
         self.last_at = self.last_at.max(at);
+        if let Body::Step { name, state: StepState::Done, .. } = &event.body
+            && [steps::SETTLED, steps::SILENT].contains(&name.as_str())
+        {
+            self.idle = self.idle.plus(quiet);
+        }
         let mut effects = Vec::new();
         self.findings.take(event);
         self.bookkeeping(event);

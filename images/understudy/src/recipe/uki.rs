@@ -71,9 +71,9 @@ pub(super) fn build(kernel: &Path, initramfs: &[u8], work: &Path) -> Result<Vec<
         (".linux", kernel),
         (".initrd", initrd.as_path()),
     ] {
-        let size = std::fs::metadata(file).map(|found| found.len()).map_err(|source| {
-            UkiError::File { what: "read", path: file.to_owned(), source }
-        })?;
+        let size = std::fs::metadata(file)
+            .map(|found| found.len())
+            .map_err(|source| UkiError::File { what: "read", path: file.to_owned(), source })?;
         let mut pair = std::ffi::OsString::from(format!("{section}="));
         pair.push(file);
         objcopy.arg("--add-section").arg(pair);

@@ -1,0 +1,99 @@
+//! Every reference of the library, held without a machine: a recorded run of each scenario is derived anew, and
+//! what follows from it must be the reference, and what the scenario expects. `scripts/record` makes the
+//! recordings, in `tests/recordings`, from runs of real machines.
+
+use std::collections::BTreeSet;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use report::Comparison;
+use scenario::Scenario;
+use tests::workspace;
+
+fn recordings() -> PathBuf {
+    workspace().join("tests/recordings")
+}
+
+/// The file name of a scenario's recording; of a variant the name has a slash.
+fn recording(scenario: &Scenario) -> PathBuf {
+    recordings().join(format!("{}.jsonl.gz", scenario.name.replace('/', ".")))
+}
+
+fn library() -> anyhow::Result<Vec<(Scenario, PathBuf)>> {
+    scenario::list(&workspace().join("scenarios"))?
+        .into_iter()
+        .map(|listed| Ok((listed.scenario?, listed.folder)))
+        .collect()
+}
+
+fn events(path: &Path) -> anyhow::Result<Vec<timeline::Event>> {
+    let file = std::fs::File::open(path)
+        .with_context(|| format!("{}; scripts/record makes it", path.display()))?;
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(file).read_to_string(&mut text)?;
+    Ok(timeline::read_events(&text)?.events)
+}
+
+/// Derives the outcome from the recording and holds it against the reference in `folder`, of which `change` may
+/// make another one.
+fn hold(
+    scenario: &Scenario,
+    folder: &Path,
+    change: impl FnOnce(String) -> String,
+) -> anyhow::Result<Comparison> {
+    let derived = timeline::derive(&events(&recording(scenario))?);
+    // The timeline of the recording was told what the scenario expected then; now it may expect something else.
+    ensure!(
+        derived.outcome.verdict.as_str() == scenario.expect.verdict.as_str(),
+        "{}: recorded as {}, expected {}",
+        scenario.name,
+        derived.outcome.verdict.as_str(),
+        scenario.expect.verdict.as_str()
+    );
+    // Beside a copy, so that a difference leaves nothing in the library.
+    let aside = tempfile::tempdir()?;
+    let name = format!("{}.snap", scenario.reference_name());
+    let reference = aside.path().join(&name);
+    let text = std::fs::read_to_string(folder.join(&name))
+        .with_context(|| format!("the reference of {}", scenario.name))?;
+    std::fs::write(&reference, change(text))?;
+    Ok(report::compare(&derived.outcome, &reference, "replayed")?)
+}
+
+#[test]
+fn every_reference_is_what_follows_from_a_recorded_run() -> anyhow::Result<()> {
+    let library = library()?;
+    let mut wrong = Vec::new();
+    for (scenario, folder) in &library {
+        match hold(scenario, folder, |text| text) {
+            Ok(Comparison::Same { .. }) => {}
+            Ok(other) => wrong.push(format!("{}: {other:?}", scenario.name)),
+            Err(error) => wrong.push(format!("{}: {error:#}", scenario.name)),
+        }
+    }
+    println!("{} references held", library.len() - wrong.len());
+    ensure!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), library.len(), wrong.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn no_recording_is_left_of_a_scenario_that_went() -> anyhow::Result<()> {
+    let wanted: BTreeSet<PathBuf> =
+        library()?.iter().map(|(scenario, _)| recording(scenario)).collect();
+    let found = std::fs::read_dir(recordings())?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<std::io::Result<BTreeSet<PathBuf>>>()?;
+    let left: Vec<_> = found.difference(&wanted).collect();
+    ensure!(left.is_empty(), "no scenario belongs to {left:?}");
+    Ok(())
+}
+
+#[test]
+fn a_reference_with_another_byte_is_told() -> anyhow::Result<()> {
+    let (scenario, folder) =
+        library()?.into_iter().find(|(one, _)| one.name == "channel-file-291").context("it")?;
+    let changed = hold(&scenario, &folder, |text| text.replacen("csagent.sys", "csagenu.sys", 1))?;
+    ensure!(matches!(changed, Comparison::Different { .. }), "{changed:?}");
+    Ok(())
+}
