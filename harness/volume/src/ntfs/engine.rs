@@ -23,6 +23,11 @@ pub(super) const FIRST_USER: u64 = 16;
 /// The first record that is given to a file. 16 to 23 are kept for extensions of `$MFT`.
 const FIRST_FREE: u64 = 24;
 
+/// Most bytes that `$MFT` grows by.
+const MAX_GROWTH: u64 = 8 << 20;
+/// Bytes of new records that are written at a time.
+const GROWTH_PART: u64 = 256 << 10;
+
 /// Most extension records of one file: far more than Windows makes.
 const MAX_EXTENSIONS: usize = 4096;
 /// Longest attribute list, in bytes. Windows stops at 256 KiB.
@@ -354,7 +359,8 @@ impl Engine {
         self.set_record_bit(record.number, false)
     }
 
-    /// Makes `$MFT` larger: by half of what it has, at least by 64 records.
+    /// Makes `$MFT` larger: by half of what it has, at least by 64 records and at most by 8 MiB, since all
+    /// of them are written.
     fn grow_mft(&mut self) -> Result<(), Reason> {
         let mut base = self.record(MFT)?;
         if base.find(kind::ATTRIBUTE_LIST, &[]).is_some() {
@@ -362,7 +368,8 @@ impl Engine {
         }
         let size = self.geometry.record as u64;
         let cluster = self.geometry.cluster;
-        let wanted = (self.record_count() / 2).max(64) * size;
+        let most = (MAX_GROWTH / size).max(64);
+        let wanted = (self.record_count() / 2).clamp(64, most) * size;
         let added = self.allocate_clusters(wanted.div_ceil(cluster), self.mft.last().copied())?;
         // A fragmented piece would fill record 0 soon: take only the first.
         let (&piece, rest) = added.split_first().ok_or(Reason::Full)?;
@@ -373,10 +380,14 @@ impl Engine {
         // First the new records, then the bitmap, then `$MFT` itself: a cut in between leaves
         // clusters that nobody uses, nothing worse.
         let new_count = runs::total(&grown) * cluster / size;
-        for number in old_count..new_count {
-            let mut blank = Record::new(number, 1, self.geometry.record);
-            let bytes = blank.serialize().expect("an empty record fits");
-            self.write_runs(&grown, number * size, &bytes)?;
+        let numbers: Vec<u64> = (old_count..new_count).collect();
+        for part in numbers.chunks((GROWTH_PART / size) as usize) {
+            let blank = |&number| {
+                let mut blank = Record::new(number, 1, self.geometry.record);
+                blank.serialize().expect("an empty record fits")
+            };
+            let bytes: Vec<u8> = part.iter().flat_map(blank).collect();
+            self.write_runs(&grown, part[0] * size, &bytes)?;
         }
         self.grow_record_bitmap(&mut base, new_count)?;
         let data = base.find_mut(kind::DATA, &[]).expect("checked when the volume was opened");
