@@ -30,6 +30,11 @@ impl Bitmap {
         self.bits[(index / 8) as usize] & 1 << (index % 8) != 0
     }
 
+    /// True of what is there and taken.
+    pub(super) fn has(&self, index: u64) -> bool {
+        index < self.count && self.is_set(index)
+    }
+
     /// The first clear bit at or after `from`.
     pub(super) fn find_free(&self, from: u64) -> Option<u64> {
         let mut index = from;
@@ -119,19 +124,29 @@ impl Engine {
 
     fn cluster_bitmap(&mut self) -> Result<&mut Bitmap, Reason> {
         if self.clusters.is_none() {
-            self.clusters = Some(self.load_bitmap(BITMAP, kind::DATA, self.geometry.clusters)?);
+            self.clusters = Some(self.load_cluster_bitmap()?);
         }
         Ok(self.clusters.as_mut().expect("just read"))
     }
 
+    /// Which clusters are taken, read anew.
+    pub(super) fn load_cluster_bitmap(&mut self) -> Result<Bitmap, Reason> {
+        self.load_bitmap(BITMAP, kind::DATA, self.geometry.clusters)
+    }
+
     pub(super) fn record_bitmap(&mut self) -> Result<&mut Bitmap, Reason> {
         if self.records.is_none() {
-            let count = self.record_count();
-            let mut bitmap = self.load_bitmap(MFT, kind::BITMAP, 0)?;
-            bitmap.count = count.min(bitmap.bits.len() as u64 * 8);
-            self.records = Some(bitmap);
+            self.records = Some(self.load_record_bitmap()?);
         }
         Ok(self.records.as_mut().expect("just read"))
+    }
+
+    /// Which records are taken, read anew.
+    pub(super) fn load_record_bitmap(&mut self) -> Result<Bitmap, Reason> {
+        let count = self.record_count();
+        let mut bitmap = self.load_bitmap(MFT, kind::BITMAP, 0)?;
+        bitmap.count = count.min(bitmap.bits.len() as u64 * 8);
+        Ok(bitmap)
     }
 
     /// Marks what the map of clusters has beyond the last cluster as taken, as Windows and `mkntfs` do
@@ -148,15 +163,6 @@ impl Engine {
 
     pub(super) fn free_clusters_count(&mut self) -> Result<u64, Reason> {
         Ok(self.cluster_bitmap()?.free())
-    }
-
-    pub(super) fn cluster_is_taken(&mut self, cluster: u64) -> Result<bool, Reason> {
-        Ok(self.cluster_bitmap()?.is_set(cluster))
-    }
-
-    pub(super) fn record_is_taken(&mut self, number: u64) -> Result<bool, Reason> {
-        let bitmap = self.record_bitmap()?;
-        Ok(number < bitmap.count && bitmap.is_set(number))
     }
 
     /// Takes clusters, in one piece where there is one, after `near` where it is free. The bits are

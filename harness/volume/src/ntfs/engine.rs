@@ -226,7 +226,7 @@ impl Engine {
         })
     }
 
-    fn record_bytes(&mut self, number: u64) -> Result<Vec<u8>, Reason> {
+    pub(super) fn record_bytes(&mut self, number: u64) -> Result<Vec<u8>, Reason> {
         let size = self.geometry.record;
         let offset = number
             .checked_mul(size as u64)
@@ -275,12 +275,21 @@ impl Engine {
         let result = self.write_runs(&mft, offset, &bytes);
         self.mft = mft;
         result?;
-        let mirrored = (self.geometry.cluster / self.geometry.record as u64).max(4);
-        if record.number < mirrored {
-            let place = self.geometry.mirror * self.geometry.cluster + offset;
+        if record.number < self.mirrored() {
+            let place = self.mirror_place(record.number);
             self.device.write_at(place, &bytes).map_err(Reason::Device)?;
         }
         Ok(())
+    }
+
+    /// How many records lie in `$MFTMirr` once more.
+    pub(super) fn mirrored(&self) -> u64 {
+        (self.geometry.cluster / self.geometry.record as u64).max(4)
+    }
+
+    /// Where the copy of a record in `$MFTMirr` lies on the device.
+    pub(super) fn mirror_place(&self, number: u64) -> u64 {
+        self.geometry.mirror * self.geometry.cluster + number * self.geometry.record as u64
     }
 
     /// The attribute list of a base record: type, first cluster and record of each attribute.

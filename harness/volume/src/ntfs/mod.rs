@@ -7,9 +7,9 @@
 //!
 //! - `boot`, `record`, `runs`, `name`, `node`, `lznt1`: the formats, pure.
 //! - `engine`: records on the device. `alloc`: clusters and records that are free. `stream`: the
-//!   contents of attributes. `index`, `index_blocks`: directories and other indexes. `edit`: changes of
-//!   one file. `files`: by path. `extend`: what the volume keeps about files beside them. `guard`:
-//!   whether it may be written to. `check`: the whole of it against itself.
+//!   contents of attributes. `index`, `index_blocks`, `index_walk`: directories and other indexes.
+//!   `edit`: changes of one file. `files`: by path. `extend`: what the volume keeps about files beside
+//!   them. `guard`: whether it may be written to. `check`: the whole of it against itself.
 //!
 //! **Why this writer may be used.** The harness was to write with libntfs-3g unless a writer of its own
 //! passes the same checks on every volume at hand. `tests/crosscheck.rs` holds it to that, on volumes
@@ -25,14 +25,16 @@
 //! the device (which may have a cache of its own: [`Volume::flush`]). Inside of a call, what is new
 //! is written before what refers to it, and what is old is given back after nothing refers to it.
 //! So a cut at any moment leaves a volume on which every file is whole, old or new; at worst
-//! clusters or a record are marked as taken that nobody uses, or a new name and an old one stand
-//! side by side. The one exception are files with an attribute list, whose several records are written
+//! clusters or a record are marked as taken that nobody uses, a new name and an old one stand side by
+//! side, or a record of the system differs from its copy in `$MFTMirr`. The one exception are files with an attribute list, whose several records are written
 //! one after the other: a cut in between is for `chkdsk`. The journal of NTFS is not written; a volume
 //! whose journal is not empty is not written to before [`Ntfs::discard_log`].
 
 mod alloc;
 mod boot;
 mod check;
+#[cfg(test)]
+mod crafted;
 mod edit;
 mod engine;
 mod extend;
@@ -41,6 +43,7 @@ mod format;
 mod guard;
 mod index;
 mod index_blocks;
+mod index_walk;
 mod lznt1;
 mod name;
 mod node;
