@@ -1,8 +1,9 @@
 //! Things on a volume that the engine itself does not make, for tests.
 
 use super::Ntfs;
+use super::engine::Inode;
 use super::node::{IndexEntry, Node};
-use super::record::{Attribute, kind};
+use super::record::{Attribute, IN_USE, kind};
 
 /// Puts an index of these entries into a new file of `$Extend`.
 pub(super) fn make_index(ntfs: &mut Ntfs, file: &str, name: &[u16], entries: Vec<IndexEntry>) {
@@ -37,4 +38,32 @@ pub(super) fn add_attribute(ntfs: &mut Ntfs, path: &str, wanted: u32, value: &[u
     inode.base.add(Attribute::resident(wanted, &[], value, false));
     ntfs.engine.write_inode(&mut inode).unwrap();
     inode.base.reference()
+}
+
+/// `$LOGGED_UTILITY_STREAM`, which nothing here looks at.
+const FILLER: u32 = 0x100;
+
+/// Gives a file an attribute list, and moves its data into an extension record: in its base record is no room
+/// for it any more.
+pub(super) fn spread(ntfs: &mut Ntfs, path: &str) {
+    let engine = &mut ntfs.engine;
+    let mut inode = engine.resolve_path(path).unwrap();
+    let mut extension = engine.allocate_record().unwrap();
+    extension.flags = IN_USE;
+    extension.base = inode.base.reference();
+    let data = inode.base.find(kind::DATA, &[]).unwrap().clone();
+    inode.base.remove(kind::DATA, &[]);
+    extension.add(data);
+    let list_len = 0x18 + 0x20 * (inode.base.attributes.len() + 2);
+    let filler = vec![0; inode.base.room() - list_len - 0x18 - 64];
+    inode.base.add(Attribute::resident(FILLER, &[], &filler, false));
+    let list = [&inode.base, &extension].map(|record| {
+        let entries = record
+            .attributes
+            .iter()
+            .map(|one| super::edit::list_entry(one.kind(), record.reference(), one.id()));
+        entries.collect::<Vec<_>>().concat()
+    });
+    inode.base.add(Attribute::resident(kind::ATTRIBUTE_LIST, &[], &list.concat(), false));
+    engine.write_inode(&mut Inode { extensions: vec![extension], ..inode }).unwrap();
 }

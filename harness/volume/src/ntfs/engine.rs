@@ -7,6 +7,7 @@ use super::stream::Layout;
 use super::upcase::Upcase;
 use super::{alloc::Bitmap, record::Sizes};
 use crate::cache::Cached;
+use crate::changes::{Changes, Tracked};
 use crate::{BlockDevice, FileTime, Reason};
 use std::ops::Range;
 
@@ -62,7 +63,7 @@ impl Inode {
 
 /// An open volume.
 pub(super) struct Engine {
-    pub(super) device: Cached,
+    pub(super) device: Tracked<Cached>,
     pub(super) geometry: Geometry,
     /// Where `$MFT` lies.
     mft: Vec<Run>,
@@ -79,7 +80,11 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn open(mut device: Box<dyn BlockDevice>) -> Result<Self, Reason> {
+    /// Opens the volume of `device`; what it writes later is noted in `changes`.
+    pub(super) fn open(
+        mut device: Box<dyn BlockDevice>,
+        changes: Option<Changes>,
+    ) -> Result<Self, Reason> {
         let mut boot = [0; 512];
         if device.len() < 512 {
             return Err(Reason::Damaged("it is smaller than a sector".to_owned()));
@@ -87,7 +92,7 @@ impl Engine {
         device.read_at(0, &mut boot).map_err(Reason::Device)?;
         let geometry = Geometry::parse(&boot, device.len())?;
         let mut engine = Self {
-            device: Cached::new(device),
+            device: Tracked::new(Cached::new(device), changes),
             mft: vec![Run { lcn: Some(geometry.mft), len: 1 }],
             geometry,
             upcase: Upcase::default(),
@@ -156,6 +161,11 @@ impl Engine {
 
     pub(super) fn mft_runs_mut(&mut self) -> &mut Vec<Run> {
         &mut self.mft
+    }
+
+    /// Where `$MFT` lies.
+    pub(super) fn mft_runs(&self) -> &[Run] {
+        &self.mft
     }
 
     /// Number of records that `$MFT` has room for.

@@ -9,6 +9,18 @@ use crate::{BlockDevice, Check, Reason};
 use std::collections::BTreeSet;
 
 impl Engine {
+    /// The file of a base record; `None` if the record is free or an extension.
+    pub(super) fn file(&mut self, number: u64) -> Result<Option<Inode>, Reason> {
+        if number >= self.record_count() {
+            return Ok(None);
+        }
+        let record = self.record(number)?;
+        if !record.is_in_use() || record.base != 0 {
+            return Ok(None);
+        }
+        self.inode(number).map(Some)
+    }
+
     /// Checks a file by itself: the count of its names, its attribute list, and the sizes of its streams.
     pub(super) fn check_file(&mut self, inode: &Inode, check: &mut Check) -> Result<(), Reason> {
         let number = inode.base.number;
