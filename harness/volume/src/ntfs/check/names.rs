@@ -3,13 +3,14 @@
 use super::changes::{Comparison, Pair};
 use super::file::{has_name, names_of};
 use super::index::Checked;
+use crate::Reason;
 use crate::ntfs::engine::{Engine, FIRST_USER, Inode};
 use crate::ntfs::index::I30;
+use crate::ntfs::index_walk::Walk;
 use crate::ntfs::name::FileName;
 use crate::ntfs::node::IndexEntry;
 use crate::ntfs::record::{Attribute, NUMBER_MASK, kind};
 use crate::ntfs::runs::Run;
-use crate::{Check, Reason};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -232,16 +233,18 @@ impl Comparison {
         name: &[u16],
         mut each: impl FnMut(&mut Self, Change) -> Result<(), Reason>,
     ) -> Result<(), Reason> {
-        let open = |engine: &Engine, side: &Option<Inode>| {
-            let side = side.as_ref().filter(|side| side.attributes().any(|one| one.name() == name));
-            side.map(|side| Checked::new(engine, side, name)).transpose()
-        };
-        let mut was = open(&self.was, &file.was).unwrap_or_default();
-        let mut is = open(&self.is, &file.is)?;
+        fn indexed<'a>(side: &'a Option<Inode>, name: &[u16]) -> Option<&'a Inode> {
+            side.as_ref().filter(|side| side.attributes().any(|one| one.name() == name))
+        }
+        let tree = indexed(&file.was, name).and_then(|side| self.was.tree(side, name).ok());
+        let mut was = tree.and_then(|tree| Walk::new(tree).ok());
+        let is = indexed(&file.is, name).map(|side| Checked::new(&self.is, side, name));
+        let mut is = is.transpose()?;
         let (mut old, mut new) = (self.next_old(&mut was), self.next_new(&mut is)?);
         loop {
             let order = match (&old, &new) {
                 (None, None) => break,
+                (Some(old), Some(new)) if old == new => Ordering::Equal,
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
                 (Some(old), Some(new)) => self.is.compare(name, old, new)?,
@@ -272,9 +275,8 @@ impl Comparison {
     }
 
     /// What was wrong before is not looked for: there it ends.
-    fn next_old(&mut self, entries: &mut Option<Checked>) -> Option<IndexEntry> {
-        let entries = entries.as_mut()?;
-        entries.next(&mut self.was, &mut Check::default()).unwrap_or_default()
+    fn next_old(&mut self, entries: &mut Option<Walk>) -> Option<IndexEntry> {
+        entries.as_mut()?.next(&mut self.was).unwrap_or_default()
     }
 
     fn next_new(&mut self, entries: &mut Option<Checked>) -> Result<Option<IndexEntry>, Reason> {
