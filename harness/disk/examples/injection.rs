@@ -2,9 +2,10 @@
 //! overlay), beside the same done with guestfish. Both are read back afterwards.
 //!
 //!     cargo build --release -p disk --bins --examples
-//!     target/release/examples/injection [SCRATCH] [--kvm]
+//!     target/release/examples/injection [SCRATCH] [--files COUNT] [--disk FILE] [--rounds COUNT] [--kvm]
 //!
-//! `--kvm` lets libguestfs use KVM; without it, it emulates, because `/dev/kvm` alone does not mean that it
+//! `--files` says how many files the Windows volume has beside the injected one. `--disk` keeps the disk, so
+//! that several builds can be measured on one in turn; it is made where it is missing. `--kvm` lets libguestfs use KVM; without it, it emulates, because `/dev/kvm` alone does not mean that it
 //! works.
 
 use std::path::{Path, PathBuf};
@@ -20,8 +21,10 @@ use volume::{
 use winfmt::hive::{Data, Hive};
 
 const MIB: u64 = 1 << 20;
-/// How often ours is measured.
-const ROUNDS: usize = 9;
+/// How many files lie in System32.
+const LIBRARIES: usize = 2000;
+/// How many files each other folder has.
+const COMPONENTS: usize = 100;
 const HIVE: &str = r"Windows\System32\config\SYSTEM";
 const FILE: &str = r"Windows\System32\drivers\injected.sys";
 const KEY: &str = r"ControlSet001\Services\service 0123";
@@ -31,20 +34,30 @@ const VALUES: [(&str, u32, &[u8]); 2] =
 
 fn main() -> anyhow::Result<()> {
     let mut scratch = std::env::temp_dir();
-    let mut kvm = false;
-    for argument in std::env::args().skip(1) {
+    let (mut files, mut rounds, mut kvm) = (LIBRARIES, 9, false);
+    let mut disk = None;
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut number = || anyhow::Ok(arguments.next().context("a number is missing")?.parse()?);
         match argument.as_str() {
             "--kvm" => kvm = true,
+            "--files" => files = number()?,
+            "--rounds" => rounds = number()?,
+            "--disk" => disk = Some(PathBuf::from(arguments.next().context("a file is missing")?)),
             directory => scratch = PathBuf::from(directory),
         }
     }
+    ensure!(rounds > 0, "at least one round is measured");
     let directory = tempfile::Builder::new().prefix("injection").tempdir_in(scratch)?;
     let directory = directory.path();
     let payload: Vec<u8> = (0..40_960u32).map(|n| (n * 7 % 251) as u8).collect();
-    let base = make_disk(directory)?;
+    let base = std::path::absolute(disk.unwrap_or_else(|| directory.join("base.qcow2")))?;
+    if !base.exists() {
+        make_disk(&base, directory, files)?;
+    }
 
     let mut times = Vec::new();
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         let overlay = directory.join(format!("ours-{round}.qcow2"));
         create_overlay(&overlay, &base)?;
         let start = Instant::now();
@@ -53,12 +66,13 @@ fn main() -> anyhow::Result<()> {
         verify(&overlay, directory, &payload)?;
     }
     times.sort();
-    let ours = times[ROUNDS / 2];
+    let ours = times[rounds / 2];
     println!(
-        "loopbreak  {:>9.1} ms  (median of {ROUNDS}; {:.1} to {:.1}; with all checks and the read-back)",
+        "loopbreak  {:>9.1} ms  ({files} files; median of {rounds}; {:.1} to {:.1}; with all checks and the \
+         read-back)",
         ms(ours),
         ms(times[0]),
-        ms(times[ROUNDS - 1])
+        ms(times[rounds - 1])
     );
 
     if Command::new("guestfish").arg("--version").output().is_err() {
@@ -92,18 +106,19 @@ fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
-/// A UEFI disk with an NTFS volume of 512 MiB, two thousand files and a SYSTEM hive of two thousand services.
-fn make_disk(directory: &Path) -> anyhow::Result<PathBuf> {
+/// A UEFI disk with an NTFS volume of so many files and a SYSTEM hive of two thousand services.
+fn make_disk(base: &Path, directory: &Path, files: usize) -> anyhow::Result<()> {
+    let len = 512 + (files as u64 * (6 << 10)).div_ceil(MIB);
     let raw = directory.join("disk.raw");
     let file = std::fs::File::options().read(true).write(true).create_new(true).open(&raw)?;
-    file.set_len(600 * MIB)?;
+    file.set_len((len + 88) * MIB)?;
     let disk = SharedDevice::new(FileDevice::new(file)?);
     let partition = |kind, id, start: u64, len: u64, name| {
         Partition::gpt(kind, Guid::from_bytes([id; 16]), start * MIB, len * MIB, name)
     };
     let table = PartitionTable::gpt(
         Guid::from_bytes([7; 16]),
-        vec![partition(EFI_SYSTEM, 1, 1, 64, "EFI"), partition(BASIC_DATA, 2, 65, 512, "Windows")],
+        vec![partition(EFI_SYSTEM, 1, 1, 64, "EFI"), partition(BASIC_DATA, 2, 65, len, "Windows")],
     );
     create_partitions(&mut disk.clone(), &table)?;
     let part = |index: usize| {
@@ -116,8 +131,15 @@ fn make_disk(directory: &Path) -> anyhow::Result<PathBuf> {
     let mut windows = Ntfs::format(part(1)?, &options)?;
     windows.create_dir_all(r"Windows\System32\config")?;
     windows.create_dir_all(r"Windows\System32\drivers")?;
-    for index in 0..2000 {
-        windows.write(&format!(r"Windows\System32\library {index}.dll"), &[1; 3000])?;
+    for index in 0..files {
+        let folder = match index.checked_sub(LIBRARIES) {
+            None => r"Windows\System32".to_owned(),
+            Some(index) => format!(r"Windows\WinSxS\component {}", index / COMPONENTS),
+        };
+        if index >= LIBRARIES && (index - LIBRARIES).is_multiple_of(COMPONENTS) {
+            windows.create_dir_all(&folder)?;
+        }
+        windows.write(&format!(r"{folder}\library {index}.dll"), &[1; 3000])?;
     }
     let mut hive = Hive::create("SYSTEM")?;
     hive.set_value("Select", "Current", &Data::dword(1))?;
@@ -130,14 +152,12 @@ fn make_disk(directory: &Path) -> anyhow::Result<PathBuf> {
     }
     windows.write(HIVE, &hive.to_bytes()?)?;
     windows.flush()?;
-    let base = directory.join("base.qcow2");
     let done = Command::new("qemu-img")
         .args(["convert", "-f", "raw", "-O", "qcow2"])
-        .args([&raw, &base])
+        .args([raw.as_path(), base])
         .status()?;
     ensure!(done.success(), "qemu-img failed");
-    std::fs::remove_file(raw)?;
-    Ok(base)
+    Ok(std::fs::remove_file(raw)?)
 }
 
 fn inject(overlay: &Path, scratch: &Path, payload: &[u8]) -> anyhow::Result<()> {

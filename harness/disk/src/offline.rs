@@ -20,7 +20,9 @@ use crate::overlay::check_file;
 use crate::session::{Expected, Session};
 use crate::store::{DiskFormat, DiskSource, SourceError};
 use crate::summary::{VolumeRole, VolumeSummary};
-use crate::worker::{Answer, Found, Reader, RemoteVolume, Request, Survey, Worker, WorkerError};
+use crate::worker::{
+    Answer, Found, Reader, RemoteVolume, Request, Scope, Survey, Worker, WorkerError,
+};
 
 /// More partitions than any table that is read has.
 const MAX_PARTITIONS: usize = 4096;
@@ -266,19 +268,32 @@ impl OfflineDisk {
         }
     }
 
-    /// Brings all edits to the file and proves them: every volume that was edited is checked against
-    /// itself, every file that was written, changed or removed is read back with another implementation of
-    /// the file system, and the disk file is checked.
+    /// Brings all edits to the file and proves them: of every volume that was edited, what was changed is
+    /// checked against itself and against what was there before, every file that was written, changed or
+    /// removed is read back with another implementation of the file system, and the disk file is checked.
     ///
     /// # Errors
     /// [`DiskError::Damaged`] and [`DiskError::NotLanded`] name the volume and the file.
     pub fn close(self) -> Result<(), DiskError> {
+        self.close_after(Scope::Changes)
+    }
+
+    /// The same with a check of the whole of every volume that was edited. It also finds damage that was
+    /// there before, and takes a second for a hundred thousand files.
+    ///
+    /// # Errors
+    /// As [`OfflineDisk::close`].
+    pub fn close_checked_whole(self) -> Result<(), DiskError> {
+        self.close_after(Scope::Whole)
+    }
+
+    fn close_after(self, scope: Scope) -> Result<(), DiskError> {
         if self.access == Access::ReadOnly {
             return Ok(());
         }
         self.done(&Request::Flush)?;
         for (partition, edits) in self.session.changes() {
-            self.check(partition)?;
+            self.check(partition, scope)?;
             self.compare(partition, edits)?;
         }
         let Self { path, format, worker, behind, .. } = self;
@@ -290,8 +305,8 @@ impl OfflineDisk {
         Ok(check_file(&path, format.driver())?)
     }
 
-    fn check(&self, partition: u32) -> Result<(), DiskError> {
-        match self.ask(&Request::Check { partition })? {
+    fn check(&self, partition: u32, scope: Scope) -> Result<(), DiskError> {
+        match self.ask(&Request::Check { partition, scope })? {
             Answer::Check(check) if check.errors.is_empty() => Ok(()),
             Answer::Check(check) => Err(DiskError::Damaged {
                 path: self.path.clone(),

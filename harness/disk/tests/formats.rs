@@ -269,16 +269,32 @@ fn what_someone_else_changes_is_found() {
         + u64::from_le_bytes(bytes[boot + 48..boot + 56].try_into().unwrap()) as usize
             * cluster as usize
         + 6 * 1024;
-    let damaged = damage_bitmap(&bytes, record, cluster as usize);
+    let map = bitmap_place(&bytes, record, cluster as usize);
+    let mut damaged = bytes.clone();
+    damaged[map + 1..map + 2048].fill(0);
     std::fs::write(&path, damaged).unwrap();
     let error = session.close().unwrap_err();
     assert!(matches!(error, DiskError::Damaged { number: 1, .. }), "{error}");
     println!("{error}");
+    // A cluster of another file was marked as free before: only the check of the whole volume sees that.
+    let first = volume.extents("written").unwrap()[0].start / cluster;
+    bytes[map + (first / 8) as usize] &= !(1 << (first % 8));
+    let small = |disk: &OfflineDisk| {
+        let mut volume = disk.windows_volume().unwrap();
+        volume.write("small", b"in its record").unwrap();
+    };
+    std::fs::write(&path, &bytes).unwrap();
+    let session = open();
+    small(&session);
+    let error = session.close_checked_whole().unwrap_err();
+    assert!(matches!(error, DiskError::Damaged { number: 1, .. }), "{error}");
+    let session = open();
+    small(&session);
+    session.close().unwrap();
 }
 
-/// Clears the map of clusters in use ($Bitmap, record 6) from its second byte on.
-fn damage_bitmap(bytes: &[u8], record: usize, cluster: usize) -> Vec<u8> {
-    let mut bytes = bytes.to_vec();
+/// Where the map of clusters in use ($Bitmap, record 6) lies in the file.
+fn bitmap_place(bytes: &[u8], record: usize, cluster: usize) -> usize {
     let word = |at: usize| usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
     let long = |at: usize| word(at) | word(at + 2) << 16;
     assert_eq!(&bytes[record..record + 4], b"FILE");
@@ -293,7 +309,5 @@ fn damage_bitmap(bytes: &[u8], record: usize, cluster: usize) -> Vec<u8> {
         (0..usize::from(count)).fold(0, |sum, n| sum | usize::from(bytes[from + n]) << (8 * n))
     };
     let start = number(runs + 1 + usize::from(length_bytes), start_bytes);
-    let place = MIB as usize + start * cluster;
-    bytes[place + 1..place + 2048].fill(0);
-    bytes
+    MIB as usize + start * cluster
 }

@@ -61,7 +61,7 @@ impl Prepared {
         let before = picture()?;
         let mut disk = writable()?;
         let applied = self.stage.apply(&mut disk)?;
-        disk.into_disk().close()?;
+        disk.into_disk().close_checked_whole()?;
         let staged = before.differences(&picture()?);
         // A partition that the table no longer names is known again only once the disk is opened anew.
         let (table, rest): (Vec<_>, Vec<_>) =
@@ -76,7 +76,7 @@ impl Prepared {
                 object: "the end of the changes".to_owned(),
                 source,
             })?;
-            disk.into_disk().close()?;
+            disk.into_disk().close_checked_whole()?;
         }
         let left = before.differences(&picture()?);
         Ok(Reversal { staged, left })

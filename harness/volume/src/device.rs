@@ -164,7 +164,7 @@ impl BlockDevice for MemoryDevice {
 }
 
 /// A part of a device, seen as a device of its own: a partition.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SubDevice<D> {
     inner: D,
     start: u64,

@@ -12,6 +12,8 @@
 //!   disks that are one volume.
 //! - [`probe`]: which file system lies on a partition, by its first sectors.
 //! - [`Volume`]: files by path. [`Ntfs`] and [`Fat`] implement it; [`open`] chooses.
+//! - [`Changes`]: what was changed on a volume opened by [`open_tracked`], for [`check_changes`], which
+//!   does not have to read the rest.
 //! - [`Guard`]: why a volume must not be written to (hibernated, not let go of cleanly, encrypted),
 //!   and the way out. Such volumes are read where they can be, and refuse every change.
 //!
@@ -19,6 +21,7 @@
 //! so everything read from it is checked and bounded.
 
 mod cache;
+mod changes;
 mod check;
 mod device;
 mod error;
@@ -33,6 +36,7 @@ mod table;
 mod time;
 mod volume;
 
+pub use changes::Changes;
 pub use check::Check;
 pub use device::{BlockDevice, FileDevice, MemoryDevice, SharedDevice, Stream, SubDevice};
 pub use error::{Operation, Reason, VolumeError};
@@ -40,7 +44,7 @@ pub use fat::{Fat, FatFormat, FatKind};
 pub use guard::{Guard, GuardKind};
 pub use guid::{Guid, NotAGuid};
 pub use ntfs::{Ntfs, NtfsFormat};
-pub use open::open;
+pub use open::{check_changes, open, open_tracked};
 pub use probe::{FileSystem, FileSystemKind, probe, probe_boot_sector};
 pub use table::{
     ATTRIBUTE_NO_DRIVE_LETTER, ATTRIBUTE_REQUIRED, BASIC_DATA, DiskId, EFI_SYSTEM, LDM_DATA,

@@ -9,7 +9,10 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use volume::{BlockDevice, FileDevice, Ntfs, Stream, Volume};
+use volume::{
+    BlockDevice, Changes, Check, FileDevice, SharedDevice, Stream, Volume, check_changes,
+    open_tracked,
+};
 
 mod artifacts;
 
@@ -103,9 +106,9 @@ const DIR: &str = "put by loopbreak";
 const MIB: usize = 1 << 20;
 
 /// The files that our writer leaves behind, in `DIR`.
-fn edit(volume: &mut Ntfs) -> BTreeMap<String, Vec<u8>> {
+fn edit(volume: &mut dyn Volume) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
-    let mut put = |volume: &mut Ntfs, name: &str, data: Vec<u8>| {
+    let mut put = |volume: &mut dyn Volume, name: &str, data: Vec<u8>| {
         volume.write(&format!("{DIR}\\{name}"), &data).unwrap();
         files.insert(name.replace('\\', "/"), data);
     };
@@ -160,9 +163,28 @@ fn volume_of(name: &str) -> Option<(tempfile::TempDir, PathBuf)> {
     Some((dir, image))
 }
 
-fn open(image: &Path) -> Ntfs {
+/// An open volume whose changes are noted.
+struct Open {
+    volume: Box<dyn Volume>,
+    device: SharedDevice,
+    changes: Changes,
+}
+
+fn open(image: &Path) -> Open {
     let file = std::fs::OpenOptions::new().read(true).write(true).open(image).unwrap();
-    Ntfs::open(FileDevice::new(file).unwrap()).unwrap()
+    let device = SharedDevice::new(FileDevice::new(file).unwrap());
+    let changes = Changes::default();
+    let volume = open_tracked(device.clone(), &changes).unwrap();
+    Open { volume, device, changes }
+}
+
+impl Open {
+    /// The check of what was changed, which finds nothing, and that of the whole.
+    fn check(&mut self, name: &str) -> Check {
+        let found = check_changes(self.device.clone(), &self.changes).unwrap();
+        assert_eq!((found.errors, found.lost_clusters), (Vec::new(), 0), "{name}");
+        self.volume.check().unwrap()
+    }
 }
 
 /// The checks of `ntfs-3g`: `$MFT` against its mirror and the boot sectors; and every cluster of every
@@ -179,14 +201,14 @@ fn judge(name: &str, path: &Path) -> String {
     let image = path.to_str().unwrap();
     clean(image);
     let before = fingerprint(path);
-    let mut volume = open(path);
-    volume.set_clock(volume::FileTime::from_unix_seconds(1_721_362_140));
-    let (sound, free) = (volume.check().unwrap(), volume.free_space().unwrap());
+    let mut edited = open(path);
+    edited.volume.set_clock(volume::FileTime::from_unix_seconds(1_721_362_140));
+    let (sound, free) = (edited.check(name), edited.volume.free_space().unwrap());
     assert!(sound.errors.is_empty(), "{name}: {sound:?}");
-    let names = volume.list("").unwrap();
-    let files = edit(&mut volume);
-    assert_eq!(volume.check().unwrap(), sound, "{name}");
-    drop(volume);
+    let names = edited.volume.list("").unwrap();
+    let files = edit(&mut *edited.volume);
+    assert_eq!(edited.check(name), sound, "{name}");
+    drop(edited);
 
     clean(image);
     for (path, data) in &files {
@@ -207,12 +229,12 @@ fn judge(name: &str, path: &Path) -> String {
     }
     let unchanged = compare(name, &before, &fingerprint(path), true);
 
-    let mut volume = open(path);
-    volume.remove_dir_all(DIR).unwrap();
-    assert_eq!(volume.check().unwrap(), sound, "{name}");
-    assert_eq!(volume.list("").unwrap(), names, "{name}");
-    let kept = free - volume.free_space().unwrap();
-    drop(volume);
+    let mut edited = open(path);
+    edited.volume.remove_dir_all(DIR).unwrap();
+    assert_eq!(edited.check(name), sound, "{name}");
+    assert_eq!(edited.volume.list("").unwrap(), names, "{name}");
+    let kept = free - edited.volume.free_space().unwrap();
+    drop(edited);
     clean(image);
     compare(name, &before, &fingerprint(path), false);
     let bytes: usize = files.values().map(Vec::len).sum();
@@ -296,14 +318,15 @@ fn files_that_windows_gave_object_ids_leave_their_index() {
     let image = path.to_str().unwrap();
     let ids = |print: &Print| print.keys().filter(|(_, kind, _)| kind == "ObjectId").count();
     let (before, entries) = (ids(&fingerprint(&path)), index_entries(image, 25));
-    let mut volume = open(&path);
-    for entry in volume.list("").unwrap() {
+    let mut one = open(&path);
+    for entry in one.volume.list("").unwrap() {
         if entry.kind == volume::Kind::File {
-            volume.remove_file(&entry.name).unwrap();
+            one.volume.remove_file(&entry.name).unwrap();
         }
     }
-    volume.remove_dir_all("test_dir").unwrap();
-    drop(volume);
+    one.volume.remove_dir_all("test_dir").unwrap();
+    assert_eq!(one.check("removed").errors, Vec::<String>::new());
+    drop(one);
     clean(image);
     let gone = before - ids(&fingerprint(&path));
     println!("{before} object ids, {gone} gone; {entries} entries of the index before");
@@ -318,8 +341,9 @@ fn links_of_a_file_with_an_attribute_list_are_moved() {
     }
     let Some((_dir, path)) = volume_of("ntfs3_attrlist.raw.gz") else { return };
     let image = path.to_str().unwrap();
-    let mut volume = open(&path);
-    let sound = volume.check().unwrap();
+    let mut one = open(&path);
+    let sound = one.check("before");
+    let volume = &mut one.volume;
     let names: Vec<String> = volume.list("").unwrap().into_iter().map(|entry| entry.name).collect();
     let links: Vec<&String> = names.iter().filter(|name| name.ends_with(".txt")).collect();
     let contents = volume.read(links[0]).unwrap();
@@ -336,8 +360,8 @@ fn links_of_a_file_with_an_attribute_list_are_moved() {
     for (from, to) in &moved {
         volume.rename(from, to).unwrap();
     }
-    assert_eq!(volume.check().unwrap(), sound);
-    drop(volume);
+    assert_eq!(one.check("moved"), sound);
+    drop(one);
     clean(image);
     for (from, to) in moved.iter().step_by(7) {
         let to = to.replace('\\', "/");
@@ -354,7 +378,7 @@ fn links_of_a_file_with_an_attribute_list_are_moved() {
 fn a_change_elsewhere_is_noticed() {
     let Some((_dir, path)) = volume_of("windows_volume.qcow2") else { return };
     let before = fingerprint(&path);
-    let mut volume = open(&path);
+    let mut volume = open(&path).volume;
     volume.write_at("Windows\\System32\\config\\syslog", 0, b"!").unwrap();
     drop(volume);
     let after = fingerprint(&path);

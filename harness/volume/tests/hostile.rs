@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests; a panic is the report")]
 
 use volume::{
-    BlockDevice, Fat, FatFormat, FatKind, FileTime, Kind, MemoryDevice, Ntfs, NtfsFormat,
-    SharedDevice, Volume, VolumeError,
+    BlockDevice, Changes, Fat, FatFormat, FatKind, FileTime, Kind, MemoryDevice, Ntfs, NtfsFormat,
+    SharedDevice, Volume, VolumeError, check_changes, open_tracked,
 };
 
 /// Numbers that look random and are the same on every run.
@@ -113,12 +113,16 @@ fn damaged_ntfs_volumes() {
     for _ in 0..1500 {
         let mut broken = bytes.clone();
         damage(&mut broken, &pieces, &mut numbers);
-        let Ok(mut ntfs) = Ntfs::open(MemoryDevice::new(broken)) else { continue };
+        let device = SharedDevice::new(MemoryDevice::new(broken));
+        let changes = Changes::default();
+        let Ok(mut tracked) = open_tracked(device.clone(), &changes) else { continue };
         opened += 1;
-        let _ = (ntfs.label(), ntfs.is_dirty(), ntfs.check());
-        walk(&mut ntfs, "", 0);
-        edit(&mut ntfs);
-        let _ = ntfs.discard_log();
+        let _ = (tracked.label(), tracked.check());
+        walk(&mut *tracked, "", 0);
+        edit(&mut *tracked);
+        let _ = check_changes(device.clone(), &changes);
+        let Ok(mut ntfs) = Ntfs::open(device) else { continue };
+        let _ = (ntfs.is_dirty(), ntfs.discard_log());
         let _ = ntfs.check();
     }
     assert!(opened > 500, "only {opened} could be opened: the damage is too great");

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::LazyLock;
 use volume::{
-    BlockDevice, Check, FileTime, Kind, MemoryDevice, Ntfs, NtfsFormat, SharedDevice, Volume,
+    BlockDevice, Changes, Check, FileTime, Kind, MemoryDevice, Ntfs, NtfsFormat, SharedDevice,
+    Volume, check_changes, open_tracked,
 };
 
 const DIRS: [&str; 4] = ["", "one\\", "one\\two\\", "a directory with a long name\\"];
@@ -22,7 +23,10 @@ enum Step {
     Rename(String, String),
     Remove(String),
     RemoveDirectory(usize),
+    /// Another handle of the same session.
     Reopen,
+    /// Another session.
+    Restart,
 }
 
 fn name() -> impl Strategy<Value = String> {
@@ -44,6 +48,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => name().prop_map(Step::Remove),
         1 => (1..DIRS.len()).prop_map(Step::RemoveDirectory),
         1 => Just(Step::Reopen),
+        1 => Just(Step::Restart),
     ]
 }
 
@@ -66,7 +71,7 @@ fn data(len: usize, seed: usize) -> Vec<u8> {
     (0..len).map(|index| (index.wrapping_mul(31) ^ (seed * 7)) as u8).collect()
 }
 
-fn tree(ntfs: &mut Ntfs, path: &str, found: &mut BTreeMap<String, Vec<u8>>) {
+fn tree(ntfs: &mut dyn Volume, path: &str, found: &mut BTreeMap<String, Vec<u8>>) {
     for entry in ntfs.list(path).unwrap() {
         let below =
             if path.is_empty() { entry.name.clone() } else { format!("{path}\\{}", entry.name) };
@@ -78,17 +83,22 @@ fn tree(ntfs: &mut Ntfs, path: &str, found: &mut BTreeMap<String, Vec<u8>>) {
     }
 }
 
-fn make_dirs(ntfs: &mut Ntfs) {
+fn make_dirs(ntfs: &mut dyn Volume) {
     for dir in &DIRS[1..] {
         ntfs.create_dir_all(dir).unwrap();
     }
 }
 
-fn run(steps: &[Step]) -> (SharedDevice, BTreeMap<String, Vec<u8>>) {
+/// Does all steps; after each, `each` gets the device and what the session has changed on it.
+fn run(
+    steps: &[Step],
+    mut each: impl FnMut(&SharedDevice, &Changes),
+) -> (SharedDevice, BTreeMap<String, Vec<u8>>) {
     let device = SharedDevice::new(MemoryDevice::new(EMPTY.clone()));
-    let mut ntfs = Ntfs::open(device.clone()).unwrap();
+    let mut changes = Changes::default();
+    let mut ntfs = open_tracked(device.clone(), &changes).unwrap();
     let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-    make_dirs(&mut ntfs);
+    make_dirs(&mut *ntfs);
     for (number, step) in steps.iter().enumerate() {
         match step {
             Step::Write(name, len) => {
@@ -128,10 +138,15 @@ fn run(steps: &[Step]) -> (SharedDevice, BTreeMap<String, Vec<u8>>) {
             Step::RemoveDirectory(dir) => {
                 ntfs.remove_dir_all(DIRS[*dir]).unwrap();
                 files.retain(|name, _| !name.starts_with(DIRS[*dir]));
-                make_dirs(&mut ntfs);
+                make_dirs(&mut *ntfs);
             }
-            Step::Reopen => ntfs = Ntfs::open(device.clone()).unwrap(),
+            Step::Reopen => ntfs = open_tracked(device.clone(), &changes).unwrap(),
+            Step::Restart => {
+                changes = Changes::default();
+                ntfs = open_tracked(device.clone(), &changes).unwrap();
+            }
         }
+        each(&device, &changes);
     }
     drop(ntfs);
     (device, files)
@@ -160,7 +175,7 @@ proptest! {
 
     #[test]
     fn a_volume_behaves_as_its_model(steps in prop::collection::vec(step(), 1..120)) {
-        let (device, files) = run(&steps);
+        let (device, files) = run(&steps, |_, _| {});
         let mut ntfs = Ntfs::open(device.clone()).unwrap();
         prop_assert_eq!(ntfs.check().unwrap(), Check::default());
         let mut found = BTreeMap::new();
@@ -172,5 +187,19 @@ proptest! {
         if tools() {
             prop_assert_eq!(judged(&device), Ok(()));
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The check of what a session changed finds no more and no less than that of the whole volume.
+    #[test]
+    fn the_check_of_changes_agrees_after_every_step(steps in prop::collection::vec(step(), 1..60)) {
+        run(&steps, |device, changes| {
+            let found = check_changes(device.clone(), changes).unwrap();
+            let whole = Ntfs::open(device.clone()).unwrap().check().unwrap();
+            assert_eq!((found, whole), (Check::default(), Check::default()));
+        });
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::LazyLock;
 
 use volume::{
-    BlockDevice, Fat, FatFormat, FatKind, FileTime, Kind, MemoryDevice, Ntfs, NtfsFormat,
+    BlockDevice, Changes, Fat, FatFormat, FatKind, FileTime, Kind, MemoryDevice, Ntfs, NtfsFormat,
     Partition, PartitionKind, PartitionTable, SECTOR, SharedDevice, SubDevice, Volume,
-    create_partitions, read_partitions,
+    check_changes, create_partitions, open_tracked, read_partitions,
 };
 
 use crate::patch::{self, PatchedDevice};
@@ -51,9 +51,14 @@ static FAT: LazyLock<Vec<u8>> = LazyLock::new(|| {
 
 /// The input changes a sound NTFS volume. The first part of it is where NTFS keeps its records.
 pub(crate) fn ntfs(input: &[u8]) {
-    if let Ok(mut volume) = Ntfs::open(PatchedDevice::new(&NTFS, input)) {
-        let _ = volume.is_dirty();
-        use_volume(&mut volume);
+    let device = SharedDevice::new(PatchedDevice::new(&NTFS, input));
+    let changes = Changes::default();
+    if let Ok(mut volume) = open_tracked(device.clone(), &changes) {
+        use_volume(&mut *volume);
+        let _ = check_changes(device.clone(), &changes);
+    }
+    if let Ok(mut volume) = Ntfs::open(device) {
+        let _ = (volume.is_dirty(), volume.check());
     }
 }
 

@@ -23,5 +23,5 @@ mod tests;
 pub(crate) use connection::Worker;
 pub use connection::WorkerError;
 pub use process::volumes_main;
-pub(crate) use protocol::{Answer, EXPORT, Found, Reader, Request, Survey, Surveyed};
+pub(crate) use protocol::{Answer, EXPORT, Found, Reader, Request, Scope, Survey, Surveyed};
 pub(crate) use remote::RemoteVolume;

@@ -22,7 +22,7 @@ pub(crate) enum Request {
     /// Something by path on an open volume.
     On { volume: u32, task: Task },
     /// Checks the volume of a partition against itself, opened anew.
-    Check { partition: u32 },
+    Check { partition: u32, scope: Scope },
     /// What is at these paths.
     Find { partition: u32, reader: Reader, paths: Vec<String> },
     /// A file by the independent reader; its bytes follow as those of [`Task::Read`].
@@ -33,6 +33,15 @@ pub(crate) enum Request {
     SetPartition { number: u32, partition: Option<Partition> },
     /// Has everything reach the medium.
     Flush,
+}
+
+/// How much is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Scope {
+    /// What was changed since the survey.
+    Changes,
+    /// The whole volume.
+    Whole,
 }
 
 /// Who looks.

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::io::{self, Read, Write};
 
 use volume::{
-    BlockDevice, FileSystemKind, Kind, Partition, PartitionTable, SharedDevice, SubDevice, Volume,
-    VolumeError, probe, read_partitions, set_partition,
+    BlockDevice, Changes, FileSystemKind, Kind, Partition, PartitionTable, SharedDevice, SubDevice,
+    Volume, VolumeError, probe, read_partitions, set_partition,
 };
 
 use super::frame::{DATA_LIMIT, FrameKind, invalid, parse, read_frame, write_frame, write_message};
-use super::protocol::{Answer, Found, Reader, Request, Survey, Surveyed, Task};
+use super::protocol::{Answer, Found, Reader, Request, Scope, Survey, Surveyed, Task};
 use crate::readback;
 
 /// What a Windows folder is called: Windows since XP, Windows NT and 2000, ReactOS.
@@ -34,6 +34,7 @@ pub(crate) fn serve(stream: impl Read + Write, device: SharedDevice) -> io::Resu
         device,
         table: None,
         volumes: HashMap::new(),
+        changes: HashMap::new(),
         last: 0,
         buffer: Vec::new(),
     };
@@ -79,6 +80,8 @@ struct Server<S> {
     device: SharedDevice,
     table: Option<PartitionTable>,
     volumes: HashMap<u32, Box<dyn Volume>>,
+    /// What was changed on each partition since the survey, whoever had it open.
+    changes: HashMap<u32, Changes>,
     last: u32,
     buffer: Vec<u8>,
 }
@@ -97,7 +100,9 @@ impl<S: Read + Write> Server<S> {
                 if self.volumes.len() >= MAX_VOLUMES {
                     return Err(Trouble::Refused(format!("{MAX_VOLUMES} volumes are open")));
                 }
-                let volume = self.open(partition)?;
+                let (_, device) = self.place(partition)?;
+                let changes = self.changes.entry(partition).or_default();
+                let volume = volume::open_tracked(device, changes)?;
                 self.last += 1;
                 self.volumes.insert(self.last, volume);
                 Ok(Answer::Volume(self.last))
@@ -114,7 +119,14 @@ impl<S: Read + Write> Server<S> {
                 }
                 None => Err(Trouble::Refused(format!("there is no volume of the handle {volume}"))),
             },
-            Request::Check { partition } => Ok(Answer::Check(self.open(partition)?.check()?)),
+            Request::Check { partition, scope: Scope::Whole } => {
+                Ok(Answer::Check(self.open(partition)?.check()?))
+            }
+            Request::Check { partition, scope: Scope::Changes } => {
+                let (_, device) = self.place(partition)?;
+                let changes = self.changes.entry(partition).or_default();
+                Ok(Answer::Check(volume::check_changes(device, changes)?))
+            }
             Request::Find { partition, reader: Reader::Own, paths } => {
                 let mut volume = self.open(partition)?;
                 Ok(Answer::Found(paths.iter().map(|path| find(&mut *volume, path)).collect()))

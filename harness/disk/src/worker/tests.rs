@@ -10,7 +10,7 @@ use volume::{Fat, FatFormat, FatKind, MemoryDevice, SharedDevice, Volume};
 
 use super::connection::{Worker, WorkerError};
 use super::frame::{FrameKind, parse, read_frame, write_frame, write_message};
-use super::protocol::{Answer, Reader, Request, Task};
+use super::protocol::{Answer, Reader, Request, Scope, Task};
 use super::server::serve;
 use super::{Found, Survey};
 
@@ -135,7 +135,8 @@ fn requests_that_make_no_sense_are_refused_and_the_server_goes_on() {
     for request in [
         Request::Open { partition: 1 },
         Request::On { volume: 1, task: Task::Flush },
-        Request::Check { partition: 1 },
+        Request::Check { partition: 1, scope: Scope::Whole },
+        Request::Check { partition: 1, scope: Scope::Changes },
     ] {
         assert!(matches!(served.ask(&request), Answer::Refused(_)), "{request:?}");
     }

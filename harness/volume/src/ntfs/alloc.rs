@@ -30,6 +30,53 @@ impl Bitmap {
         self.bits[(index / 8) as usize] & 1 << (index % 8) != 0
     }
 
+    /// True of what is there and taken.
+    pub(super) fn has(&self, index: u64) -> bool {
+        index < self.count && self.is_set(index)
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The first set bit at or after `from`.
+    pub(super) fn find_taken(&self, from: u64) -> Option<u64> {
+        let mut index = from;
+        while index < self.count {
+            if index.is_multiple_of(8) && self.bits[(index / 8) as usize] == 0 {
+                index += 8;
+            } else if self.is_set(index) {
+                return Some(index);
+            } else {
+                index += 1;
+            }
+        }
+        None
+    }
+
+    /// The bits that are not as in an earlier state of the bitmap, those beyond the last thing too. What one
+    /// of both does not have is clear there.
+    pub(super) fn differences(&self, earlier: &Self) -> impl Iterator<Item = u64> {
+        let part = |bits: &'_ [u8], number: usize| -> [u8; GRAIN] {
+            let mut part = [0; GRAIN];
+            let rest = bits.get(number * GRAIN..).unwrap_or_default();
+            let len = rest.len().min(GRAIN);
+            part[..len].copy_from_slice(&rest[..len]);
+            part
+        };
+        let parts = self.bits.len().max(earlier.bits.len()).div_ceil(GRAIN);
+        (0..parts).flat_map(move |number| {
+            let (one, other) = (part(&self.bits, number), part(&earlier.bits, number));
+            let bits = if one == other { 0 } else { GRAIN as u64 * 8 };
+            (0..bits)
+                .filter(move |bit| {
+                    let at = (bit / 8) as usize;
+                    (one[at] ^ other[at]) & 1 << (bit % 8) != 0
+                })
+                .map(move |bit| number as u64 * GRAIN as u64 * 8 + bit)
+        })
+    }
+
     /// The first clear bit at or after `from`.
     pub(super) fn find_free(&self, from: u64) -> Option<u64> {
         let mut index = from;
@@ -119,19 +166,39 @@ impl Engine {
 
     fn cluster_bitmap(&mut self) -> Result<&mut Bitmap, Reason> {
         if self.clusters.is_none() {
-            self.clusters = Some(self.load_bitmap(BITMAP, kind::DATA, self.geometry.clusters)?);
+            self.clusters = Some(self.load_cluster_bitmap()?);
         }
         Ok(self.clusters.as_mut().expect("just read"))
     }
 
+    /// Which clusters are taken, read anew.
+    pub(super) fn load_cluster_bitmap(&mut self) -> Result<Bitmap, Reason> {
+        self.load_bitmap(BITMAP, kind::DATA, self.geometry.clusters)
+    }
+
+    /// Before the first change: what is free then need not be kept when it is overwritten.
+    pub(super) fn keep_map(&mut self) -> Result<(), Reason> {
+        let Some(changes) = self.device.changes().filter(|one| !one.has_map()).cloned() else {
+            return Ok(());
+        };
+        let cluster = self.geometry.cluster;
+        changes.set_map(cluster, self.cluster_bitmap()?.bits.clone());
+        Ok(())
+    }
+
     pub(super) fn record_bitmap(&mut self) -> Result<&mut Bitmap, Reason> {
         if self.records.is_none() {
-            let count = self.record_count();
-            let mut bitmap = self.load_bitmap(MFT, kind::BITMAP, 0)?;
-            bitmap.count = count.min(bitmap.bits.len() as u64 * 8);
-            self.records = Some(bitmap);
+            self.records = Some(self.load_record_bitmap()?);
         }
         Ok(self.records.as_mut().expect("just read"))
+    }
+
+    /// Which records are taken, read anew.
+    pub(super) fn load_record_bitmap(&mut self) -> Result<Bitmap, Reason> {
+        let count = self.record_count();
+        let mut bitmap = self.load_bitmap(MFT, kind::BITMAP, 0)?;
+        bitmap.count = count.min(bitmap.bits.len() as u64 * 8);
+        Ok(bitmap)
     }
 
     /// Marks what the map of clusters has beyond the last cluster as taken, as Windows and `mkntfs` do
@@ -148,15 +215,6 @@ impl Engine {
 
     pub(super) fn free_clusters_count(&mut self) -> Result<u64, Reason> {
         Ok(self.cluster_bitmap()?.free())
-    }
-
-    pub(super) fn cluster_is_taken(&mut self, cluster: u64) -> Result<bool, Reason> {
-        Ok(self.cluster_bitmap()?.is_set(cluster))
-    }
-
-    pub(super) fn record_is_taken(&mut self, number: u64) -> Result<bool, Reason> {
-        let bitmap = self.record_bitmap()?;
-        Ok(number < bitmap.count && bitmap.is_set(number))
     }
 
     /// Takes clusters, in one piece where there is one, after `near` where it is free. The bits are

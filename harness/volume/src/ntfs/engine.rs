@@ -7,6 +7,7 @@ use super::stream::Layout;
 use super::upcase::Upcase;
 use super::{alloc::Bitmap, record::Sizes};
 use crate::cache::Cached;
+use crate::changes::{Changes, Tracked};
 use crate::{BlockDevice, FileTime, Reason};
 use std::ops::Range;
 
@@ -22,6 +23,11 @@ pub(super) const UPCASE: u64 = 10;
 pub(super) const FIRST_USER: u64 = 16;
 /// The first record that is given to a file. 16 to 23 are kept for extensions of `$MFT`.
 const FIRST_FREE: u64 = 24;
+
+/// Most bytes that `$MFT` grows by.
+const MAX_GROWTH: u64 = 8 << 20;
+/// Bytes of new records that are written at a time.
+const GROWTH_PART: u64 = 256 << 10;
 
 /// Most extension records of one file: far more than Windows makes.
 const MAX_EXTENSIONS: usize = 4096;
@@ -57,7 +63,7 @@ impl Inode {
 
 /// An open volume.
 pub(super) struct Engine {
-    pub(super) device: Cached,
+    pub(super) device: Tracked<Cached>,
     pub(super) geometry: Geometry,
     /// Where `$MFT` lies.
     mft: Vec<Run>,
@@ -74,7 +80,11 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn open(mut device: Box<dyn BlockDevice>) -> Result<Self, Reason> {
+    /// Opens the volume of `device`; what it writes later is noted in `changes`.
+    pub(super) fn open(
+        mut device: Box<dyn BlockDevice>,
+        changes: Option<Changes>,
+    ) -> Result<Self, Reason> {
         let mut boot = [0; 512];
         if device.len() < 512 {
             return Err(Reason::Damaged("it is smaller than a sector".to_owned()));
@@ -82,7 +92,7 @@ impl Engine {
         device.read_at(0, &mut boot).map_err(Reason::Device)?;
         let geometry = Geometry::parse(&boot, device.len())?;
         let mut engine = Self {
-            device: Cached::new(device),
+            device: Tracked::new(Cached::new(device), changes),
             mft: vec![Run { lcn: Some(geometry.mft), len: 1 }],
             geometry,
             upcase: Upcase::default(),
@@ -153,6 +163,11 @@ impl Engine {
         &mut self.mft
     }
 
+    /// Where `$MFT` lies.
+    pub(super) fn mft_runs(&self) -> &[Run] {
+        &self.mft
+    }
+
     /// Number of records that `$MFT` has room for.
     pub(super) fn record_count(&self) -> u64 {
         runs::total(&self.mft) * self.geometry.cluster / self.geometry.record as u64
@@ -221,7 +236,7 @@ impl Engine {
         })
     }
 
-    fn record_bytes(&mut self, number: u64) -> Result<Vec<u8>, Reason> {
+    pub(super) fn record_bytes(&mut self, number: u64) -> Result<Vec<u8>, Reason> {
         let size = self.geometry.record;
         let offset = number
             .checked_mul(size as u64)
@@ -270,12 +285,21 @@ impl Engine {
         let result = self.write_runs(&mft, offset, &bytes);
         self.mft = mft;
         result?;
-        let mirrored = (self.geometry.cluster / self.geometry.record as u64).max(4);
-        if record.number < mirrored {
-            let place = self.geometry.mirror * self.geometry.cluster + offset;
+        if record.number < self.mirrored() {
+            let place = self.mirror_place(record.number);
             self.device.write_at(place, &bytes).map_err(Reason::Device)?;
         }
         Ok(())
+    }
+
+    /// How many records lie in `$MFTMirr` once more.
+    pub(super) fn mirrored(&self) -> u64 {
+        (self.geometry.cluster / self.geometry.record as u64).max(4)
+    }
+
+    /// Where the copy of a record in `$MFTMirr` lies on the device.
+    pub(super) fn mirror_place(&self, number: u64) -> u64 {
+        self.geometry.mirror * self.geometry.cluster + number * self.geometry.record as u64
     }
 
     /// The attribute list of a base record: type, first cluster and record of each attribute.
@@ -354,7 +378,8 @@ impl Engine {
         self.set_record_bit(record.number, false)
     }
 
-    /// Makes `$MFT` larger: by half of what it has, at least by 64 records.
+    /// Makes `$MFT` larger: by half of what it has, at least by 64 records and at most by 8 MiB, since all
+    /// of them are written.
     fn grow_mft(&mut self) -> Result<(), Reason> {
         let mut base = self.record(MFT)?;
         if base.find(kind::ATTRIBUTE_LIST, &[]).is_some() {
@@ -362,7 +387,8 @@ impl Engine {
         }
         let size = self.geometry.record as u64;
         let cluster = self.geometry.cluster;
-        let wanted = (self.record_count() / 2).max(64) * size;
+        let most = (MAX_GROWTH / size).max(64);
+        let wanted = (self.record_count() / 2).clamp(64, most) * size;
         let added = self.allocate_clusters(wanted.div_ceil(cluster), self.mft.last().copied())?;
         // A fragmented piece would fill record 0 soon: take only the first.
         let (&piece, rest) = added.split_first().ok_or(Reason::Full)?;
@@ -373,10 +399,14 @@ impl Engine {
         // First the new records, then the bitmap, then `$MFT` itself: a cut in between leaves
         // clusters that nobody uses, nothing worse.
         let new_count = runs::total(&grown) * cluster / size;
-        for number in old_count..new_count {
-            let mut blank = Record::new(number, 1, self.geometry.record);
-            let bytes = blank.serialize().expect("an empty record fits");
-            self.write_runs(&grown, number * size, &bytes)?;
+        let numbers: Vec<u64> = (old_count..new_count).collect();
+        for part in numbers.chunks((GROWTH_PART / size) as usize) {
+            let blank = |&number| {
+                let mut blank = Record::new(number, 1, self.geometry.record);
+                blank.serialize().expect("an empty record fits")
+            };
+            let bytes: Vec<u8> = part.iter().flat_map(blank).collect();
+            self.write_runs(&grown, part[0] * size, &bytes)?;
         }
         self.grow_record_bitmap(&mut base, new_count)?;
         let data = base.find_mut(kind::DATA, &[]).expect("checked when the volume was opened");

@@ -17,11 +17,11 @@ use super::record::{kind, u32_at, u64_at};
 use crate::Reason;
 
 /// `$O`, the index of `$ObjId`.
-const OBJECT_IDS: [u16; 2] = [0x24, 0x4f];
+pub(super) const OBJECT_IDS: [u16; 2] = [0x24, 0x4f];
 /// `$R`, the index of `$Reparse`.
-const REPARSE_POINTS: [u16; 2] = [0x24, 0x52];
+pub(super) const REPARSE_POINTS: [u16; 2] = [0x24, 0x52];
 /// `$Q`, the index of `$Quota`.
-const QUOTAS: [u16; 2] = [0x24, 0x51];
+pub(super) const QUOTAS: [u16; 2] = [0x24, 0x51];
 /// `$Max`, the stream with the settings of the change journal.
 const JOURNAL_SETTINGS: [u16; 4] = [0x24, 0x4d, 0x61, 0x78];
 /// `$J`, the stream with the records of the change journal.
@@ -36,7 +36,7 @@ const QUOTA_OUT_OF_DATE: u32 = 0x200;
 
 impl Engine {
     /// A file of `\\$Extend`; volumes of old versions have not all of them.
-    fn extended(&mut self, name: &str) -> Result<Option<Inode>, Reason> {
+    pub(super) fn extended(&mut self, name: &str) -> Result<Option<Inode>, Reason> {
         match self.resolve(&["$Extend", name]) {
             Ok(inode) if inode.base.number != ROOT => Ok(Some(inode)),
             Ok(_) | Err(Reason::NotFound) => Ok(None),
@@ -121,7 +121,7 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ntfs::node::{IndexEntry, Node};
+    use crate::ntfs::crafted::{add_attribute, entry, keys, make_index};
     use crate::ntfs::record::{Attribute, Sizes};
     use crate::{FileTime, MemoryDevice, Ntfs, NtfsFormat, Volume};
 
@@ -132,41 +132,6 @@ mod tests {
         let mut ntfs = Ntfs::format(MemoryDevice::zeroed(12 << 20), &options).unwrap();
         ntfs.set_clock(NOW);
         ntfs
-    }
-
-    /// Puts an index of these entries into a new file of `$Extend`.
-    fn make_index(ntfs: &mut Ntfs, file: &str, name: &[u16], entries: Vec<IndexEntry>) {
-        let engine = &mut ntfs.engine;
-        engine.write_file(&format!("$Extend\\{file}"), &mut &[][..], 0).unwrap();
-        let mut inode = engine.resolve(&["$Extend", file]).unwrap();
-        let mut head = vec![0; 48];
-        head[8..12].copy_from_slice(&4096u32.to_le_bytes());
-        let root = Node { entries, last_child: None }.to_root(&head);
-        inode.base.add(Attribute::resident(kind::INDEX_ROOT, name, &root, false));
-        engine.write_inode(&mut inode).unwrap();
-    }
-
-    /// The keys of such an index.
-    fn keys(ntfs: &mut Ntfs, file: &str, name: &[u16]) -> Vec<Vec<u8>> {
-        let inode = ntfs.engine.resolve(&["$Extend", file]).unwrap();
-        let tree = ntfs.engine.tree(&inode, name).unwrap();
-        let entries = ntfs.engine.all_entries(&tree).unwrap();
-        entries.iter().map(|entry| entry.key().to_vec()).collect()
-    }
-
-    /// An entry of a view index: a key, and data behind it.
-    fn entry(key: &[u8], data: &[u8]) -> IndexEntry {
-        let at = 16 + key.len() as u64;
-        let mut raw = IndexEntry::new(at | (data.len() as u64) << 16, key).with_data(data);
-        raw.child = None;
-        raw
-    }
-
-    fn add_attribute(ntfs: &mut Ntfs, path: &str, wanted: u32, value: &[u8]) -> u64 {
-        let mut inode = ntfs.engine.resolve_path(path).unwrap();
-        inode.base.add(Attribute::resident(wanted, &[], value, false));
-        ntfs.engine.write_inode(&mut inode).unwrap();
-        inode.base.reference()
     }
 
     #[test]
@@ -252,7 +217,7 @@ mod tests {
             ntfs.write("file", b"x").unwrap();
             let inode = ntfs.engine.resolve(&["$Extend", "$Quota"]).unwrap();
             let tree = ntfs.engine.tree(&inode, &QUOTAS).unwrap();
-            let mut entries = ntfs.engine.all_entries(&tree).unwrap();
+            let mut entries = ntfs.engine.all_entries(tree).unwrap();
             assert_eq!(u32_at(entries[0].data_mut().unwrap(), 4), wanted);
             assert_eq!(u32_at(entries[1].data_mut().unwrap(), 4), flags);
         }

@@ -11,6 +11,7 @@ impl Engine {
         if let Some(guard) = self.guard()? {
             return Err(Reason::Guarded(guard));
         }
+        self.keep_map()?;
         if !self.announced {
             self.announce_changes()?;
             self.announced = true;

@@ -13,14 +13,11 @@ use super::record::{kind, u16_at, u32_at};
 use super::stream::Layout;
 use crate::Reason;
 use std::cmp::Ordering;
-use std::collections::HashSet;
 
 /// `$I30`, the name of the attributes of a directory.
 pub(super) const I30: [u16; 4] = [0x24, 0x49, 0x33, 0x30];
 /// Deepest tree: with 4 KiB blocks more names than a volume can hold.
-const MAX_DEPTH: usize = 16;
-/// Most entries of one directory that are listed.
-const MAX_ENTRIES: usize = 4 << 20;
+pub(super) const MAX_DEPTH: usize = 16;
 
 pub(super) fn damaged(what: &str) -> Reason {
     Reason::Damaged(format!("directory index: {what}"))
@@ -46,6 +43,7 @@ impl<'a> Sought<'a> {
 }
 
 /// An open index.
+#[derive(Clone)]
 pub(super) struct Tree {
     /// The name of its attributes.
     pub(super) name: Vec<u16>,
@@ -105,12 +103,12 @@ impl Engine {
         Ok(block)
     }
 
-    fn node(&mut self, tree: &Tree, vcn: u64) -> Result<Node, Reason> {
+    pub(super) fn node(&mut self, tree: &Tree, vcn: u64) -> Result<Node, Reason> {
         let block = self.read_block(tree, vcn)?;
         Node::from_block(block, vcn)
     }
 
-    fn write_node(&mut self, tree: &Tree, vcn: u64, node: &Node) -> Result<(), Reason> {
+    pub(super) fn write_node(&mut self, tree: &Tree, vcn: u64, node: &Node) -> Result<(), Reason> {
         let layout = tree.allocation.clone().ok_or_else(|| damaged("a child without blocks"))?;
         // The update sequence goes on from what lies there.
         let old = self.read_block(tree, vcn).unwrap_or_default();
@@ -171,64 +169,23 @@ impl Engine {
         dir: &Inode,
         name: &[u16],
     ) -> Result<Option<(u64, FileName)>, Reason> {
-        let tree = self.tree(dir, &I30)?;
-        let way = self.find_way(&tree, Sought::Name(name))?;
+        let entry = self.find_entry(dir, Sought::Name(name))?;
+        entry.map(|entry| Ok((entry.reference(), FileName::parse(entry.key())?))).transpose()
+    }
+
+    /// An entry of an index.
+    pub(super) fn find_entry(
+        &mut self,
+        inode: &Inode,
+        sought: Sought<'_>,
+    ) -> Result<Option<IndexEntry>, Reason> {
+        let tree = self.tree(inode, sought.index())?;
+        let mut way = self.find_way(&tree, sought)?;
         if !way.found {
             return Ok(None);
         }
-        let step = way.steps.last().expect("a way has a root");
-        let entry = &step.node.entries[step.at];
-        Ok(Some((entry.reference(), FileName::parse(entry.key())?)))
-    }
-
-    /// All entries of a directory, in its order.
-    pub(super) fn all_names(&mut self, dir: &Inode) -> Result<Vec<(u64, FileName)>, Reason> {
-        let tree = self.tree(dir, &I30)?;
-        let mut names = Vec::new();
-        for entry in self.all_entries(&tree)? {
-            names.push((entry.reference(), FileName::parse(entry.key())?));
-        }
-        Ok(names)
-    }
-
-    pub(super) fn all_entries(&mut self, tree: &Tree) -> Result<Vec<IndexEntry>, Reason> {
-        /// What is still to do: a node to go through, or an entry to take.
-        enum Work {
-            Node(u64, usize),
-            Entry(IndexEntry),
-        }
-        let push = |work: &mut Vec<Work>, node: Node, depth: usize| {
-            if let Some(child) = node.last_child {
-                work.push(Work::Node(child, depth));
-            }
-            for entry in node.entries.into_iter().rev() {
-                let child = entry.child;
-                work.push(Work::Entry(entry.with_child(None)));
-                if let Some(child) = child {
-                    work.push(Work::Node(child, depth));
-                }
-            }
-        };
-        let mut entries = Vec::new();
-        let mut seen = HashSet::new();
-        let mut work = Vec::new();
-        push(&mut work, Node::from_root(&tree.root)?, 1);
-        while let Some(next) = work.pop() {
-            match next {
-                Work::Entry(entry) => entries.push(entry),
-                Work::Node(vcn, depth) => {
-                    if depth == MAX_DEPTH || !seen.insert(vcn) {
-                        return Err(damaged("it is too deep or goes in a circle"));
-                    }
-                    let node = self.node(tree, vcn)?;
-                    push(&mut work, node, depth + 1);
-                }
-            }
-            if entries.len() > MAX_ENTRIES {
-                return Err(damaged("it has too many entries"));
-            }
-        }
-        Ok(entries)
+        let step = way.steps.pop().expect("a way has a root");
+        Ok(step.node.entries.into_iter().nth(step.at))
     }
 
     /// Adds a name to a directory and writes what that changes.

@@ -178,7 +178,7 @@ impl Engine {
                 "changing a directory this large in this way".to_owned(),
             ));
         }
-        let mut entries = self.all_entries(&tree)?;
+        let mut entries = self.all_entries(tree.clone())?;
         let mut place = entries.len();
         for (index, entry) in entries.iter().enumerate() {
             if self.order(sought, entry)?.is_le() {

@@ -7,9 +7,9 @@
 //!
 //! - `boot`, `record`, `runs`, `name`, `node`, `lznt1`: the formats, pure.
 //! - `engine`: records on the device. `alloc`: clusters and records that are free. `stream`: the
-//!   contents of attributes. `index`, `index_blocks`: directories and other indexes. `edit`: changes of
-//!   one file. `files`: by path. `extend`: what the volume keeps about files beside them. `guard`:
-//!   whether it may be written to. `check`: the whole of it against itself.
+//!   contents of attributes. `index`, `index_blocks`, `index_walk`: directories and other indexes.
+//!   `edit`: changes of one file. `files`: by path. `extend`: what the volume keeps about files beside
+//!   them. `guard`: whether it may be written to. `check`: all of it, or what was changed, against itself.
 //!
 //! **Why this writer may be used.** The harness was to write with libntfs-3g unless a writer of its own
 //! passes the same checks on every volume at hand. `tests/crosscheck.rs` holds it to that, on volumes
@@ -25,14 +25,16 @@
 //! the device (which may have a cache of its own: [`Volume::flush`]). Inside of a call, what is new
 //! is written before what refers to it, and what is old is given back after nothing refers to it.
 //! So a cut at any moment leaves a volume on which every file is whole, old or new; at worst
-//! clusters or a record are marked as taken that nobody uses, or a new name and an old one stand
-//! side by side. The one exception are files with an attribute list, whose several records are written
+//! clusters or a record are marked as taken that nobody uses, a new name and an old one stand side by
+//! side, or a record of the system differs from its copy in `$MFTMirr`. The one exception are files with an attribute list, whose several records are written
 //! one after the other: a cut in between is for `chkdsk`. The journal of NTFS is not written; a volume
 //! whose journal is not empty is not written to before [`Ntfs::discard_log`].
 
 mod alloc;
 mod boot;
 mod check;
+#[cfg(test)]
+mod crafted;
 mod edit;
 mod engine;
 mod extend;
@@ -41,6 +43,7 @@ mod format;
 mod guard;
 mod index;
 mod index_blocks;
+mod index_walk;
 mod lznt1;
 mod name;
 mod node;
@@ -49,6 +52,7 @@ mod runs;
 mod stream;
 mod upcase;
 
+use crate::changes::{Before, Changes};
 use crate::{
     BlockDevice, Check, Entry, FileTime, Guard, MAX_READ, Metadata, Operation, Reason, Volume,
     VolumeError,
@@ -99,7 +103,43 @@ fn failure(operation: Operation, path: &str) -> impl FnOnce(Reason) -> VolumeErr
 impl Ntfs {
     /// Opens the NTFS volume that fills `device`. Nothing is written by that.
     pub fn open(device: impl BlockDevice + 'static) -> Result<Self, VolumeError> {
-        let engine = Engine::open(Box::new(device)).map_err(failure(Operation::Open, ""))?;
+        Self::open_with(Box::new(device), None)
+    }
+
+    /// The same; what is changed through it is noted in `changes`.
+    pub(crate) fn open_tracked(
+        device: impl BlockDevice + 'static,
+        changes: &Changes,
+    ) -> Result<Self, VolumeError> {
+        Self::open_with(Box::new(device), Some(changes.clone()))
+    }
+
+    /// Checks what the changes on `device` differ in from what was there before: see `check`. Where too much
+    /// was changed it is the check of the whole volume.
+    pub(crate) fn check_changes(
+        device: impl BlockDevice + Clone + 'static,
+        changes: &Changes,
+    ) -> Result<Check, VolumeError> {
+        let found = match changes.units() {
+            Some(units) => {
+                let before = Before::new(device.clone(), units.clone());
+                let now = Box::new(device.clone());
+                check::check_changes(Box::new(before), now, &units, check::MAX_RECORDS)
+                    .map_err(failure(Operation::Check, ""))?
+            }
+            None => None,
+        };
+        match found {
+            Some(check) => Ok(check),
+            None => Self::open(device)?.check(),
+        }
+    }
+
+    fn open_with(
+        device: Box<dyn BlockDevice>,
+        changes: Option<Changes>,
+    ) -> Result<Self, VolumeError> {
+        let engine = Engine::open(device, changes).map_err(failure(Operation::Open, ""))?;
         Ok(Self { engine })
     }
 
@@ -139,6 +179,10 @@ impl Ntfs {
         let mut discard = || {
             if let Some(header) = self.engine.hibernation()? {
                 return Err(Reason::Guarded(Guard::hibernated(header)));
+            }
+            // What the log would have changed cannot be told apart from what is changed here.
+            if let Some(changes) = self.engine.device.changes() {
+                changes.give_up();
             }
             let inode = self.engine.inode(engine::LOG_FILE)?;
             let layout = self.engine.layout(&inode, kind::DATA, &[])?;

@@ -56,7 +56,13 @@ impl IndexEntry {
         self
     }
 
-    /// The data of an entry whose key does not stand for a file, such as an owner's quota.
+    /// The data of an entry whose key does not stand for a file, such as the file of an object id.
+    pub(super) fn data(&self) -> Option<&[u8]> {
+        let (at, len) = (usize::from(u16_at(&self.raw, 0)), usize::from(u16_at(&self.raw, 2)));
+        self.raw.get(at..at + len).filter(|_| at >= 16)
+    }
+
+    /// The same, to change it.
     pub(super) fn data_mut(&mut self) -> Option<&mut [u8]> {
         let (at, len) = (usize::from(u16_at(&self.raw, 0)), usize::from(u16_at(&self.raw, 2)));
         self.raw.get_mut(at..at + len).filter(|_| at >= 16)

@@ -24,7 +24,7 @@ impl Upcase {
 
     /// How two names lie in a directory, without regard to case.
     pub(super) fn compare(&self, left: &[u16], right: &[u16]) -> Ordering {
-        let fold = |name: &[u16]| name.iter().map(|&unit| self.fold(unit)).collect::<Vec<_>>();
-        fold(left).cmp(&fold(right))
+        let fold = |unit: &u16| self.fold(*unit);
+        left.iter().map(fold).cmp(right.iter().map(fold))
     }
 }

@@ -1,8 +1,10 @@
 //! Checking a whole volume against itself.
 
-use super::engine::{BITMAP, Engine, FIRST_USER, MFT, ROOT};
-use super::name::FileName;
-use super::record::{NUMBER_MASK, Record, kind};
+use super::index::Checked;
+use crate::ntfs::engine::{BITMAP, Engine, FIRST_USER, Inode, MFT, ROOT};
+use crate::ntfs::index::I30;
+use crate::ntfs::name::FileName;
+use crate::ntfs::record::{NUMBER_MASK, Record, kind};
 use crate::{Check, Reason};
 use std::collections::HashMap;
 
@@ -10,16 +12,16 @@ use std::collections::HashMap;
 const BOOT_RECORDS_END: u64 = 12;
 
 impl Engine {
-    pub(super) fn check(&mut self) -> Result<Check, Reason> {
+    pub(in crate::ntfs) fn check(&mut self) -> Result<Check, Reason> {
         let mut check = Check::default();
-        self.clusters = None;
-        self.records = None;
+        let (taken_clusters, taken_records) =
+            (self.load_cluster_bitmap()?, self.load_record_bitmap()?);
         let mut used = vec![0u64; self.geometry.clusters.div_ceil(64) as usize];
         // How often directories name each record, and how many names each has.
         let mut named: HashMap<u64, u64> = HashMap::new();
         let mut names: HashMap<u64, u64> = HashMap::new();
         for number in 0..self.record_count() {
-            let taken = self.record_is_taken(number)?;
+            let taken = taken_records.has(number);
             let record = match self.record(number) {
                 Ok(record) => record,
                 Err(_) if !taken => continue,
@@ -37,9 +39,10 @@ impl Engine {
             }
             self.check_clusters(&record, &mut used, &mut check)?;
             if record.base != 0 {
+                self.check_extension(&record, &mut check);
                 continue;
             }
-            if let Err(error) = self.check_file(number, &mut named, &mut names, &mut check) {
+            if let Err(error) = self.check_base(number, &mut named, &mut names, &mut check) {
                 check.error(format!("record {number}: {error}"));
             }
         }
@@ -53,12 +56,13 @@ impl Engine {
         }
         for cluster in 0..self.geometry.clusters {
             let uses = used[(cluster / 64) as usize] & 1 << (cluster % 64) != 0;
-            match (uses, self.cluster_is_taken(cluster)?) {
+            match (uses, taken_clusters.has(cluster)) {
                 (true, false) => check.error(format!("cluster {cluster} is used but marked free")),
                 (false, true) => check.lost_clusters += 1,
                 _ => {}
             }
         }
+        self.check_mirror(&mut check)?;
         Ok(check)
     }
 
@@ -87,8 +91,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Checks the names of a file, and the entries of a directory.
-    fn check_file(
+    /// Checks a file, and the entries of a directory.
+    fn check_base(
         &mut self,
         number: u64,
         named: &mut HashMap<u64, u64>,
@@ -100,56 +104,36 @@ impl Engine {
         if count > 0 {
             names.insert(number, count);
         }
-        if number >= FIRST_USER && count != u64::from(inode.base.links) {
-            check
-                .error(format!("record {number} has {count} names, and says {}", inode.base.links));
-        }
+        self.check_file(&inode, check)?;
         if !inode.base.is_directory() || number == BITMAP || number == MFT {
             return Ok(());
         }
-        let entries = self.all_names(&inode)?;
-        for pair in entries.windows(2) {
-            if self.upcase.compare(&pair[0].1.name, &pair[1].1.name).is_ge() {
-                check.error(format!(
-                    "directory {number}: '{}' and '{}' are out of order",
-                    pair[0].1.text(),
-                    pair[1].1.text()
-                ));
-            }
-        }
-        for (reference, entry) in entries {
+        self.check_directory(&inode, named, check)
+    }
+
+    fn check_directory(
+        &mut self,
+        dir: &Inode,
+        named: &mut HashMap<u64, u64>,
+        check: &mut Check,
+    ) -> Result<(), Reason> {
+        let number = dir.base.number;
+        let mut entries = Checked::new(self, dir, &I30)?;
+        while let Some(entry) = entries.next(self, check)? {
+            let reference = entry.reference();
+            let name = FileName::parse(entry.key())?;
             let child = reference & NUMBER_MASK;
             if child != ROOT {
                 *named.entry(child).or_default() += 1;
             }
-            match self.check_entry(number, reference, &entry) {
+            match self.check_entry(number, reference, &name) {
                 Ok(true) => {}
                 Ok(false) => check.stale_sizes += 1,
                 Err(text) => {
-                    check.error(format!("directory {number}: '{}': {text}", entry.text()));
+                    check.error(format!("directory {number}: '{}': {text}", name.text()));
                 }
             }
         }
-        Ok(())
-    }
-
-    /// True if the size in the entry is that of the file.
-    fn check_entry(&mut self, dir: u64, reference: u64, entry: &FileName) -> Result<bool, String> {
-        let child = reference & NUMBER_MASK;
-        let inode = self.inode(child).map_err(|error| error.to_string())?;
-        if reference >> 48 != u64::from(inode.base.sequence) {
-            return Err(format!("a stale reference to record {child}"));
-        }
-        let own = inode
-            .attributes()
-            .filter(|one| one.kind() == kind::FILE_NAME)
-            .filter_map(|one| FileName::parse(one.value()).ok())
-            .any(|name| name.parent & NUMBER_MASK == dir && name.name == entry.name);
-        if !own {
-            return Err(format!("record {child} has no such name"));
-        }
-        let (_, real) = self.entry_sizes(&inode).map_err(|error| error.to_string())?;
-        let single = inode.attributes().filter(|one| one.kind() == kind::FILE_NAME).count() == 1;
-        Ok(!single || inode.base.is_directory() || child < FIRST_USER || real == entry.real)
+        entries.finish(self, dir, check)
     }
 }
