@@ -43,7 +43,7 @@ pub use conclusion::Conclusion;
 pub use derive::{Derived, Timeline, derive};
 pub use event::*;
 pub use findings::Dump;
-pub use fold::{Effect, Happening, RESET_BURST, Watcher, What};
+pub use fold::{Happening, RESET_BURST, Watcher, What};
 pub use layers::{Change, Layer, LayerOutcome, LayerResult, NotALayer, Scans};
 pub use log::{ReadError, Record, WriteError, read_events, write_event};
 pub use loops::{Loop, find_loop, rows};
