@@ -79,8 +79,5 @@ fn concluded(run: RunResult) -> Result<RunResult, RunError> {
 }
 
 fn differences(run: &RunResult) -> Vec<String> {
-    run.unmet
-        .iter()
-        .map(|unmet| format!("{} is {}, expected {}", unmet.key, unmet.found, unmet.expected))
-        .collect()
+    run.derived.timeline.expectation.unmet.iter().map(ToString::to_string).collect()
 }

@@ -10,7 +10,7 @@ use hypervisor::{Machine, MachineSpec};
 use network::{Network, NetworkConfig, NetworkHandle};
 use recovery::{CaptivePortal, ContentService, RemediationService};
 use report::{Comparison, RunIdentity, Summary};
-use scenario::{Scenario, Start, Unmet};
+use scenario::{Scenario, Start};
 use timeline::steps::INJECT;
 use timeline::{Body, Derived, Event, Sink, Source, StepState, Verdict};
 
@@ -24,7 +24,7 @@ use crate::prepare::{Prepared, prepare};
 use crate::ready::Ready;
 use crate::recorder::{Progress, Recorder};
 use crate::remediation;
-use crate::result::{ExitStatus, observed};
+use crate::result::ExitStatus;
 use crate::rundir::{RUN_FORMAT, RunDir, RunRecord, RunStatus};
 use crate::session::Session;
 use crate::status::{Reporter, StatusSink};
@@ -50,8 +50,6 @@ pub struct RunResult {
     pub derived: Derived,
     /// Against the reference.
     pub comparison: Comparison,
-    /// What the scenario expects and what did not come so.
-    pub unmet: Vec<Unmet>,
     /// What all of it means for a pipeline.
     pub exit: ExitStatus,
     /// The machine-readable summary.
@@ -144,13 +142,12 @@ impl Session {
         };
         directory.write_json("run.json", &record)?;
         let comparison = report::compare(&derived.outcome, &record.reference, run.as_str())?;
-        let unmet = scenario.expect.unmet(&observed(scenario, &derived));
-        let exit = ExitStatus::of(&derived, &comparison, &unmet, &cleaned);
+        let exit = ExitStatus::of(&derived, &comparison, &cleaned);
         let identity =
             RunIdentity { run: run.as_str(), directory: directory.path(), exit_code: exit as u8 };
         let summary = report::summary(&derived, Some(&comparison), identity);
         directory.write_json("summary.json", &summary)?;
-        Ok(RunResult { derived, comparison, unmet, exit, summary, directory, cleaned })
+        Ok(RunResult { derived, comparison, exit, summary, directory, cleaned })
     }
 }
 

@@ -12,6 +12,7 @@
 //! | `recovery/` | the recovery environment's logs, the remediation service's log |
 //! | `outcome.json` | the canonical outcome |
 //! | `measurements.json` | what is not deterministic |
+//! | `summary.json` | what the command prints for programs, with the judged expectation; absent where the run has no outcome |
 
 use std::path::{Path, PathBuf};
 

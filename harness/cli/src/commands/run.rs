@@ -172,13 +172,7 @@ pub(crate) fn marked(error: engine::RunError) -> anyhow::Error {
 
 /// Timeline, verdict, comparison, and where to look further.
 fn page(result: &RunResult, style: Style) -> String {
-    let mut page = report::render_timeline(&result.derived, Some(&result.comparison), style);
-    for unmet in &result.unmet {
-        page += &format!(
-            "  not as expected: {} is {}, expected {}\n",
-            unmet.key, unmet.found, unmet.expected
-        );
-    }
+    let page = report::render_timeline(&result.derived, Some(&result.comparison), style);
     page + &format!("  run directory  {}\n\n", result.directory.path().display())
 }
 
