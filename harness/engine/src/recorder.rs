@@ -11,7 +11,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use timeline::{Body, Conclusion, Event, Observation, Phase, RunFacts, Sink, Source, Watcher};
+use timeline::{
+    Body, Conclusion, Event, Observation, Phase, RunFacts, Sink, Source, Verdict, Watcher,
+};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -68,6 +70,13 @@ pub struct Progress {
     pub latest: String,
     /// True once the recorder cannot write any more.
     pub broken: bool,
+}
+
+impl Progress {
+    /// True once nothing can be said about the machine any more, because the harness or the host failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.conclusion.as_ref().is_some_and(|end| end.verdict == Verdict::Infrastructure)
+    }
 }
 
 impl Recorder {

@@ -90,7 +90,7 @@ pub enum RunStatus {
     Running,
     /// Its outcome was derived, and says something about the machine.
     Complete,
-    /// Ended by a failure of the harness or the host, or by Ctrl-C. Where it has an outcome, that is
+    /// Ended by a failure of the harness or the host, or by a signal. Where it has an outcome, that is
     /// `infrastructure`.
     Aborted,
 }

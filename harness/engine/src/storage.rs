@@ -12,7 +12,6 @@ use timeline::steps::LIFT;
 use timeline::{Body, Source, StepState};
 
 use crate::drive::{Drive, Stop};
-use crate::run::blocking;
 
 /// Bytes of a sector, as a scenario counts them.
 const SECTOR: u64 = 512;
@@ -20,14 +19,14 @@ const SECTOR: u64 = 512;
 impl Drive<'_> {
     /// Where a fault needs it, the harness is the drive.
     pub(crate) async fn serve_disk(&mut self) -> Result<(), Stop> {
-        if !self.work.prepared.stage.online.iter().any(Online::needs_drive) {
+        if !self.work.serves_the_disk() {
             return Ok(());
         }
         let socket = self.spec.sockets.join("disk");
         let (path, scratch) = (self.spec.disk.clone(), self.work.session.scratch.clone());
         let (at, on_cut) = (socket.clone(), self.fuses.on_cut());
-        let disk = blocking(move || Ok(ServedDisk::start(&path, &at, &scratch, on_cut)?)).await?;
-        let disk = Arc::new(disk);
+        let serving = move || Ok(ServedDisk::start(&path, &at, &scratch, on_cut)?);
+        let disk = Arc::new(self.work.jobs.blocking(serving).await?);
         self.fuses.protect(&disk);
         self.spec.disk_socket = Some(socket);
         self.disk = Some(disk);
@@ -39,7 +38,7 @@ impl Drive<'_> {
         self.lifts.abort_all();
         // Whoever else holds it is about to let it go: it was only looked at.
         let Some(disk) = self.disk.take().and_then(Arc::into_inner) else { return Ok(()) };
-        Ok(blocking(move || Ok(disk.close()?)).await?)
+        Ok(self.work.jobs.blocking(move || Ok(disk.close()?)).await?)
     }
 
     pub(crate) fn drive(&self) -> Result<&Arc<ServedDisk>, Stop> {
@@ -125,7 +124,7 @@ impl Drive<'_> {
             return Ok(());
         }
         let disk = Arc::clone(self.drive()?);
-        let places = blocking(move || {
+        let places = self.work.jobs.blocking(move || {
             let offline = disk.offline()?;
             let find = |file: WindowsPath| {
                 let inside = file.components().collect::<Vec<_>>().join("\\");
@@ -141,7 +140,7 @@ impl Drive<'_> {
     pub(crate) async fn read_back(&self, path: &WindowsPath) -> Result<Option<Vec<u8>>, Stop> {
         let disk = Arc::clone(self.drive()?);
         let inside = path.components().collect::<Vec<_>>().join("\\");
-        let found = blocking(move || {
+        let found = self.work.jobs.blocking(move || {
             disk.power_on();
             let offline = disk.offline()?;
             Ok(offline.read_back(&inside)?)
