@@ -8,6 +8,7 @@ use network::NetworkHandle;
 
 use crate::drive::shut_down;
 use crate::error::RunError;
+use crate::host_disk;
 use crate::interrupt::{EndsEarly, Interrupt};
 use crate::recorder::Recorder;
 use crate::run::{AGENT, Work};
@@ -44,6 +45,7 @@ impl Work<'_> {
         );
         let (network, _) = self.start_network(spec, &sink)?;
         let around = Around { network, recorder, events };
+        let sink = host_disk::guarded(sink, spec.disk.clone());
         let machine = self.start(None, spec, sink).await?;
         self.note_emulator(&*machine, spec)?;
         let ended = match up(&*machine, &mut watch).await {

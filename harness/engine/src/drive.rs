@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::caught::caught;
 use crate::error::RunError;
 use crate::fuses::{Fuses, Tripped};
+use crate::host_disk;
 use crate::interrupt::EndsEarly;
 use crate::ready::Ready;
 use crate::recorder::Progress;
@@ -60,6 +61,11 @@ impl<'a> Drive<'a> {
         surroundings: &'a Surroundings<'a>,
     ) -> Self {
         let facts = work.prepared.plan.facts.clone();
+        // Where the harness is the drive, it knows itself which errors it made.
+        let machine_says = match work.serves_the_disk() {
+            true => sink.clone(),
+            false => host_disk::guarded(sink.clone(), ready.spec.disk.clone()),
+        };
         Self {
             work,
             ready,
@@ -71,7 +77,7 @@ impl<'a> Drive<'a> {
             spec: ready.spec.clone(),
             disk: None,
             places: BTreeMap::new(),
-            fuses: Fuses::new(facts, sink.clone()),
+            fuses: Fuses::new(facts, machine_says),
             lifts: JoinSet::new(),
         }
     }

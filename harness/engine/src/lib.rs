@@ -29,6 +29,7 @@ mod drive;
 mod drivers;
 mod error;
 mod fuses;
+mod host_disk;
 mod ids;
 pub mod intake;
 mod interrupt;

@@ -17,14 +17,22 @@ use timeline::{
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::host_disk::advice;
 use crate::sight::Sight;
 
 /// Writing the events failed.
 #[derive(Debug, thiserror::Error)]
-#[error("the events cannot be written to {path}: {source}; is the disk full?")]
+#[error("the events cannot be written to {path}: {source}; {advice}")]
 pub struct RecordError {
     path: PathBuf,
     source: std::io::Error,
+    advice: String,
+}
+
+impl RecordError {
+    fn new(path: &Path, source: std::io::Error) -> Self {
+        Self { path: path.to_path_buf(), source, advice: advice(path) }
+    }
 }
 
 enum Message {
@@ -82,7 +90,7 @@ impl Progress {
 impl Recorder {
     /// Begins `events.jsonl` at `path`, which must not exist, with the `run-started` event.
     pub fn begin(path: &Path, facts: RunFacts) -> Result<Self, RecordError> {
-        let failed = |source| RecordError { path: path.to_path_buf(), source };
+        let failed = |source| RecordError::new(path, source);
         let file =
             std::fs::OpenOptions::new().create_new(true).append(true).open(path).map_err(failed)?;
         let (sender, receiver) = mpsc::unbounded_channel();
@@ -172,8 +180,7 @@ impl Writer {
                 Message::Finish => break,
             }
         }
-        let path = self.path;
-        self.file.sync_all().map_err(|source| RecordError { path, source })?;
+        self.file.sync_all().map_err(|source| RecordError::new(&self.path, source))?;
         Ok(self.events)
     }
 
@@ -193,7 +200,7 @@ impl Writer {
         line.push('\n');
         self.file
             .write_all(line.as_bytes())
-            .map_err(|source| RecordError { path: self.path.clone(), source })?;
+            .map_err(|source| RecordError::new(&self.path, source))?;
         self.watcher.feed(&event);
         // Not `Watcher::current`: for the timeline a boot is over with the conclusion, but the machine is
         // still in it, and a healthy one is shut down.

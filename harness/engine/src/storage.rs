@@ -5,13 +5,14 @@ use std::iter;
 use std::ops::Range;
 use std::sync::Arc;
 
-use disk::{DiskTrouble, ServedDisk};
+use disk::{DiskTrouble, Hears, ServedDisk};
 use faults::Online;
 use scenario::{Extent, StorageFault, StorageTrouble, WindowsPath};
 use timeline::steps::LIFT;
 use timeline::{Body, Source, StepState};
 
 use crate::drive::{Drive, Stop};
+use crate::host_disk;
 
 /// Bytes of a sector, as a scenario counts them.
 const SECTOR: u64 = 512;
@@ -24,13 +25,21 @@ impl Drive<'_> {
         }
         let socket = self.spec.sockets.join("disk");
         let (path, scratch) = (self.spec.disk.clone(), self.work.session.scratch.clone());
-        let (at, on_cut) = (socket.clone(), self.fuses.on_cut());
-        let serving = move || Ok(ServedDisk::start(&path, &at, &scratch, on_cut)?);
+        let (at, hears) = (socket.clone(), self.hears());
+        let serving = move || Ok(ServedDisk::start(&path, &at, &scratch, hears)?);
         let disk = Arc::new(self.work.jobs.blocking(serving).await?);
         self.fuses.protect(&disk);
         self.spec.disk_socket = Some(socket);
         self.disk = Some(disk);
         Ok(())
+    }
+
+    /// What its disk tells of itself.
+    fn hears(&self) -> Hears {
+        let (sink, path) = (self.sink.clone(), self.spec.disk.clone());
+        let on_failure =
+            move |error: &std::io::Error| host_disk::served_failed(&sink, &path, error);
+        Hears { on_cut: self.fuses.on_cut(), on_failure: Box::new(on_failure) }
     }
 
     /// Everything that the machine wrote is in the file.

@@ -7,7 +7,7 @@ use engine::{
 use hypervisor::{FakeHypervisor, Trigger};
 use report::Comparison;
 use std::sync::Arc;
-use timeline::{Body, Phase, Verdict};
+use timeline::{Body, Phase, Source, Verdict};
 
 use crate::bench::{AFTER_THE_FAULTS, BAD_FILE, Bench, Meanwhile, names};
 use crate::guest::{Guest, healthy_start, stop};
@@ -123,6 +123,44 @@ async fn a_panic_before_the_machine_runs_names_the_run() {
     assert!(error.to_string().contains(&directory.display().to_string()), "{error}");
     assert!(!error.is_usage());
     assert_eq!(bench.runs()[0].record().unwrap().status, RunStatus::Aborted);
+}
+
+/// QEMU pauses a machine for whose disk the host has no room; nothing would ever come.
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_nobody_breaks_fails_on_the_host_and_ends_the_run_at_once() {
+    let Some(bench) = Bench::new() else { return };
+    let scenario = bench.scenario("healthy", "hung");
+    let full = (
+        Source::Hypervisor,
+        Body::BlockIoError {
+            device: "libvirt-1-format".to_owned(),
+            operation: "write".to_owned(),
+            reason: "No space left on device".to_owned(),
+        },
+    );
+    let mut early = healthy_start();
+    early.truncate(2);
+    early.push(full.clone());
+    // Healthy, so that it is the agent that is waited for.
+    let mut late = healthy_start();
+    late.retain(|(_, body)| *body != Body::AgentUp);
+    late.push(full);
+    for start in [early, late] {
+        let fake = FakeHypervisor::new().on(Trigger::Start, start);
+        let guest = Guest::new(fake, Vec::new(), Vec::new());
+        let options = RunOptions::default();
+        let result = bench.run(&scenario, &guest, &options, Meanwhile::Nothing).await.unwrap();
+        assert_says_nothing(&bench, &result);
+        let because = because(&result);
+        assert!(because.contains("could not write to the machine's disk: No space"), "{because}");
+        assert!(because.contains("the file system at /"), "{because}");
+        let waited = events(&result).iter().any(
+            |event| matches!(&event.body, Body::Step { name, .. } if name == timeline::SILENT),
+        );
+        assert!(!waited, "it was only found out by its silence");
+        let calls = guest.fake.calls();
+        assert_eq!(calls.len(), 2, "nothing is asked of a machine that is paused: {calls:?}");
+    }
 }
 
 #[tokio::test]
