@@ -13,8 +13,8 @@ use crate::commands::image::ImageCommand;
 /// Breaks Windows virtual machines on purpose and proves that they come back.
 ///
 /// Exit codes: 0 as expected; 1 the outcome differs from its reference or an expectation was not met;
-/// 2 usage, scenario or image error; 3 the harness or the host failed; 4 something of the run was left
-/// behind.
+/// 2 usage, scenario or image error; 3 the harness or the host failed, or the command was interrupted;
+/// 4 something of the run was left behind.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true)]
 pub(crate) struct Cli {

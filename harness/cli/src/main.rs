@@ -6,6 +6,8 @@ mod exit;
 mod output;
 mod progress;
 mod scenarios;
+mod session;
+mod signals;
 
 use std::process::ExitCode;
 
@@ -15,6 +17,7 @@ use tracing_subscriber::prelude::*;
 
 use crate::args::{Cli, Command};
 use crate::exit::{Exit, IntoCode, exit_of};
+use crate::output::tell;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -26,11 +29,16 @@ fn main() -> ExitCode {
         }
     };
     log(cli.global.verbose);
-    match dispatch(&cli) {
-        Ok(exit) => exit.into_code(),
-        Err(error) => {
-            eprintln!("error: {error:#}");
+    // What a panic has to say it has said; runs have cleaned up after it, and their records are named.
+    match std::panic::catch_unwind(|| dispatch(&cli)) {
+        Ok(Ok(exit)) => exit.into_code(),
+        Ok(Err(error)) => {
+            tell(format!("error: {error:#}"));
             exit_of(&error).into_code()
+        }
+        Err(_) => {
+            tell("error: loopbreak panicked, which is a bug of its own");
+            Exit::Infrastructure.into_code()
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Standard output, and whether it may be coloured.
 
+use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write};
 
 use crate::args::When;
@@ -16,6 +17,12 @@ pub(crate) fn print_bytes(bytes: &[u8]) -> std::io::Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
+}
+
+/// Says one line on standard error. Nobody may be listening, a terminal that was closed for example: that is no
+/// error.
+pub(crate) fn tell(line: impl Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 /// Whether `stream` is to be coloured. NO_COLOR: <https://no-color.org>.

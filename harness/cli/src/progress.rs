@@ -9,6 +9,8 @@ use engine::{Status, StatusSink};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use timeline::Phase;
 
+use crate::output::tell;
+
 /// Shows the progress of all runs of one command.
 pub(crate) fn status_sink() -> StatusSink {
     if std::io::stderr().is_terminal() { live() } else { plain() }
@@ -43,7 +45,8 @@ fn plain() -> StatusSink {
         let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
         let last = said.entry(status.scenario.clone()).or_default();
         if *last != sentence {
-            eprintln!("{:>5}s {}: {sentence}", began.elapsed().as_secs(), status.scenario);
+            let seconds = began.elapsed().as_secs();
+            tell(format!("{seconds:>5}s {}: {sentence}", status.scenario));
             *last = sentence;
         }
     })

@@ -29,7 +29,7 @@ pub use error::DiskError;
 pub use guestfs::{Acceleration, Guestfs, GuestfsError, GuestfsVolume};
 pub use offline::{Access, OfflineDisk};
 pub use overlay::{OverlayError, check_qcow2, create_overlay};
-pub use served::{Cut, DiskTrouble, OnCut, ServedDisk, Unflushed};
+pub use served::{Cut, DiskTrouble, Hears, OnCut, OnFailure, ServedDisk, Unflushed};
 pub use store::{
     DiskFormat, DiskSource, Draft, FileRecord, Garbage, GarbageKind, IMAGE_FORMAT, Image, Listed,
     Manifest, Partial, Progress, Removed, SourceError, SourceRecord, Store, StoreError,

@@ -10,7 +10,7 @@ use timeline::{Body, Source, StepState};
 
 use crate::agent;
 use crate::drive::{Drive, Stop};
-use crate::run::{AGENT, blocking};
+use crate::run::AGENT;
 
 /// Who read the proof back, and what it was, one line each; `None` where the fault lands later.
 type Proof = Option<(Source, Vec<String>)>;
@@ -85,7 +85,7 @@ impl Drive<'_> {
         agent.write_unfinished(path, &bytes).await?;
         let disk = Arc::clone(self.drive()?);
         // What the guest asked to be flushed is on the disk; so nothing else need be lost.
-        blocking(move || Ok(disk.cut(Unflushed::Kept, 0))).await?;
+        self.work.jobs.blocking(move || Ok(disk.cut(Unflushed::Kept, 0))).await?;
         self.fuses.tripped().await;
         self.cut_power().await?;
         let found = self.read_back(&write.path).await?;

@@ -1,13 +1,15 @@
 //! A machine that has to be healthy once before the run proper: to be frozen as a checkpoint, or to have the
 //! key of its volume sealed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hypervisor::{Machine, MachineSpec};
 use network::NetworkHandle;
 
 use crate::drive::shut_down;
 use crate::error::RunError;
+use crate::host_disk;
+use crate::interrupt::{EndsEarly, Interrupt};
 use crate::recorder::Recorder;
 use crate::run::{AGENT, Work};
 use crate::watch::{Watch, WatchEnd};
@@ -43,36 +45,64 @@ impl Work<'_> {
         );
         let (network, _) = self.start_network(spec, &sink)?;
         let around = Around { network, recorder, events };
-        let machine = self.session.hypervisor.start(spec, sink).await?;
+        let sink = host_disk::guarded(sink, spec.disk.clone());
+        let machine = self.start(None, spec, sink).await?;
         self.note_emulator(&*machine, spec)?;
-        let up = match watch.until_healthy().await {
-            // The agent is up when the boot is good; a machine frozen before would lose its greeting.
-            Ok(()) => machine.agent().wait_up(AGENT).await.map_err(|error| error.to_string()),
-            Err(WatchEnd::Interrupted) => {
-                machine.destroy().await?;
-                around.end().await?;
-                return Err(RunError::Interrupted);
-            }
-            Err(end) => Err(end.to_string()),
+        let ended = match up(&*machine, &mut watch).await {
+            Ok(()) => return Ok(Up { machine, watch, around }),
+            Err(ended) => ended,
         };
-        match up {
-            Ok(()) => Ok(Up { machine, watch, around }),
-            Err(reason) => {
-                machine.destroy().await?;
-                let events = around.events.clone();
-                around.end().await?;
-                Err(RunError::NotHealthy { reason, events })
-            }
+        machine.destroy().await?;
+        let events = around.events.clone();
+        around.end().await?;
+        Err(match ended {
+            NotUp::Early(why) => why.into(),
+            NotUp::Reason(reason) => RunError::NotHealthy { reason, events },
+        })
+    }
+}
+
+/// Why a machine did not come up.
+enum NotUp {
+    /// The command is to end.
+    Early(EndsEarly),
+    /// What happened instead.
+    Reason(String),
+}
+
+impl NotUp {
+    fn new(end: WatchEnd, watch: &Watch) -> Self {
+        match (end, &watch.progress().borrow().conclusion) {
+            (WatchEnd::Early(why), _) => Self::Early(why),
+            (_, Some(conclusion)) => Self::Reason(conclusion.because.clone()),
+            (end, None) => Self::Reason(end.to_string()),
+        }
+    }
+}
+
+/// Waits until it is healthy, and its agent up: a machine that is frozen before would lose its greeting.
+async fn up(machine: &dyn Machine, watch: &mut Watch) -> Result<(), NotUp> {
+    if let Err(end) = watch.until_healthy().await {
+        return Err(NotUp::new(end, watch));
+    }
+    tokio::select! {
+        biased;
+        early = watch.ended_early() => match early {
+            Ok(because) => Err(NotUp::Reason(because)),
+            Err(end) => Err(NotUp::new(end, watch)),
+        },
+        up = machine.agent().wait_up(AGENT) => {
+            up.map_err(|error| NotUp::Reason(error.to_string()))
         }
     }
 }
 
 impl Up {
-    /// Freezes it with its RAM in this file.
-    pub(crate) async fn freeze(self, ram: &std::path::Path) -> Result<(), RunError> {
-        let frozen = self.machine.save(ram).await;
+    /// Freezes it with its RAM in this file. Where it is interrupted the machine is ended.
+    pub(crate) async fn freeze(self, ram: &Path, interrupt: &Interrupt) -> Result<(), RunError> {
+        let frozen = interrupt.unless_raised(self.machine.save(ram)).await;
         self.around.end().await?;
-        Ok(frozen?)
+        Ok(frozen??)
     }
 
     /// Shuts it down in good order.

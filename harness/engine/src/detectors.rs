@@ -6,20 +6,16 @@
 //! control did not stop at all (a Windows that does not load a driver that nobody signed), nothing is
 //! known of the detectors, and the report says so.
 
-use std::sync::Arc;
-
 use scenario::Scenario;
 use serde::{Deserialize, Serialize};
 use timeline::{Body, Derived, Event, Phase, ResetBy};
 
 use crate::error::RunError;
 use crate::ids::RunId;
-use crate::ledger::Ledger;
-use crate::prepare::prepare;
-use crate::run::{RunOptions, Work};
-use crate::rundir::{RUN_FORMAT, RunDir, RunRecord, RunStatus};
+use crate::life::Life;
+use crate::run::RunOptions;
 use crate::session::Session;
-use crate::status::{Reporter, StatusSink};
+use crate::status::StatusSink;
 
 /// Version of the report.
 pub const DETECTORS_FORMAT: u32 = 1;
@@ -176,61 +172,9 @@ impl Session {
         status: &StatusSink,
     ) -> Result<(String, Control), RunError> {
         let scenario = scenario_of(image, stops)?;
-        let emulator = &self.host.emulator;
-        let prepared = Arc::new(prepare(
-            &self.state,
-            &self.store,
-            &self.authority,
-            emulator,
-            &scenario,
-            None,
-        )?);
-        let run = RunId::new();
-        let directory = RunDir::create(&self.state.runs(), &run)?;
-        let mut record = RunRecord {
-            format: RUN_FORMAT,
-            run: run.clone(),
-            scenario: scenario.name.clone(),
-            scenario_digest: scenario.digest(),
-            // Nothing is compared: what comes out is the image's own.
-            reference: directory.path().join("none.snap"),
-            image: prepared.image.name.clone(),
-            image_digest: prepared.image.digest.clone(),
-            began: jiff::Timestamp::now(),
-            status: RunStatus::Running,
-        };
-        directory.write_json("run.json", &record)?;
-        directory.write_json("scenario.json", &scenario)?;
-        directory.write_json("plan.json", &prepared.plan)?;
-        directory.write_json("host.json", &self.host)?;
-        let ledger = Ledger::begin(&self.state.ledgers(), run.as_str())?;
-        let reporter = Reporter::new(&scenario.name, Arc::clone(status));
-        let work = Work {
-            session: self,
-            scenario: &scenario,
-            prepared: Arc::clone(&prepared),
-            run: &run,
-            directory: &directory,
-            ledger: &ledger,
-            reporter: &reporter,
-        };
-        let done = work.to_the_end(&RunOptions::default()).await;
-        reporter.done();
-        let settling = ledger.clone();
-        tokio::task::spawn_blocking(move || settling.settle())
-            .await
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-        record.status = match &done {
-            Ok((derived, _)) if derived.outcome.verdict != timeline::Verdict::Infrastructure => {
-                RunStatus::Complete
-            }
-            _ => RunStatus::Aborted,
-        };
-        directory.write_json("run.json", &record)?;
-        let (derived, events) = done?;
-        directory.write(&directory.outcome(), derived.outcome.render().as_bytes())?;
-        directory.write_json("measurements.json", &derived.measurements)?;
-        Ok((prepared.image.digest.clone(), Control { run, derived, events }))
+        let life = self.live(&scenario, None, &RunOptions::default(), status).await?;
+        let Life { run, image_digest, derived, events, .. } = life;
+        Ok((image_digest, Control { run, derived, events }))
     }
 }
 

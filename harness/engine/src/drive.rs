@@ -14,8 +14,11 @@ use timeline::{Body, ResetBy, Sink, Source, StepState};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::caught::caught;
 use crate::error::RunError;
 use crate::fuses::{Fuses, Tripped};
+use crate::host_disk;
+use crate::interrupt::EndsEarly;
 use crate::ready::Ready;
 use crate::recorder::Progress;
 use crate::run::Work;
@@ -58,6 +61,11 @@ impl<'a> Drive<'a> {
         surroundings: &'a Surroundings<'a>,
     ) -> Self {
         let facts = work.prepared.plan.facts.clone();
+        // Where the harness is the drive, it knows itself which errors it made.
+        let machine_says = match work.serves_the_disk() {
+            true => sink.clone(),
+            false => host_disk::guarded(sink.clone(), ready.spec.disk.clone()),
+        };
         Self {
             work,
             ready,
@@ -69,20 +77,28 @@ impl<'a> Drive<'a> {
             spec: ready.spec.clone(),
             disk: None,
             places: BTreeMap::new(),
-            fuses: Fuses::new(facts, sink.clone()),
+            fuses: Fuses::new(facts, machine_says),
             lifts: JoinSet::new(),
         }
     }
 
     /// Powers the machine on, drives it until the verdict can no longer change, and switches it off.
     pub(crate) async fn run(mut self) -> Result<(), RunError> {
-        let ended = self.conclude().await;
+        let early = self.watch.ended_early();
+        let ended = tokio::select! {
+            biased;
+            early = early => early.map_err(Stop::from),
+            // After a panic the machine is still switched off in good order, and its disk read.
+            ended = caught(self.conclude()) => ended.map_err(Stop::from).flatten(),
+        };
+        // Whoever is still starting a machine or editing its disk has to be through with it.
+        self.work.jobs.over().await;
         let (why, detail) = match &ended {
             Ok(because) => ("concluded", because.clone()),
             Err(stop) => (stop.why(), stop.to_string()),
         };
         if let Err(error) = &ended
-            && !matches!(error, Stop::Watch(_))
+            && error.is_a_failure()
         {
             self.sink.emit(Source::Harness, Body::HarnessFailed { reason: error.to_string() });
         }
@@ -101,7 +117,7 @@ impl<'a> Drive<'a> {
         if let Err(error) = machine.screenshot("end").await {
             tracing::debug!(%error, "no last picture");
         }
-        if concluded && self.watch.is_healthy() {
+        if concluded && self.watch.is_healthy() && !self.watch.has_failed() {
             shut_down(&*machine, self.watch).await;
         }
         machine.destroy().await?;
@@ -214,18 +230,12 @@ impl<'a> Drive<'a> {
     }
 
     async fn power_on(&mut self) -> Result<(), Stop> {
-        let hypervisor = &self.work.session.hypervisor;
-        let (spec, sink) = (&self.spec, self.fuses.sink());
-        let machine = match &self.ready.ram {
-            Some(ram) => {
-                self.work.reporter.doing("restoring the machine");
-                hypervisor.restore(ram, spec, sink).await?
-            }
-            None => {
-                self.work.reporter.doing("starting the machine");
-                hypervisor.start(spec, sink).await?
-            }
-        };
+        let ram = self.ready.ram.as_deref();
+        self.work.reporter.doing(match ram {
+            Some(_) => "restoring the machine",
+            None => "starting the machine",
+        });
+        let machine = self.work.start(ram, &self.spec, self.fuses.sink()).await?;
         self.began = Instant::now();
         self.take(machine)
     }
@@ -258,7 +268,7 @@ impl<'a> Drive<'a> {
         if let Some(disk) = &self.disk {
             disk.power_on();
         }
-        let machine = self.work.session.hypervisor.start(&spec, self.fuses.sink()).await?;
+        let machine = self.work.start(None, &spec, self.fuses.sink()).await?;
         self.take(machine)
     }
 
@@ -283,9 +293,16 @@ impl<'a> Drive<'a> {
 
 /// Asks a healthy guest to shut down, so that its disk is complete. One that does not is switched off.
 pub(crate) async fn shut_down(machine: &dyn Machine, watch: &mut Watch) {
-    if let Err(error) = machine.agent().shutdown(ShutdownMode::PowerDown).await {
-        tracing::debug!(%error, "no clean shutdown");
-        return;
+    let early = watch.ended_early();
+    tokio::select! {
+        biased;
+        _ = early => return,
+        asked = machine.agent().shutdown(ShutdownMode::PowerDown) => {
+            if let Err(error) = asked {
+                tracing::debug!(%error, "no clean shutdown");
+                return;
+            }
+        }
     }
     let off = watch.until_off("the machine to shut down");
     if tokio::time::timeout(SHUTDOWN, off).await.is_err() {
@@ -313,14 +330,20 @@ pub(crate) enum Stop {
     #[error("{path} was not found on the disk")]
     Nowhere { path: String },
     #[error(transparent)]
-    Disk(#[from] Box<RunError>),
+    Run(#[from] Box<RunError>),
     #[error("{0}")]
     Ledger(String),
 }
 
+impl From<EndsEarly> for Stop {
+    fn from(why: EndsEarly) -> Self {
+        Self::Watch(why.into())
+    }
+}
+
 impl From<RunError> for Stop {
     fn from(error: RunError) -> Self {
-        Self::Disk(Box::new(error))
+        Self::Run(Box::new(error))
     }
 }
 
@@ -328,8 +351,14 @@ impl Stop {
     fn why(&self) -> &'static str {
         match self {
             Self::Watch(WatchEnd::TimeLimit { .. }) => "time-limit",
-            Self::Watch(WatchEnd::Interrupted) => "interrupted",
+            Self::Watch(WatchEnd::Early(EndsEarly::Interrupted)) => "interrupted",
             _ => "failed",
         }
+    }
+
+    /// True where the harness or the host failed, which the events do not say by themselves.
+    fn is_a_failure(&self) -> bool {
+        let panicked = matches!(self, Self::Watch(WatchEnd::Early(EndsEarly::Panicked(_))));
+        panicked || !matches!(self, Self::Watch(_))
     }
 }

@@ -1,6 +1,9 @@
 //! Why a run could not be done, sorted by whose fault it is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::interrupt::EndsEarly;
+use crate::rundir::RunDir;
 
 /// A run could not be begun, or ended without an outcome.
 #[derive(Debug, thiserror::Error)]
@@ -86,12 +89,43 @@ pub enum RunError {
     /// A file of the run.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// Ctrl-C before the machine ran.
+    /// Ctrl-C, SIGTERM or SIGHUP before the machine ran.
     #[error("interrupted")]
     Interrupted,
+    /// A task of the harness panicked.
+    #[error("{what}{}", kept(directory.as_deref()))]
+    Panicked {
+        /// What it said.
+        what: String,
+        /// The run in which it happened, where there is one.
+        directory: Option<PathBuf>,
+    },
+}
+
+fn kept(directory: Option<&Path>) -> String {
+    directory.map_or_else(String::new, |path| format!("; the run is kept in {}", path.display()))
+}
+
+impl From<EndsEarly> for RunError {
+    fn from(why: EndsEarly) -> Self {
+        match why {
+            EndsEarly::Interrupted => Self::Interrupted,
+            EndsEarly::Panicked(_) => Self::Panicked { what: why.to_string(), directory: None },
+        }
+    }
 }
 
 impl RunError {
+    /// As it is told once the run has a directory.
+    pub(crate) fn of_run(self, run: &RunDir) -> Self {
+        match self {
+            Self::Panicked { what, .. } => {
+                Self::Panicked { what, directory: Some(run.path().to_path_buf()) }
+            }
+            other => other,
+        }
+    }
+
     /// True where what was asked for cannot be done as asked, whatever the host: exit code 2, not 3.
     pub fn is_usage(&self) -> bool {
         match self {

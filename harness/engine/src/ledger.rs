@@ -3,15 +3,21 @@
 //! An entry is written *before* the thing is made (a directory, a file) or right after it is known (a
 //! process id), so that a harness that is killed at any moment leaves a list of what to look for. The
 //! owner holds a lock on the ledger file; `loopbreak clean` leaves a ledger whose lock is held alone.
+//!
+//! A ledger is settled by its owner, who learns what is left. One that its owner forgets (a panic, an early
+//! return) settles itself when it is dropped.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
+
+use crate::state::StateDir;
 
 /// One thing that a run made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,20 +51,25 @@ pub struct LedgerError {
     source: std::io::Error,
 }
 
-/// The ledger of a run under way. Clones share it.
+/// The ledgers that one command keeps. Clones share them.
 #[derive(Debug, Clone)]
-pub struct Ledger {
-    inner: Arc<Mutex<Inner>>,
+pub struct Ledgers {
+    directory: PathBuf,
+    open: Arc<Mutex<BTreeMap<PathBuf, Vec<Entry>>>>,
 }
 
+/// The ledger of a run under way, or of the session that runs belong to.
 #[derive(Debug)]
-struct Inner {
+pub(crate) struct Ledger {
     path: PathBuf,
-    file: File,
-    entries: Vec<Entry>,
+    /// Holds the lock.
+    file: Mutex<File>,
+    ledgers: Ledgers,
+    settled: bool,
 }
 
 /// What a clean-up found and did.
+#[must_use = "what is left behind decides the exit code"]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Cleaned {
     /// What was there and is gone now.
@@ -76,11 +87,16 @@ pub struct Leak {
     pub reason: String,
 }
 
-impl Ledger {
-    /// Begins the ledger called `name` (a run, or the session that runs belong to) in `directory` and
-    /// locks it for the life of this process.
-    pub fn begin(directory: &Path, name: &str) -> Result<Self, LedgerError> {
-        let path = directory.join(format!("{name}.jsonl"));
+impl Ledgers {
+    /// Those of this command, in the state directory `state`.
+    pub fn new(state: &StateDir) -> Self {
+        Self { directory: state.ledgers(), open: Arc::default() }
+    }
+
+    /// Begins the ledger called `name` (a run, or the session that runs belong to) and locks it for the life
+    /// of this process.
+    pub(crate) fn begin(&self, name: &str) -> Result<Ledger, LedgerError> {
+        let path = self.directory.join(format!("{name}.jsonl"));
         let failed = |action| {
             let path = path.clone();
             move |source| LedgerError { path, action, source }
@@ -89,39 +105,65 @@ impl Ledger {
             OpenOptions::new().create_new(true).append(true).open(&path).map_err(failed("made"))?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)
             .map_err(|errno| failed("locked")(errno.into()))?;
-        Ok(Self { inner: Arc::new(Mutex::new(Inner { path, file, entries: Vec::new() })) })
+        self.open().insert(path.clone(), Vec::new());
+        Ok(Ledger { path, file: Mutex::new(file), ledgers: self.clone(), settled: false })
     }
 
-    /// Notes one thing.
-    pub fn note(&self, entry: Entry) -> Result<(), LedgerError> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+    /// What this command has made and not settled, for the message of one that ends at once.
+    pub fn noted(&self) -> Vec<Entry> {
+        self.open().values().flatten().cloned().collect()
+    }
+
+    fn open(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Vec<Entry>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ledger {
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Notes one thing. Where that cannot be written (a full disk), it is still settled by this process.
+    pub(crate) fn note(&self, entry: Entry) -> Result<(), LedgerError> {
         let mut line = serde_json::to_string(&entry).expect("a ledger entry is plain data");
         line.push('\n');
-        let path = inner.path.clone();
-        inner.file.write_all(line.as_bytes()).map_err(|source| LedgerError {
-            path,
+        self.ledgers.open().entry(self.path.clone()).or_default().push(entry);
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(line.as_bytes()).map_err(|source| LedgerError {
+            path: self.path.clone(),
             action: "written",
             source,
-        })?;
-        inner.entries.push(entry);
-        Ok(())
+        })
     }
 
     /// Removes all that was noted, latest first, and the ledger itself if nothing leaked.
-    pub fn settle(&self) -> Cleaned {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let entries = std::mem::take(&mut inner.entries);
+    pub(crate) fn settle(mut self) -> Cleaned {
+        self.settle_now()
+    }
+
+    fn settle_now(&mut self) -> Cleaned {
+        self.settled = true;
+        let entries = self.ledgers.open().get(&self.path).cloned().unwrap_or_default();
         let cleaned = clean_entries(&entries);
         if cleaned.leaked.is_empty() {
             // A ledger that cannot be removed is found, empty of leaks, by the next `clean`.
-            let _ = std::fs::remove_file(&inner.path);
+            let _ = std::fs::remove_file(&self.path);
         }
+        self.ledgers.open().remove(&self.path);
         cleaned
     }
+}
 
-    /// What has been noted so far, for the message after a second Ctrl-C.
-    pub fn entries(&self) -> Vec<Entry> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).entries.clone()
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        if self.settled {
+            return;
+        }
+        for Leak { entry, reason } in self.settle_now().leaked {
+            tracing::error!(ledger = %self.path.display(), ?entry, reason, "left behind");
+        }
     }
 }
 
@@ -168,18 +210,6 @@ pub(crate) fn clean_abandoned(
         cleaned.push((name, result));
     }
     Ok((cleaned, held))
-}
-
-/// What the ledgers in `directory` that this process holds say now, for the message of a harness that ends
-/// at once.
-pub fn noted(directory: &Path) -> Vec<Entry> {
-    let Ok(listing) = std::fs::read_dir(directory) else { return Vec::new() };
-    listing
-        .filter_map(|entry| std::fs::read_to_string(entry.ok()?.path()).ok())
-        .flat_map(|text| {
-            text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect::<Vec<Entry>>()
-        })
-        .collect()
 }
 
 fn clean_entries(entries: &[Entry]) -> Cleaned {
@@ -266,10 +296,17 @@ fn end_process(pid: u32, mark: &str) -> Result<bool, String> {
 mod tests {
     use super::*;
 
+    /// A state directory, and the ledgers of one command in it.
+    fn ledgers() -> (tempfile::TempDir, Ledgers) {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDir::open(Some(directory.path())).unwrap();
+        (directory, Ledgers::new(&state))
+    }
+
     #[test]
     fn what_was_noted_is_removed_latest_first() {
-        let state = tempfile::tempdir().unwrap();
-        let ledger = Ledger::begin(state.path(), "run").unwrap();
+        let (state, ledgers) = ledgers();
+        let ledger = ledgers.begin("run").unwrap();
         let directory = state.path().join("sockets");
         std::fs::create_dir(&directory).unwrap();
         let file = directory.join("agent");
@@ -284,19 +321,50 @@ mod tests {
         );
         assert!(cleaned.leaked.is_empty());
         assert!(!directory.exists());
-        assert_eq!(std::fs::read_dir(state.path()).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(&ledgers.directory).unwrap().count(), 0);
     }
 
     #[test]
     fn a_ledger_whose_owner_lives_is_left_alone() {
-        let state = tempfile::tempdir().unwrap();
-        let ledger = Ledger::begin(state.path(), "run").unwrap();
-        let (cleaned, held) = clean_abandoned(state.path()).unwrap();
+        let (_state, ledgers) = ledgers();
+        let ledger = ledgers.begin("run").unwrap();
+        let (cleaned, held) = clean_abandoned(&ledgers.directory).unwrap();
         assert!(cleaned.is_empty());
         assert_eq!(held, 1);
+        // Its owner was killed.
+        let path = ledger.path.clone();
+        let text = std::fs::read(&path).unwrap();
         drop(ledger);
-        let (cleaned, held) = clean_abandoned(state.path()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        let (cleaned, held) = clean_abandoned(&ledgers.directory).unwrap();
         assert_eq!((cleaned.len(), held), (1, 0));
+    }
+
+    #[test]
+    fn a_ledger_that_is_forgotten_settles_itself() {
+        let (state, ledgers) = ledgers();
+        let file = state.path().join("overlay");
+        std::fs::write(&file, b"").unwrap();
+        let ledger = ledgers.begin("run").unwrap();
+        ledger.note(Entry::File { path: file.clone() }).unwrap();
+        drop(ledger);
+        assert!(!file.exists());
+        assert_eq!(std::fs::read_dir(&ledgers.directory).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn only_what_this_command_made_is_noted() {
+        let (state, ledgers) = ledgers();
+        let entry = |name: &str| Entry::File { path: state.path().join(name) };
+        let others = Ledgers { directory: ledgers.directory.clone(), open: Arc::default() };
+        let other = others.begin("another-command").unwrap();
+        other.note(entry("theirs")).unwrap();
+        let (one, two) = (ledgers.begin("one").unwrap(), ledgers.begin("two").unwrap());
+        one.note(entry("a")).unwrap();
+        two.note(entry("b")).unwrap();
+        assert_eq!(ledgers.noted(), [entry("a"), entry("b")]);
+        assert!(one.settle().leaked.is_empty());
+        assert_eq!(ledgers.noted(), [entry("b")]);
     }
 
     #[test]
@@ -311,13 +379,9 @@ mod tests {
         // A process that has only just been started has no command line yet.
         let mut up = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut up).unwrap();
-        let state = tempfile::tempdir().unwrap();
-        let ledger = Ledger::begin(state.path(), "run").unwrap();
-        ledger.note(Entry::Process { pid: child.id(), mark: "another mark".to_owned() }).unwrap();
-        ledger
-            .note(Entry::Process { pid: std::process::id(), mark: "no such mark".to_owned() })
-            .unwrap();
-        assert!(clean_entries(&ledger.entries()).removed.is_empty());
+        let strangers = [(child.id(), "another mark"), (std::process::id(), "no such mark")]
+            .map(|(pid, mark)| Entry::Process { pid, mark: mark.to_owned() });
+        assert!(clean_entries(&strangers).removed.is_empty());
         let ours = Entry::Process { pid: child.id(), mark };
         let cleaned = clean_entries(std::slice::from_ref(&ours));
         assert_eq!(cleaned.removed, vec![ours]);

@@ -1,7 +1,8 @@
 //! Plan and run: from a scenario to the record of what came of it.
 //!
 //! A [`Session`] is what all runs of one command share: the connection to the hypervisor, the image store,
-//! the certificate authority. [`Session::run`] takes one scenario through its whole life:
+//! the certificate authority. [`Session::run`], [`Session::prove`] and [`Session::detectors`] take scenarios
+//! through their whole lives, which are begun and finished in one place (`life`):
 //!
 //! 1. [`Plan`]: what will be done, decided before a machine exists. Pure.
 //! 2. Staging: what the scenario gives is put on a fresh overlay of the image, offline, and read back. Or
@@ -13,12 +14,14 @@
 //! 6. When the timeline has its conclusion the machine is switched off and its disk is read.
 //! 7. Outcome, measurements and summary are derived from the events and written to the [`RunDir`].
 //!
-//! Everything that must not outlive a run is in its [`Ledger`] first; [`clean`] works through the ledgers
-//! of a harness that was killed.
+//! Everything that must not outlive a run is in its ledger first, and what is left nevertheless is known to
+//! the session when it is closed; [`clean`] works through the ledgers of a harness that was killed. An
+//! [`Interrupt`] ends all of it before its time.
 
 mod agent;
 mod arm;
 mod bring_up;
+mod caught;
 mod clean;
 mod collect;
 mod detectors;
@@ -26,14 +29,18 @@ mod drive;
 mod drivers;
 mod error;
 mod fuses;
+mod host_disk;
 mod ids;
 pub mod intake;
 mod interrupt;
+mod jobs;
 mod ledger;
+mod life;
 mod offline;
 mod plan;
 mod prepare;
 mod prove;
+mod provoke;
 mod qualification;
 mod ready;
 mod recorder;
@@ -57,16 +64,15 @@ pub use clean::{CleanReport, CleanedRun, clean};
 pub use detectors::{DETECTORS_FORMAT, Detector, DetectorReport, DetectorResult, Reliance};
 pub use error::RunError;
 pub use ids::RunId;
-pub use interrupt::{Interrupt, InterruptRaiser};
-pub use ledger::{Cleaned, Entry, Leak, Ledger, LedgerError, noted};
+pub use interrupt::{EndsEarly, Interrupt, InterruptRaiser};
+pub use ledger::{Cleaned, Entry, Leak, LedgerError, Ledgers};
 pub use plan::{Ground, Plan};
 pub use prepare::stage_for_hand;
 pub use recorder::{Progress, RecordError, Recorder};
 pub use replay::{ReplayError, Replayed, replay};
 pub use result::ExitStatus;
-pub use reversal::{Reversal, prove_reversal};
 pub use run::{RunOptions, RunResult, reference_path};
 pub use rundir::{RUN_FORMAT, RunDir, RunDirError, RunRecord, RunStatus};
-pub use session::{HostFacts, Session, SessionOptions};
+pub use session::{HostFacts, LeftBehind, Session, SessionOptions};
 pub use state::{StateDir, StateError};
 pub use status::{Status, StatusSink};

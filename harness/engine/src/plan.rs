@@ -4,7 +4,7 @@ use faults::StagePlan;
 use hypervisor::MachineProfile;
 use scenario::{AtStopScreen, Fault, Layer, PowerFault, PowerMoment, Scenario, Start};
 use serde::Serialize;
-use timeline::{EVENT_FORMAT, PowerCycles, RunFacts};
+use timeline::{EVENT_FORMAT, ExpectedStop, PowerCycles, RunFacts};
 
 use crate::error::RunError;
 use crate::fuses::phase_of;
@@ -87,6 +87,7 @@ impl Plan {
             })?),
             None => None,
         };
+        let expect = &scenario.expect;
         let facts = RunFacts {
             format: EVENT_FORMAT,
             scenario: scenario.name.clone(),
@@ -97,7 +98,15 @@ impl Plan {
             expected_resets: ground.profile.expected_resets,
             loop_after: scenario.limits.loop_after,
             recovery_rounds: scenario.limits.recovery_rounds,
-            expected_verdict: Some(scenario.expect.verdict.as_str().to_owned()),
+            expected_verdict: Some(expect.verdict.as_str().to_owned()),
+            expected_stop: expect
+                .stop
+                .as_ref()
+                .map(|stop| ExpectedStop { code: stop.bug_check, module: stop.module.clone() }),
+            expected_boot_error: expect.boot_error,
+            expected_failures: expect.failures.clone(),
+            expects_recovery_key: expect.recovery_key,
+            expected_answer: expect.update_service.map(|answer| answer.as_str().to_owned()),
             expected_layers: scenario
                 .expect
                 .layers

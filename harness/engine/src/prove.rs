@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use faults::{Example, KindInfo, inert_control};
 use report::{Proof, Reversed, consequence};
-use scenario::Scenario;
+use scenario::{Scenario, Start};
 
 use crate::error::RunError;
-use crate::reversal::{Reversal, prove_reversal};
-use crate::run::{RunOptions, RunResult, blocking};
+use crate::jobs::blocking;
+use crate::reversal::Reversal;
+use crate::run::{RunOptions, RunResult};
 use crate::session::Session;
-use crate::state::StateDir;
 use crate::status::StatusSink;
 
 impl Session {
@@ -50,20 +50,22 @@ impl Session {
             differs: differences(&ran),
             inert: consequence(&inert.derived.outcome),
             inert_healthy: differences(&inert).is_empty(),
-            reversal: undone(self.state.clone(), scenario).await?,
+            reversal: self.undone(scenario).await?,
             runs,
         })
     }
-}
 
-/// Staged onto a fresh overlay, and undone there.
-async fn undone(state: StateDir, scenario: Scenario) -> Result<Reversed, RunError> {
-    let Reversal { staged, left } = blocking(move || prove_reversal(&state, &scenario)).await?;
-    Ok(match (staged.len(), left) {
-        (0, _) => Reversed::NothingOnTheDisk,
-        (changes, left) if left.is_empty() => Reversed::Clean { changes },
-        (_, objects) => Reversed::Differs { objects },
-    })
+    /// Staged onto a fresh overlay, and undone there.
+    async fn undone(&self, scenario: Scenario) -> Result<Reversed, RunError> {
+        let prepared = self.prepare(&scenario, Some(Start::Cold)).await?;
+        let scratch = self.scratch.clone();
+        let Reversal { staged, left } = blocking(move || prepared.reversal(&scratch)).await?;
+        Ok(match (staged.len(), left) {
+            (0, _) => Reversed::NothingOnTheDisk,
+            (changes, left) if left.is_empty() => Reversed::Clean { changes },
+            (_, objects) => Reversed::Differs { objects },
+        })
+    }
 }
 
 /// A run that tells something about the fault: one that was interrupted does not, for example.
@@ -79,8 +81,5 @@ fn concluded(run: RunResult) -> Result<RunResult, RunError> {
 }
 
 fn differences(run: &RunResult) -> Vec<String> {
-    run.unmet
-        .iter()
-        .map(|unmet| format!("{} is {}, expected {}", unmet.key, unmet.found, unmet.expected))
-        .collect()
+    run.derived.timeline.expectation.unmet.iter().map(ToString::to_string).collect()
 }

@@ -13,7 +13,7 @@ use crate::error::RunError;
 use crate::ledger::Entry;
 use crate::offline::Parts;
 use crate::prepare::{Landed, Staged, copy_directory, copy_writable};
-use crate::run::{Work, blocking};
+use crate::run::Work;
 
 /// What a machine starts from, ready on disk.
 pub(crate) struct Ready {
@@ -33,7 +33,7 @@ impl Work<'_> {
             _ => {
                 let spec = self.spec("m")?;
                 self.reporter.doing("staging");
-                self.prepared.lay_out(&Parts::of(&spec))?;
+                self.lay_out(&spec).await?;
                 let stage = self.prepared.stage.clone();
                 let staged = if self.scenario.starts_twice() {
                     let (given, faults) = stage.before_and_after_a_start();
@@ -99,11 +99,18 @@ impl Work<'_> {
         })
     }
 
+    /// Makes the parts of a machine.
+    async fn lay_out(&self, spec: &MachineSpec) -> Result<(), RunError> {
+        let (prepared, parts) = (Arc::clone(&self.prepared), Parts::of(spec));
+        self.jobs.blocking(move || prepared.lay_out(&parts)).await
+    }
+
     /// Puts what a plan stages onto the machine's disk, into its variables and its TPM.
     async fn stage(&self, spec: &MachineSpec, stage: StagePlan) -> Result<Staged, RunError> {
         let (prepared, scratch) = (Arc::clone(&self.prepared), self.session.scratch.clone());
         let parts = Parts::of(spec);
-        blocking(move || prepared.stage_onto(&stage, &parts, &scratch)).await
+        self.session.interrupt.check()?;
+        self.jobs.blocking(move || prepared.stage_onto(&stage, &parts, &scratch)).await
     }
 
     /// A good start before anything goes wrong, after which the machine is off: the key of its volume is
@@ -127,21 +134,26 @@ impl Work<'_> {
             None => self.take_checkpoint(key).await?,
         };
         let spec = self.spec("m")?;
-        create_overlay(&spec.disk, &checkpoint.disk()).map_err(disk::DiskError::from)?;
-        if let Some(to) = &spec.firmware_vars {
-            copy_writable(&checkpoint.firmware_vars(), to)?;
-        }
-        if let Some(to) = &spec.tpm_state {
-            copy_directory(&checkpoint.tpm_state(), to)?;
-        }
-        let facts = fs_err::read(checkpoint.facts())?;
-        let before: Tree = serde_json::from_slice(&facts).map_err(std::io::Error::from)?;
-        Ok(Ready { spec, ram: Some(checkpoint.ram()), before, landed: Vec::new() })
+        let forking = move || {
+            create_overlay(&spec.disk, &checkpoint.disk()).map_err(disk::DiskError::from)?;
+            if let Some(to) = &spec.firmware_vars {
+                copy_writable(&checkpoint.firmware_vars(), to)?;
+            }
+            if let Some(to) = &spec.tpm_state {
+                copy_directory(&checkpoint.tpm_state(), to)?;
+            }
+            let facts = fs_err::read(checkpoint.facts())?;
+            let before: Tree = serde_json::from_slice(&facts).map_err(std::io::Error::from)?;
+            Ok(Ready { spec, ram: Some(checkpoint.ram()), before, landed: Vec::new() })
+        };
+        self.jobs.blocking(forking).await
     }
 
     /// Brings a machine up with all that is given, and freezes it when it is healthy.
     async fn take_checkpoint(&self, key: &str) -> Result<disk::StoredCheckpoint, RunError> {
-        let partial = self.session.store.new_checkpoint()?;
+        // Both wait for the store's lock.
+        let store = self.session.store.clone();
+        let partial = self.jobs.blocking(move || Ok(store.new_checkpoint()?)).await?;
         // The overlay is written where the checkpoint will lie, so that nothing is copied; a path in it
         // names only the image below.
         let mut spec = self.spec("c")?;
@@ -150,14 +162,15 @@ impl Work<'_> {
         spec.tpm_state = spec.tpm_state.map(|_| partial.path().join("tpm"));
         self.ledger.note(Entry::Directory { path: partial.path().to_path_buf() })?;
         self.reporter.doing("staging");
-        self.prepared.lay_out(&Parts::of(&spec))?;
+        self.lay_out(&spec).await?;
         let (before, _) = self.stage(&spec, self.prepared.stage.clone()).await?;
         self.reporter.doing("taking a checkpoint");
         let up = self.bring_up(&spec, "checkpoint-events.jsonl").await?;
         self.reporter.doing("freezing the machine");
-        up.freeze(&partial.path().join("ram")).await?;
+        up.freeze(&partial.path().join("ram"), &self.session.interrupt).await?;
         let facts = serde_json::to_vec(&before).map_err(std::io::Error::from)?;
         fs_err::write(partial.path().join("facts.json"), facts)?;
-        Ok(self.session.store.keep_checkpoint(key, partial)?)
+        let (store, key) = (self.session.store.clone(), key.to_owned());
+        self.jobs.blocking(move || Ok(store.keep_checkpoint(&key, partial)?)).await
     }
 }

@@ -11,18 +11,28 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use timeline::{Body, Conclusion, Event, Observation, Phase, RunFacts, Sink, Source, Watcher};
+use timeline::{
+    Body, Conclusion, Event, Observation, Phase, RunFacts, Sink, Source, Verdict, Watcher,
+};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::host_disk::advice;
 use crate::sight::Sight;
 
 /// Writing the events failed.
 #[derive(Debug, thiserror::Error)]
-#[error("the events cannot be written to {path}: {source}; is the disk full?")]
+#[error("the events cannot be written to {path}: {source}; {advice}")]
 pub struct RecordError {
     path: PathBuf,
     source: std::io::Error,
+    advice: String,
+}
+
+impl RecordError {
+    fn new(path: &Path, source: std::io::Error) -> Self {
+        Self { path: path.to_path_buf(), source, advice: advice(path) }
+    }
 }
 
 enum Message {
@@ -70,10 +80,17 @@ pub struct Progress {
     pub broken: bool,
 }
 
+impl Progress {
+    /// True once nothing can be said about the machine any more, because the harness or the host failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.conclusion.as_ref().is_some_and(|end| end.verdict == Verdict::Infrastructure)
+    }
+}
+
 impl Recorder {
     /// Begins `events.jsonl` at `path`, which must not exist, with the `run-started` event.
     pub fn begin(path: &Path, facts: RunFacts) -> Result<Self, RecordError> {
-        let failed = |source| RecordError { path: path.to_path_buf(), source };
+        let failed = |source| RecordError::new(path, source);
         let file =
             std::fs::OpenOptions::new().create_new(true).append(true).open(path).map_err(failed)?;
         let (sender, receiver) = mpsc::unbounded_channel();
@@ -163,8 +180,7 @@ impl Writer {
                 Message::Finish => break,
             }
         }
-        let path = self.path;
-        self.file.sync_all().map_err(|source| RecordError { path, source })?;
+        self.file.sync_all().map_err(|source| RecordError::new(&self.path, source))?;
         Ok(self.events)
     }
 
@@ -184,7 +200,7 @@ impl Writer {
         line.push('\n');
         self.file
             .write_all(line.as_bytes())
-            .map_err(|source| RecordError { path: self.path.clone(), source })?;
+            .map_err(|source| RecordError::new(&self.path, source))?;
         self.watcher.feed(&event);
         // Not `Watcher::current`: for the timeline a boot is over with the conclusion, but the machine is
         // still in it, and a healthy one is shut down.

@@ -6,7 +6,6 @@ use timeline::{Body, Layer, Source, StepState, steps};
 use crate::drive::{Drive, Stop};
 use crate::error::RunError;
 use crate::offline::WindowsDisk;
-use crate::run::blocking;
 
 impl Drive<'_> {
     /// Does what the scenario has done to the disk. Where that cannot be done, the layer has failed and the
@@ -37,7 +36,7 @@ impl Drive<'_> {
         let (disk, scratch) = (self.ready.spec.disk.clone(), self.work.session.scratch.clone());
         let image = self.work.prepared.image.disk();
         let (scenario, clock) = (self.work.scenario.clone(), self.ready.spec.clock);
-        blocking(move || {
+        let editing = move || {
             let opened = OfflineDisk::open_overlay(&disk, Access::ReadWrite, &scratch)?;
             let mut windows = WindowsDisk::new(opened, clock)?;
             let backup = OfflineDisk::open(&image, Access::ReadOnly, &scratch)?;
@@ -46,7 +45,7 @@ impl Drive<'_> {
                 faults::repair(&scenario, &mut windows, &mut backup)?.apply(&mut windows)?;
             windows.into_disk().close()?;
             Ok(applied.landed.into_iter().flat_map(|(_, lines)| lines).collect())
-        })
-        .await
+        };
+        self.work.jobs.blocking(editing).await
     }
 }

@@ -3,44 +3,36 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use disk::{Access, DiskError, Noise, OfflineDisk, Store, Tree};
+use disk::{Access, DiskError, Noise, OfflineDisk, Tree};
 use faults::{HiveName, Offline};
-use recovery::Authority;
-use scenario::{Scenario, Start};
 use volume::{Volume, VolumeError};
 use winfmt::hive::{Hive, HiveError};
 use winfmt::variables::VariableStore;
 
 use crate::error::RunError;
 use crate::offline::{Parts, TPM_STATE, WindowsDisk, read_hive};
-use crate::prepare::{Prepared, prepare};
-use crate::state::StateDir;
+use crate::prepare::Prepared;
 
 /// What came of staging a scenario's offline part and undoing it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reversal {
+pub(crate) struct Reversal {
     /// What differed once it was staged: files, registry keys and partitions, by their names.
-    pub staged: Vec<String>,
+    pub(crate) staged: Vec<String>,
     /// What still differed once it was undone: nothing, where the reversal is clean.
-    pub left: Vec<String>,
-}
-
-/// Stages all that the scenario stages offline onto a fresh overlay of its image, undoes it, and compares
-/// the partition table, firmware variables, TPM and every volume that can be read with before: files by their content and time of
-/// last modification, the SYSTEM and SOFTWARE hives by their keys and values, since their cells may move.
-///
-/// # Errors
-/// As a run up to its first boot. A change that cannot be undone is an error, too.
-pub fn prove_reversal(state: &StateDir, scenario: &Scenario) -> Result<Reversal, RunError> {
-    let store = Store::open(state.root())?;
-    let authority = Authority::open_or_create(&state.authority())?;
-    let prepared = prepare(state, &store, &authority, "none", scenario, Some(Start::Cold))?;
-    let scratch = tempfile::Builder::new().prefix("lb-").tempdir()?;
-    prepared.reversal(scratch.path())
+    pub(crate) left: Vec<String>,
 }
 
 impl Prepared {
-    fn reversal(&self, scratch: &Path) -> Result<Reversal, RunError> {
+    /// Stages all that the scenario stages offline onto a fresh overlay of its image, undoes it, and compares
+    /// the partition table, firmware variables, TPM and every volume that can be read with before: files by
+    /// their content and time of last modification, the SYSTEM and SOFTWARE hives by their keys and values,
+    /// since their cells may move. `scratch` is a directory with a short path.
+    ///
+    /// # Errors
+    /// As a run up to its first boot. A change that cannot be undone is an error, too.
+    pub(crate) fn reversal(&self, scratch: &Path) -> Result<Reversal, RunError> {
+        let scratch = tempfile::Builder::new().prefix("undo").tempdir_in(scratch)?;
+        let scratch = scratch.path();
         let parts = Parts {
             disk: scratch.join("disk.qcow2"),
             variables: self.image.firmware_vars().map(|_| scratch.join("vars.fd")),

@@ -5,27 +5,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use disk::{Access, OfflineDisk};
-use faults::Origin;
-use hypervisor::{Machine, MachineSpec};
+use faults::{Online, Origin};
+use hypervisor::{HypervisorError, Machine, MachineSpec};
 use network::{Network, NetworkConfig, NetworkHandle};
 use recovery::{CaptivePortal, ContentService, RemediationService};
 use report::{Comparison, RunIdentity, Summary};
-use scenario::{Scenario, Start, Unmet};
+use scenario::{Scenario, Start};
 use timeline::steps::INJECT;
-use timeline::{Body, Derived, Event, Sink, Source, StepState, Verdict};
+use timeline::{Body, Derived, Event, Sink, Source, StepState};
 
 use crate::collect::Collector;
 use crate::drive::Drive;
 use crate::error::RunError;
 use crate::ids::RunId;
+use crate::jobs::Jobs;
 use crate::ledger::{Cleaned, Entry, Ledger};
+use crate::life::Life;
 use crate::offline::WindowsDisk;
-use crate::prepare::{Prepared, prepare};
+use crate::prepare::Prepared;
 use crate::ready::Ready;
 use crate::recorder::{Progress, Recorder};
 use crate::remediation;
-use crate::result::{ExitStatus, observed};
-use crate::rundir::{RUN_FORMAT, RunDir, RunRecord, RunStatus};
+use crate::result::ExitStatus;
+use crate::rundir::RunDir;
 use crate::session::Session;
 use crate::status::{Reporter, StatusSink};
 use crate::surroundings::Surroundings;
@@ -50,8 +52,6 @@ pub struct RunResult {
     pub derived: Derived,
     /// Against the reference.
     pub comparison: Comparison,
-    /// What the scenario expects and what did not come so.
-    pub unmet: Vec<Unmet>,
     /// What all of it means for a pipeline.
     pub exit: ExitStatus,
     /// The machine-readable summary.
@@ -71,86 +71,16 @@ impl Session {
         options: &RunOptions,
         status: StatusSink,
     ) -> Result<RunResult, RunError> {
-        let reporter = Reporter::new(&scenario.name, status);
-        let result = self.run_reported(scenario, folder, options, &reporter).await;
-        reporter.done();
-        result
-    }
-
-    async fn run_reported(
-        &self,
-        scenario: &Scenario,
-        folder: &Path,
-        options: &RunOptions,
-        reporter: &Reporter,
-    ) -> Result<RunResult, RunError> {
-        let prepared = Arc::new(prepare(
-            &self.state,
-            &self.store,
-            &self.authority,
-            &self.host.emulator,
-            scenario,
-            options.start,
-        )?);
-        let run = RunId::new();
-        let directory = RunDir::create(&self.state.runs(), &run)?;
-        let mut record = RunRecord {
-            format: RUN_FORMAT,
-            run: run.clone(),
-            scenario: scenario.name.clone(),
-            scenario_digest: scenario.digest(),
-            reference: reference_path(folder, scenario),
-            image: prepared.image.name.clone(),
-            image_digest: prepared.image.digest.clone(),
-            began: jiff::Timestamp::now(),
-            status: RunStatus::Running,
-        };
-        directory.write_json("run.json", &record)?;
-        directory.write_json("scenario.json", scenario)?;
-        directory.write_json("plan.json", &prepared.plan)?;
-        directory.write_json("host.json", &self.host)?;
-        let ledger = Ledger::begin(&self.state.ledgers(), run.as_str())?;
-
-        let work = Work {
-            session: self,
-            scenario,
-            prepared: Arc::clone(&prepared),
-            run: &run,
-            directory: &directory,
-            ledger: &ledger,
-            reporter,
-        };
-        let done = work.to_the_end(options).await;
-        reporter.doing("cleaning up");
-        let settling = ledger.clone();
-        let cleaned = tokio::task::spawn_blocking(move || settling.settle())
-            .await
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-        let derived = match done {
-            Ok((derived, _)) => derived,
-            Err(error) => {
-                record.status = RunStatus::Aborted;
-                directory.write_json("run.json", &record)?;
-                return Err(error);
-            }
-        };
-
-        let outcome = derived.outcome.render();
-        directory.write(&directory.outcome(), outcome.as_bytes())?;
-        directory.write_json("measurements.json", &derived.measurements)?;
-        record.status = match derived.outcome.verdict {
-            Verdict::Infrastructure => RunStatus::Aborted,
-            _ => RunStatus::Complete,
-        };
-        directory.write_json("run.json", &record)?;
-        let comparison = report::compare(&derived.outcome, &record.reference, run.as_str())?;
-        let unmet = scenario.expect.unmet(&observed(scenario, &derived));
-        let exit = ExitStatus::of(&derived, &comparison, &unmet, &cleaned);
+        let reference = reference_path(folder, scenario);
+        let life = self.live(scenario, Some(&reference), options, &status).await?;
+        let Life { run, directory, derived, cleaned, .. } = life;
+        let comparison = report::compare(&derived.outcome, &reference, run.as_str())?;
+        let exit = ExitStatus::of(&derived, &comparison, &cleaned);
         let identity =
             RunIdentity { run: run.as_str(), directory: directory.path(), exit_code: exit as u8 };
         let summary = report::summary(&derived, Some(&comparison), identity);
         directory.write_json("summary.json", &summary)?;
-        Ok(RunResult { derived, comparison, unmet, exit, summary, directory, cleaned })
+        Ok(RunResult { derived, comparison, exit, summary, directory, cleaned })
     }
 }
 
@@ -159,7 +89,7 @@ pub fn reference_path(folder: &Path, scenario: &Scenario) -> PathBuf {
     folder.join(format!("{}.snap", scenario.reference_name()))
 }
 
-/// One run under way.
+/// One run under way: between the beginning and the end of its [`Life`].
 pub(crate) struct Work<'a> {
     pub(crate) session: &'a Session,
     pub(crate) scenario: &'a Scenario,
@@ -168,6 +98,7 @@ pub(crate) struct Work<'a> {
     pub(crate) directory: &'a RunDir,
     pub(crate) ledger: &'a Ledger,
     pub(crate) reporter: &'a Reporter,
+    pub(crate) jobs: &'a Jobs,
 }
 
 impl Work<'_> {
@@ -175,9 +106,7 @@ impl Work<'_> {
         &self,
         options: &RunOptions,
     ) -> Result<(Derived, Vec<Event>), RunError> {
-        if self.session.interrupt.is_raised() {
-            return Err(RunError::Interrupted);
-        }
+        self.session.interrupt.check()?;
         let ready = self.make_ready().await?;
         let mut recorder =
             Recorder::begin(&self.directory.events(), self.prepared.plan.facts.clone())?;
@@ -193,12 +122,11 @@ impl Work<'_> {
             self.scenario.limits.time.duration(),
             self.silence(),
         );
-        match self.with_network(&ready, &sink, watch, recorder.progress()).await {
-            Ok(()) => {}
-            Err(error) => {
-                sink.emit(Source::Harness, Body::HarnessFailed { reason: error.to_string() })
-            }
+        if let Err(error) = self.with_network(&ready, &sink, watch, recorder.progress()).await {
+            sink.emit(Source::Harness, Body::HarnessFailed { reason: error.to_string() });
         }
+        // Whoever still edits the disk has to be through with it.
+        self.jobs.over().await;
         self.reporter.doing("reading the disk");
         if let Err(error) = self.evidence(&ready, &sink).await {
             let reason = format!("the disk could not be read: {error}");
@@ -276,6 +204,36 @@ impl Work<'_> {
         Ok((Network::start(config, sink.clone())?, update_service))
     }
 
+    /// True where the harness itself has to be the machine's drive.
+    pub(crate) fn serves_the_disk(&self) -> bool {
+        self.prepared.stage.online.iter().any(Online::needs_drive)
+    }
+
+    /// Powers a machine on, or restores it from `ram`. Where nobody waits for it any more it is ended again.
+    pub(crate) async fn start(
+        &self,
+        ram: Option<&Path>,
+        spec: &MachineSpec,
+        sink: Sink,
+    ) -> Result<Box<dyn Machine>, RunError> {
+        let hypervisor = Arc::clone(&self.session.hypervisor);
+        let (ram, spec) = (ram.map(Path::to_path_buf), spec.clone());
+        let starting = async move {
+            match ram {
+                Some(ram) => hypervisor.restore(&ram, &spec, sink).await,
+                None => hypervisor.start(&spec, sink).await,
+            }
+        };
+        let end = async |started: Result<Box<dyn Machine>, HypervisorError>| {
+            if let Ok(machine) = started
+                && let Err(error) = machine.destroy().await
+            {
+                tracing::error!(%error, "a machine that nobody waits for any more");
+            }
+        };
+        Ok(self.jobs.apart(starting, end).await??)
+    }
+
     pub(crate) fn note_emulator(
         &self,
         machine: &dyn Machine,
@@ -288,10 +246,11 @@ impl Work<'_> {
     }
 
     async fn evidence(&self, ready: &Ready, sink: &Sink) -> Result<(), RunError> {
-        let disk = self.open(&ready.spec.disk, Access::ReadOnly)?;
+        let (path, scratch) = (ready.spec.disk.clone(), self.session.scratch.clone());
         let (scenario, profile) = (self.scenario.clone(), self.prepared.profile.clone());
         let (directory, to, before) = (self.directory.clone(), sink.clone(), ready.before.clone());
-        let troubles = blocking(move || -> Result<Vec<String>, RunError> {
+        let reading = self.jobs.blocking(move || -> Result<Vec<String>, RunError> {
+            let disk = OfflineDisk::open_overlay(&path, Access::ReadOnly, &scratch)?;
             let mut disk = WindowsDisk::new(disk, None)?;
             let collector = Collector {
                 scenario: &scenario,
@@ -300,29 +259,15 @@ impl Work<'_> {
                 sink: &to,
             };
             Ok(collector.collect(&mut disk, &before))
-        })
-        .await?;
-        for trouble in troubles {
+        });
+        for trouble in reading.await? {
             sink.emit(Source::Harness, Body::HarnessFailed { reason: trouble });
         }
         Ok(())
-    }
-
-    fn open(&self, path: &Path, access: Access) -> Result<OfflineDisk, RunError> {
-        Ok(OfflineDisk::open_overlay(path, access, &self.session.scratch)?)
     }
 
     fn keep_disk(&self, ready: &Ready) -> Result<(), RunError> {
         fs_err::rename(&ready.spec.disk, self.directory.path().join("disk.qcow2"))?;
         Ok(())
     }
-}
-
-/// Runs work that blocks (the disk, offline) away from the tasks.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, RunError> + Send + 'static,
-) -> Result<T, RunError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }

@@ -12,6 +12,7 @@
 //! | `recovery/` | the recovery environment's logs, the remediation service's log |
 //! | `outcome.json` | the canonical outcome |
 //! | `measurements.json` | what is not deterministic |
+//! | `summary.json` | what the command prints for programs, with the judged expectation; absent where the run has no outcome |
 
 use std::path::{Path, PathBuf};
 
@@ -89,7 +90,7 @@ pub enum RunStatus {
     Running,
     /// Its outcome was derived, and says something about the machine.
     Complete,
-    /// Ended by a failure of the harness or the host, or by Ctrl-C. Where it has an outcome, that is
+    /// Ended by a failure of the harness or the host, or by a signal. Where it has an outcome, that is
     /// `infrastructure`.
     Aborted,
 }

@@ -2,17 +2,20 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use disk::Store;
-use hypervisor::{Accelerator, Address, Hypervisor, Libvirt, Options};
+use hypervisor::{Accelerator, Address, Hypervisor, Libvirt, Options, prove_accelerator};
 use recovery::Authority;
+use scenario::{Scenario, Start};
 use serde::Serialize;
 
 use crate::error::RunError;
 use crate::ids::RunId;
 use crate::interrupt::Interrupt;
-use crate::ledger::{Cleaned, Entry, Ledger};
+use crate::jobs::blocking;
+use crate::ledger::{Cleaned, Entry, Leak, Ledger, Ledgers};
+use crate::prepare::{Prepared, prepare};
 use crate::state::StateDir;
 
 /// What a session is opened with.
@@ -22,8 +25,10 @@ pub struct SessionOptions {
     pub state: StateDir,
     /// A libvirt URI instead of the embedded driver.
     pub connect: Option<String>,
-    /// Ctrl-C.
+    /// What ends the command before its time.
     pub interrupt: Interrupt,
+    /// Where everything is noted that must not outlive the command.
+    pub ledgers: Ledgers,
 }
 
 /// What the host is, for the record. `host.json` of a run directory.
@@ -50,46 +55,69 @@ pub struct Session {
     pub(crate) state: StateDir,
     pub(crate) store: Store,
     pub(crate) hypervisor: Arc<dyn Hypervisor>,
-    pub(crate) authority: Authority,
+    pub(crate) authority: Arc<Authority>,
     pub(crate) host: HostFacts,
     pub(crate) scratch: PathBuf,
     pub(crate) interrupt: Interrupt,
+    pub(crate) ledgers: Ledgers,
     ledger: Ledger,
+    left: Mutex<Vec<LeftBehind>>,
+}
+
+/// Something that is still there once a command is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftBehind {
+    /// Who made it: a run, or the session itself.
+    pub by: String,
+    /// What it is, and why it is still there.
+    pub leak: Leak,
 }
 
 impl Session {
     /// Opens the store and the connection to libvirt.
     pub async fn open(options: SessionOptions) -> Result<Self, RunError> {
-        let SessionOptions { state, connect, interrupt } = options;
+        let SessionOptions { state, connect, interrupt, ledgers } = options;
         // First what would leave nothing behind if it failed.
-        let authority = Authority::open_or_create(&state.authority())?;
-        let store = Store::open(state.root())?;
-        let ledger = Ledger::begin(&state.ledgers(), &format!("session-{}", RunId::new()))?;
+        let at = state.clone();
+        let opened = blocking(move || {
+            let authority = Authority::open_or_create(&at.authority())?;
+            Ok((authority, Store::open(at.root())?, emulator_version()))
+        });
+        let (authority, store, emulator) = opened.await?;
+        let accelerator = interrupt.unless_raised(prove_accelerator()).await?;
+        let ledger = ledgers.begin(&format!("session-{}", RunId::new()))?;
         let scratch = scratch_path();
         ledger.note(Entry::Directory { path: scratch.clone() })?;
-        let opened = Self::open_in(&state, connect, &scratch).await;
-        let (hypervisor, accelerator, connection) = match opened {
-            Ok(opened) => opened,
-            Err(error) => {
-                ledger.settle();
-                return Err(error);
-            }
-        };
+        // Where that fails the ledger settles itself.
+        let opened = Self::open_in(&state, connect, &scratch, accelerator.accelerator).await;
+        let (hypervisor, accelerator, connection) = opened?;
         let host = HostFacts {
             loopbreak: env!("CARGO_PKG_VERSION").to_owned(),
-            emulator: emulator_version(),
+            emulator,
             accelerator,
             connection,
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
             processors: std::thread::available_parallelism().map_or(1, usize::from),
         };
-        Ok(Self { state, store, hypervisor, authority, host, scratch, interrupt, ledger })
+        Ok(Self {
+            state,
+            store,
+            hypervisor,
+            authority: Arc::new(authority),
+            host,
+            scratch,
+            interrupt,
+            ledgers,
+            ledger,
+            left: Mutex::default(),
+        })
     }
 
     async fn open_in(
         state: &StateDir,
         connect: Option<String>,
         scratch: &Path,
+        accelerator: Option<Accelerator>,
     ) -> Result<(Arc<dyn Hypervisor>, String, String), RunError> {
         fs_err::create_dir(scratch)?;
         tracing::debug!(state = %state.root().display(), scratch = %scratch.display(), "session");
@@ -100,12 +128,10 @@ impl Session {
         fs_err::create_dir_all(&cache)?;
         fs_err::create_dir(&root)?;
         fs_err::os::unix::fs::symlink(&cache, root.join("cache"))?;
+        let options = Options { accelerator, ..Options::embedded(&root) };
         let (options, connection) = match connect {
-            None => (Options::embedded(&root), "embedded".to_owned()),
-            Some(uri) => {
-                let address = Address::Uri(uri.clone());
-                (Options { address, ..Options::embedded(&root) }, uri)
-            }
+            None => (options, "embedded".to_owned()),
+            Some(uri) => (Options { address: Address::Uri(uri.clone()), ..options }, uri),
         };
         let libvirt = Libvirt::open(options).await?;
         let accelerator = match libvirt.accelerator() {
@@ -124,7 +150,8 @@ impl Session {
     ) -> Result<Self, RunError> {
         let authority = Authority::open_or_create(&state.authority())?;
         let store = Store::open(state.root())?;
-        let ledger = Ledger::begin(&state.ledgers(), &format!("session-{}", RunId::new()))?;
+        let ledgers = Ledgers::new(&state);
+        let ledger = ledgers.begin(&format!("session-{}", RunId::new()))?;
         let scratch = scratch_path();
         ledger.note(Entry::Directory { path: scratch.clone() })?;
         fs_err::create_dir(&scratch)?;
@@ -136,7 +163,54 @@ impl Session {
             kernel: String::new(),
             processors: 1,
         };
-        Ok(Self { state, store, hypervisor, authority, host, scratch, interrupt, ledger })
+        Ok(Self {
+            state,
+            store,
+            hypervisor,
+            authority: Arc::new(authority),
+            host,
+            scratch,
+            interrupt,
+            ledgers,
+            ledger,
+            left: Mutex::default(),
+        })
+    }
+
+    /// Finds the image of a scenario and decides what will be done. It may take a while: disks are looked
+    /// at, keys are made.
+    pub(crate) async fn prepare(
+        &self,
+        scenario: &Scenario,
+        start: Option<Start>,
+    ) -> Result<Arc<Prepared>, RunError> {
+        let (state, store, authority) =
+            (self.state.clone(), self.store.clone(), Arc::clone(&self.authority));
+        let (emulator, scenario) = (self.host.emulator.clone(), scenario.clone());
+        let preparing =
+            blocking(move || prepare(&state, &store, &authority, &emulator, &scenario, start));
+        Ok(Arc::new(self.interrupt.unless_raised(preparing).await??))
+    }
+
+    /// Settles a run's ledger. What is left is known to the session from then on.
+    pub(crate) async fn settle(&self, run: &str, ledger: Ledger) -> Cleaned {
+        let file = ledger.path().to_path_buf();
+        let settled = tokio::task::spawn_blocking(move || ledger.settle()).await;
+        let cleaned = settled.unwrap_or_else(|panic| Cleaned {
+            removed: Vec::new(),
+            leaked: vec![Leak {
+                entry: Entry::File { path: file },
+                reason: format!("cleaning up what it lists failed: {panic}"),
+            }],
+        });
+        self.remember(run, &cleaned);
+        cleaned
+    }
+
+    fn remember(&self, by: &str, cleaned: &Cleaned) {
+        let leaks = cleaned.leaked.iter().cloned();
+        let leaks = leaks.map(|leak| LeftBehind { by: by.to_owned(), leak });
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).extend(leaks);
     }
 
     /// The image store.
@@ -149,11 +223,16 @@ impl Session {
         &self.host
     }
 
-    /// Ends the session: the connection is closed, and nothing may be left of it.
-    pub fn close(self) -> Cleaned {
-        let Self { hypervisor, ledger, .. } = self;
+    /// Ends the session: the connection is closed. Gives what is left of it and of all its runs, however
+    /// they ended; nothing, where all is well.
+    #[must_use = "what is left behind decides the exit code"]
+    pub fn close(self) -> Vec<LeftBehind> {
+        let Self { hypervisor, ledger, left, .. } = self;
         drop(hypervisor);
-        ledger.settle()
+        let mut left = left.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let own = ledger.settle().leaked.into_iter();
+        left.extend(own.map(|leak| LeftBehind { by: "the session".to_owned(), leak }));
+        left
     }
 }
 

@@ -16,6 +16,8 @@ use timeline::{Body, Sink, Source};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::provoke::panic_at;
+
 /// The reader of text: a program that takes a picture and gives its text.
 const READER: &str = "tesseract";
 /// A screen of text takes it one to two seconds on a busy host.
@@ -108,6 +110,7 @@ impl Looker {
 
     /// Says what a frame shows. Gives it back where its text should be read.
     async fn look(&mut self, file: String) -> Option<Page> {
+        panic_at("frame");
         let path = self.evidence.join(&file);
         let looked = tokio::task::spawn_blocking(move || {
             let bytes = fs_err::read(&path).map_err(|error| error.to_string())?;

@@ -5,14 +5,14 @@ use std::iter;
 use std::ops::Range;
 use std::sync::Arc;
 
-use disk::{DiskTrouble, ServedDisk};
+use disk::{DiskTrouble, Hears, ServedDisk};
 use faults::Online;
 use scenario::{Extent, StorageFault, StorageTrouble, WindowsPath};
 use timeline::steps::LIFT;
 use timeline::{Body, Source, StepState};
 
 use crate::drive::{Drive, Stop};
-use crate::run::blocking;
+use crate::host_disk;
 
 /// Bytes of a sector, as a scenario counts them.
 const SECTOR: u64 = 512;
@@ -20,18 +20,26 @@ const SECTOR: u64 = 512;
 impl Drive<'_> {
     /// Where a fault needs it, the harness is the drive.
     pub(crate) async fn serve_disk(&mut self) -> Result<(), Stop> {
-        if !self.work.prepared.stage.online.iter().any(Online::needs_drive) {
+        if !self.work.serves_the_disk() {
             return Ok(());
         }
         let socket = self.spec.sockets.join("disk");
         let (path, scratch) = (self.spec.disk.clone(), self.work.session.scratch.clone());
-        let (at, on_cut) = (socket.clone(), self.fuses.on_cut());
-        let disk = blocking(move || Ok(ServedDisk::start(&path, &at, &scratch, on_cut)?)).await?;
-        let disk = Arc::new(disk);
+        let (at, hears) = (socket.clone(), self.hears());
+        let serving = move || Ok(ServedDisk::start(&path, &at, &scratch, hears)?);
+        let disk = Arc::new(self.work.jobs.blocking(serving).await?);
         self.fuses.protect(&disk);
         self.spec.disk_socket = Some(socket);
         self.disk = Some(disk);
         Ok(())
+    }
+
+    /// What its disk tells of itself.
+    fn hears(&self) -> Hears {
+        let (sink, path) = (self.sink.clone(), self.spec.disk.clone());
+        let on_failure =
+            move |error: &std::io::Error| host_disk::served_failed(&sink, &path, error);
+        Hears { on_cut: self.fuses.on_cut(), on_failure: Box::new(on_failure) }
     }
 
     /// Everything that the machine wrote is in the file.
@@ -39,7 +47,7 @@ impl Drive<'_> {
         self.lifts.abort_all();
         // Whoever else holds it is about to let it go: it was only looked at.
         let Some(disk) = self.disk.take().and_then(Arc::into_inner) else { return Ok(()) };
-        Ok(blocking(move || Ok(disk.close()?)).await?)
+        Ok(self.work.jobs.blocking(move || Ok(disk.close()?)).await?)
     }
 
     pub(crate) fn drive(&self) -> Result<&Arc<ServedDisk>, Stop> {
@@ -125,7 +133,7 @@ impl Drive<'_> {
             return Ok(());
         }
         let disk = Arc::clone(self.drive()?);
-        let places = blocking(move || {
+        let places = self.work.jobs.blocking(move || {
             let offline = disk.offline()?;
             let find = |file: WindowsPath| {
                 let inside = file.components().collect::<Vec<_>>().join("\\");
@@ -141,7 +149,7 @@ impl Drive<'_> {
     pub(crate) async fn read_back(&self, path: &WindowsPath) -> Result<Option<Vec<u8>>, Stop> {
         let disk = Arc::clone(self.drive()?);
         let inside = path.components().collect::<Vec<_>>().join("\\");
-        let found = blocking(move || {
+        let found = self.work.jobs.blocking(move || {
             disk.power_on();
             let offline = disk.offline()?;
             Ok(offline.read_back(&inside)?)

@@ -7,7 +7,7 @@ use timeline::{Body, Conclusion, Phase, Sink, Source, StepState};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::interrupt::Interrupt;
+use crate::interrupt::{EndsEarly, Interrupt};
 use crate::recorder::Progress;
 use crate::status::Reporter;
 
@@ -22,9 +22,9 @@ pub(crate) enum WatchEnd {
         /// The limit.
         limit: Duration,
     },
-    /// Ctrl-C.
-    #[error("interrupted")]
-    Interrupted,
+    /// A signal, or a panic of the harness.
+    #[error(transparent)]
+    Early(#[from] EndsEarly),
     /// The events cannot be recorded any more.
     #[error("the events cannot be recorded any more")]
     RecorderBroken,
@@ -108,7 +108,7 @@ impl Watch {
                     let (name, state) = (SILENT.to_owned(), StepState::Done);
                     self.sink.emit(Source::Harness, Body::Step { name, state, detail });
                 }
-                () = self.interrupt.raised() => return Err(WatchEnd::Interrupted),
+                why = self.interrupt.raised() => return Err(why.into()),
                 () = tokio::time::sleep_until(self.deadline) => {
                     return Err(WatchEnd::TimeLimit {
                         waited_for: what.to_owned(),
@@ -144,9 +144,31 @@ impl Watch {
         progress.phase == Some(Phase::Healthy) && !progress.stopped
     }
 
+    /// Waits until there is nothing left to drive: the command is to end, or the harness or the host has
+    /// failed, whatever the machine is busy with.
+    pub(crate) fn ended_early(&self) -> impl Future<Output = Result<String, WatchEnd>> + use<> {
+        let (interrupt, mut progress) = (self.interrupt.clone(), self.progress());
+        async move {
+            let failed = progress.wait_for(Progress::has_failed);
+            tokio::select! {
+                biased;
+                why = interrupt.raised() => Err(why.into()),
+                failed = failed => match failed {
+                    Ok(progress) => Ok(progress.conclusion.clone().map_or_else(String::new, |end| end.because)),
+                    Err(_) => Err(WatchEnd::RecorderBroken),
+                },
+            }
+        }
+    }
+
     /// True once the verdict can no longer change.
     pub(crate) fn is_concluded(&self) -> bool {
         self.progress.borrow().conclusion.is_some()
+    }
+
+    /// True once nothing can be said about the machine any more.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.progress.borrow().has_failed()
     }
 
     /// True while the machine is on its way: a healthy one may be silent, and so may one that is off.

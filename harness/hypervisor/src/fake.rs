@@ -45,6 +45,7 @@ pub enum Trigger {
 enum Reaction {
     Emit(Vec<Observation>),
     Fail(String),
+    Panic,
 }
 
 /// A hypervisor that plays a script. Clones share it.
@@ -77,6 +78,12 @@ impl FakeHypervisor {
     #[must_use]
     pub fn fail(self, trigger: Trigger, reason: &str) -> Self {
         self.add(trigger, Reaction::Fail(reason.to_owned()))
+    }
+
+    /// Lets the next unscripted occurrence of `trigger` panic, as a bug of the harness would.
+    #[must_use]
+    pub fn panic(self, trigger: Trigger) -> Self {
+        self.add(trigger, Reaction::Panic)
     }
 
     fn add(self, trigger: Trigger, reaction: Reaction) -> Self {
@@ -197,6 +204,7 @@ impl FakeAgent {
                 Ok(())
             }
             Some(Reaction::Fail(reason)) => Err(reason),
+            Some(Reaction::Panic) => panic!("the script has it panic at {trigger:?}"),
             None => Ok(()),
         }
     }

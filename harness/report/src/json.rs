@@ -12,7 +12,7 @@ use crate::reference::{Comparison, Pending};
 use crate::text;
 
 /// Version of the summary.
-pub const SUMMARY_FORMAT: u32 = 1;
+pub const SUMMARY_FORMAT: u32 = 2;
 
 /// What the engine knows of a run that its events do not tell.
 #[derive(Debug, Clone, Copy)]
@@ -176,7 +176,7 @@ pub fn summary(
         layers: outcome.layers.clone(),
         measurements: measurements.clone(),
         comparison: comparison.map(ComparisonSummary::from),
-        expectation: outcome.expectation.clone(),
+        expectation: timeline.expectation.clone(),
         notes: outcome.notes.clone(),
         exit_code: identity.exit_code,
         run_directory: identity.directory.display().to_string(),

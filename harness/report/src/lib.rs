@@ -30,4 +30,4 @@ pub use reference::{
     pending_of,
 };
 pub use style::Style;
-pub use terminal::render_timeline;
+pub use terminal::{expectation_lines, render_timeline};

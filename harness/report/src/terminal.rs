@@ -1,8 +1,8 @@
 //! The timeline of a run as a person reads it.
 
 use timeline::{
-    Boot, BootKind, Confidence, Derived, DumpOutcome, End, Happening, LayerOutcome, LayerResult,
-    Scans, Signature, Timeline, Verdict,
+    Boot, BootKind, Confidence, Derived, DumpOutcome, End, Expectation, Happening, LayerOutcome,
+    LayerResult, Scans, Signature, Timeline, Verdict,
 };
 
 use crate::happenings::{Told, tell};
@@ -178,14 +178,11 @@ impl Page {
         }
         self.labelled("verdict", Some(verdict_paint(outcome.verdict)), &verdict);
         self.labelled("", Some(Paint::Faint), &clean(&outcome.because, 4 * GUEST_TEXT));
-        let expectation = &outcome.expectation;
-        if expectation.met {
-            if expectation.verdict.is_some() {
-                self.labelled("expected", Some(Paint::Good), "yes");
-            }
-        } else {
-            for unmet in &expectation.unmet {
-                self.labelled("expected", Some(Paint::Bad), &clean(unmet, 4 * GUEST_TEXT));
+        let met = timeline.expectation.met;
+        if !met || outcome.expectation.verdict.is_some() {
+            for line in expectation_lines(&timeline.expectation) {
+                let paint = if met { Paint::Good } else { Paint::Bad };
+                self.labelled("expected", Some(paint), &line);
             }
         }
     }
@@ -216,6 +213,15 @@ impl Page {
             self.text.push_str(&diff.render(self.style));
         }
     }
+}
+
+/// Whether it came as expected, a line for each thing that did not.
+pub fn expectation_lines(expectation: &Expectation) -> Vec<String> {
+    if expectation.met {
+        return vec!["yes".to_owned()];
+    }
+    let line = |unmet| clean(&format!("no: {unmet}"), 4 * GUEST_TEXT);
+    expectation.unmet.iter().map(line).collect()
 }
 
 /// A word on an end that is not seen from outside.

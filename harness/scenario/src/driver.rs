@@ -395,6 +395,12 @@ pub struct Chance {
     pub seed: u32,
 }
 
+impl Chance {
+    pub(crate) fn set_seed(&mut self, seed: u64) {
+        self.seed = u32::try_from(seed % (1 << 32)).unwrap_or_default();
+    }
+}
+
 /// The processor that a driver is made for.
 #[derive(
     Debug,

@@ -58,7 +58,7 @@ pub use driver::{
     PoolCorruption, PoolDamage, RaisedIrql, Service, SlowStart, Trigger, Truncated, Update,
     WildAccess, Word,
 };
-pub use expect::{Expect, Observed, ServiceAnswer, Stop, Unmet, Verdict};
+pub use expect::{Expect, ServiceAnswer, Stop, Verdict};
 pub use fault::{
     ChannelFile, Content, ContentDriver, ContentFile, ContentUpdater, Damage, Fault, Moment,
     RunsIn, ServiceStart,

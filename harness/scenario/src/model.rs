@@ -11,6 +11,7 @@ use crate::expect::Expect;
 use crate::fault::{Content, Fault};
 use crate::host_repair::HostRepair;
 use crate::need::Need;
+use crate::network::{LateLink, NetworkTrouble};
 use crate::problem::ScenarioError;
 use crate::text::{Span, WindowsPath};
 
@@ -75,9 +76,16 @@ impl Scenario {
                 Fault::Power(power) => power.seed = seed,
                 Fault::Driver(driver) => {
                     if let Some(chance) = &mut driver.chance {
-                        chance.seed = u32::try_from(seed % (1 << 32)).unwrap_or_default();
+                        chance.set_seed(seed);
                     }
                 }
+                Fault::Network(network) => match &mut network.trouble {
+                    NetworkTrouble::Loss(loss) => loss.seed = seed,
+                    NetworkTrouble::LateLink(LateLink { chance: Some(chance), .. }) => {
+                        chance.set_seed(seed);
+                    }
+                    _ => {}
+                },
                 _ => {}
             }
         }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::expectation::{Came, judge};
 use crate::findings::match_dumps;
 use crate::{
-    Boot, Change, Conclusion, Dump, Event, Happening, Layer, LayerOutcome, Loop, Measurements,
-    Micros, Moment, Outcome, RunFacts, Verdict, Watcher, loops, verdict,
+    Boot, Change, Conclusion, Dump, Event, Expectation, Happening, Layer, LayerOutcome, Loop,
+    Measurements, Micros, Moment, Outcome, RunFacts, Verdict, Watcher, loops, verdict,
 };
 
 /// All boots of a machine in order, with what happened around them and what came of it.
@@ -29,6 +30,8 @@ pub struct Timeline {
     pub verdict: Verdict,
     /// Why.
     pub because: String,
+    /// Whether it came as the scenario expects.
+    pub expectation: Expectation,
     /// The verdict that was reached while the machine was watched, and by which event.
     pub conclusion: Option<Conclusion>,
     /// The faults that were read back, sorted.
@@ -95,6 +98,8 @@ impl Watcher {
         let brought_back_by = verdict::brought_back(&boots, &self.changes);
         let (verdict, because) = verdict::judge(self, brought_back_by);
         let facts = self.facts.clone();
+        let came = Came { verdict, brought_back_by, boots: &boots, happenings: &self.happenings };
+        let expectation = judge(facts.as_ref(), &came);
         let (loop_after, expected) = facts
             .as_ref()
             .map_or((1, &[][..]), |facts| (facts.loop_after, &facts.expected_layers[..]));
@@ -106,6 +111,7 @@ impl Watcher {
             brought_back_by,
             verdict,
             because,
+            expectation,
             conclusion: self.conclusion.clone(),
             faults: self.landed.iter().cloned().collect(),
             first_fault: self.armed.values().copied().min_by_key(|moment| moment.seq),

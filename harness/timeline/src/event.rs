@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Screen;
+use crate::{ExpectedStop, Screen};
 
 /// Version of the `events.jsonl` format. A reader refuses a newer one.
 pub const EVENT_FORMAT: u32 = 1;
@@ -204,6 +204,22 @@ pub struct RunFacts {
     /// is expected, else nothing is held against the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_verdict: Option<String>,
+    /// The stop with which failing boots are expected to end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_stop: Option<ExpectedStop>,
+    /// The NTSTATUS on the error screen of boot manager or loader with which they are expected to end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_boot_error: Option<u32>,
+    /// The drivers and services that are expected not to start, or whose process ends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expected_failures: Vec<String>,
+    /// True where the run is expected to end with the recovery key being asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub expects_recovery_key: bool,
+    /// What the update service is expected to see and to answer: `not-asked`, `no-match`, `refused`,
+    /// `applied`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_answer: Option<String>,
     /// The names of all faults of the scenario. Nothing is concluded for the product before each of
     /// them was armed. Empty: the first fault that is armed is taken to be the only one.
     #[serde(default)]

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Body, Confidence, Event, Source, StepState, steps};
 
 /// The service whose requests are Quick Machine Recovery's.
-const REMEDIATION_SERVICE: &str = "remediation";
+pub(crate) const REMEDIATION_SERVICE: &str = "remediation";
 /// A serial line of the recovery environment about Startup Repair; what follows is its result.
 const STARTUP_REPAIR: &str = "[recovery] startup repair:";
 /// The same of Quick Machine Recovery.

@@ -15,8 +15,8 @@
 //!    that the outcome does not depend on how fast the harness stops it.
 //! 3. The engine stops the machine and reads its disk: dumps, changed files, the user's data. These are
 //!    events too, and the last ones.
-//! 4. [`derive()`] (or [`Watcher::derive`] on the same watcher) gives the [`Timeline`] for people, the
-//!    [`Outcome`] for comparison, and the [`Measurements`] for budgets.
+//! 4. [`derive()`] (or [`Watcher::derive`] on the same watcher) gives the [`Timeline`] for people, with
+//!    its [`Expectation`] judged, the [`Outcome`] for comparison, and the [`Measurements`] for budgets.
 //!
 //! Time decides nothing here. Where it must (has the machine stayed healthy long enough, is it silent),
 //! the engine says so by one of the [`steps`].
@@ -25,6 +25,7 @@ mod boot;
 mod conclusion;
 mod derive;
 mod event;
+mod expectation;
 mod findings;
 mod fold;
 mod layers;
@@ -42,15 +43,16 @@ pub use boot::{Boot, BootErrorSeen, BootKind, Cause, End, Evidence, PhaseReached
 pub use conclusion::Conclusion;
 pub use derive::{Derived, Timeline, derive};
 pub use event::*;
+pub use expectation::{Expectation, ExpectedStop, Unmet};
 pub use findings::Dump;
-pub use fold::{Effect, Happening, RESET_BURST, Watcher, What};
+pub use fold::{Happening, RESET_BURST, Watcher, What};
 pub use layers::{Change, Layer, LayerOutcome, LayerResult, NotALayer, Scans};
 pub use log::{ReadError, Record, WriteError, read_events, write_event};
 pub use loops::{Loop, find_loop, rows};
 pub use measure::{BootMeasurements, MEASUREMENTS_FORMAT, Measurements, PhaseMeasurement};
 pub use moment::{Micros, Moment};
 pub use outcome::{
-    BootOutcome, CanaryOutcome, DiskChangeOutcome, DumpOutcome, Expectation, ImageOutcome,
+    BootOutcome, CanaryOutcome, DiskChangeOutcome, DumpOutcome, ExpectationOutcome, ImageOutcome,
     LoopOutcome, OUTCOME_FORMAT, Outcome, OutcomeError, StopOutcome,
 };
 pub use screen::{Certainty, Screen, ScreenKind, ScreenStop};

@@ -8,8 +8,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Access, BootKind, Cause, Confidence, End, Layer, LayerOutcome, Phase, StopCode, Timeline,
-    Verdict,
+    Access, BootKind, Cause, Confidence, End, Expectation, Layer, LayerOutcome, Phase, RunFacts,
+    StopCode, Timeline, Verdict,
 };
 
 /// Version of the outcome document.
@@ -34,7 +34,7 @@ pub struct Outcome {
     /// The layer whose change preceded the healthy boot.
     pub brought_back_by: Option<Layer>,
     /// What the scenario expects, and whether it came so.
-    pub expectation: Expectation,
+    pub expectation: ExpectationOutcome,
     /// The faults that were put in place and read back, sorted.
     pub faults: Vec<String>,
     /// All boots up to the verdict.
@@ -67,14 +67,14 @@ pub struct ImageOutcome {
 /// What was expected, against what came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Expectation {
+pub struct ExpectationOutcome {
     /// The expected verdict. Absent where the scenario expects nothing.
     pub verdict: Option<String>,
     /// The layers that should bring the machine back.
     pub layers: Vec<String>,
     /// True where it came so. An `infrastructure` run never meets an expectation.
     pub met: bool,
-    /// What is not as expected.
+    /// What is not as expected, for people.
     pub unmet: Vec<String>,
 }
 
@@ -253,7 +253,7 @@ fn stop(signature: &crate::Signature) -> StopOutcome {
     StopOutcome { code, module, access }
 }
 
-fn boot(boot: &crate::Boot) -> BootOutcome {
+pub(crate) fn boot(boot: &crate::Boot) -> BootOutcome {
     let mut faults = boot.armed.clone();
     faults.sort();
     BootOutcome {
@@ -306,19 +306,13 @@ fn notes(timeline: &Timeline) -> Vec<String> {
     notes
 }
 
-fn expectation(timeline: &Timeline) -> Expectation {
+fn expectation(timeline: &Timeline) -> ExpectationOutcome {
     let facts = timeline.facts.as_ref();
-    let layers = facts.map_or_else(Vec::new, |facts| facts.expected_layers.clone());
-    let named = facts.and_then(|facts| facts.expected_verdict.clone());
-    // A layer that should bring the machine back means that it should come back.
-    let verdict =
-        named.or_else(|| (!layers.is_empty()).then(|| Verdict::Recovered.name().to_owned()));
-    let mut unmet = Vec::new();
-    let came = timeline.verdict;
-    if came == Verdict::Infrastructure {
-        unmet.push(format!("the run is {came} and says nothing: {}", timeline.because));
-    } else if let Some(expected) = verdict.as_ref().filter(|expected| *expected != came.name()) {
-        unmet.push(format!("expected {expected}, came {came}: {}", timeline.because));
+    let Expectation { met, unmet } = &timeline.expectation;
+    ExpectationOutcome {
+        verdict: facts.and_then(RunFacts::verdict_expected).map(str::to_owned),
+        layers: facts.map_or_else(Vec::new, |facts| facts.expected_layers.clone()),
+        met: *met,
+        unmet: unmet.iter().map(ToString::to_string).collect(),
     }
-    Expectation { verdict, layers, met: unmet.is_empty(), unmet }
 }

@@ -3,9 +3,9 @@
 use engine::StateDir;
 
 use crate::args::Global;
-use crate::commands::run::describe;
 use crate::exit::{Exit, infrastructure, usage};
 use crate::output::print;
+use crate::session::describe;
 
 pub(crate) fn run(global: &Global, json: bool) -> anyhow::Result<Exit> {
     let state = StateDir::open(global.state.as_deref()).map_err(usage)?;

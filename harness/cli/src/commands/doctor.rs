@@ -3,9 +3,9 @@
 use hypervisor::{FindingStatus, examine};
 
 use crate::args::Global;
-use crate::commands::run::quiet_libvirt;
 use crate::exit::{Exit, infrastructure, usage};
 use crate::output::print;
+use crate::session::quiet_libvirt;
 
 pub(crate) fn run(global: &Global, json: bool) -> anyhow::Result<Exit> {
     let state = engine::StateDir::open(global.state.as_deref()).map_err(usage)?;

@@ -9,6 +9,7 @@ use scenario::Scenario;
 use crate::args::RunArgs;
 use crate::exit::Exit;
 use crate::scenarios::Found;
+use crate::session::exit_code;
 
 /// The same scenario as often as it is to be run. References are looked for in `folder`, where none lies.
 pub(crate) fn many(args: &RunArgs, scenario: &Scenario, folder: &Path) -> Vec<Found> {
@@ -68,14 +69,10 @@ impl Tally {
                 if verdict == timeline::Verdict::Infrastructure {
                     self.exit = self.exit.max(Exit::Infrastructure);
                 }
-                if !result.cleaned.leaked.is_empty() {
-                    self.exit = Exit::Leaked;
-                }
             }
             Err(error) => {
                 self.lines += &format!("{head}  {error}\n");
-                let exit = if error.is_usage() { Exit::Usage } else { Exit::Infrastructure };
-                self.exit = self.exit.max(exit);
+                self.exit = self.exit.max(exit_code(error));
                 *self.verdicts.entry("not run").or_default() += 1;
             }
         }

@@ -63,6 +63,9 @@ pub(crate) fn replay_run(global: &Global, name: &str) -> anyhow::Result<Exit> {
     let run = open(global, name)?;
     let replayed = replay(&run).map_err(usage)?;
     print(&replayed.derived.outcome.render())?;
+    for line in report::expectation_lines(&replayed.derived.timeline.expectation) {
+        eprintln!("{}: as expected: {line}", run.name());
+    }
     match replayed.same {
         Some(true) => {
             eprintln!(

@@ -89,6 +89,9 @@ pub(super) struct Medium {
     writes: u64,
     planned: Option<PlannedCut>,
     powered: bool,
+    /// What the device below could not do, until it is told. Only the first: one is enough.
+    failure: Option<io::Error>,
+    has_failed: bool,
 }
 
 impl Medium {
@@ -102,7 +105,22 @@ impl Medium {
             writes: 0,
             planned: None,
             powered: true,
+            failure: None,
+            has_failed: false,
         }
+    }
+
+    /// The first error of the device below, where it was not taken yet.
+    pub(super) fn take_failure(&mut self) -> Option<io::Error> {
+        self.failure.take()
+    }
+
+    fn failed(&mut self, error: io::Error) -> Answer {
+        let number = error.raw_os_error().and_then(|number| u32::try_from(number).ok());
+        if !std::mem::replace(&mut self.has_failed, true) {
+            self.failure = Some(error);
+        }
+        Answer::Failed(number.unwrap_or(EIO))
     }
 
     pub(super) fn trouble(&mut self, name: &str, trouble: DiskTrouble) {
@@ -141,7 +159,7 @@ impl Medium {
             Request::Read { offset, length } => (Some(self.read(offset, length)), None),
             Request::Flush => {
                 let flushed = self.write_back();
-                (Some(flushed.map_or_else(|error| failure(&error), |()| Answer::Done)), None)
+                (Some(flushed.map_or_else(|error| self.failed(error), |()| Answer::Done)), None)
             }
             Request::Write { offset, data } => {
                 let answer = self.write(offset, data);
@@ -170,7 +188,7 @@ impl Medium {
         }
         let mut data = vec![0; length as usize];
         if let Err(error) = self.device.read_at(offset, &mut data) {
-            return failure(&error);
+            return self.failed(error);
         }
         for write in &self.cache {
             let from = write.offset.max(offset);
@@ -206,7 +224,7 @@ impl Medium {
         self.cache.push_back(Write { offset, data: data.to_vec() });
         while self.cached > CACHE_BYTES || self.cache.len() > CACHE_WRITES {
             if let Err(error) = self.write_oldest() {
-                return failure(&error);
+                return self.failed(error);
             }
         }
         Answer::Done
@@ -256,6 +274,7 @@ impl Medium {
         self.cached = self.cache.iter().map(|write| write.data.len()).sum();
         if let Err(error) = self.write_back() {
             tracing::error!(%error, "what a power cut left could not be written");
+            self.failed(error);
         }
         self.cache.clear();
         self.cached = 0;
@@ -272,11 +291,6 @@ fn first_sectors(offset: u64, length: u64, seed: &mut Seed) -> u64 {
     }
     let borders = 1 + (length - first - 1) / PHYSICAL_SECTOR;
     first + seed.below(borders) * PHYSICAL_SECTOR
-}
-
-fn failure(error: &io::Error) -> Answer {
-    let number = error.raw_os_error().and_then(|number| u32::try_from(number).ok());
-    Answer::Failed(number.unwrap_or(EIO))
 }
 
 /// Numbers from a seed: SplitMix64 <https://prng.di.unimi.it/splitmix64.c>.

@@ -11,6 +11,7 @@ mod protocol;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -31,6 +32,16 @@ pub use medium::{Cut, DiskTrouble, Unflushed};
 
 /// Hears of a power cut in the moment in which it happens, on the disk's own thread. Must not block.
 pub type OnCut = Box<dyn Fn(&Cut) + Send + Sync>;
+/// Hears of an error that no trouble asked for: the host's disk failed, or is full. On the disk's own thread.
+pub type OnFailure = Box<dyn Fn(&io::Error) + Send + Sync>;
+
+/// Who hears of what happens to a served disk.
+pub struct Hears {
+    /// Of power cuts.
+    pub on_cut: OnCut,
+    /// Of errors of the host.
+    pub on_failure: OnFailure,
+}
 
 /// A machine's disk while the machine runs.
 pub struct ServedDisk {
@@ -48,7 +59,7 @@ struct Shared {
     /// The connection that is served, to be ended from outside.
     stream: Mutex<Option<UnixStream>>,
     stopping: AtomicBool,
-    on_cut: OnCut,
+    hears: Hears,
 }
 
 impl ServedDisk {
@@ -61,7 +72,7 @@ impl ServedDisk {
         path: &Path,
         socket: &Path,
         scratch: &Path,
-        on_cut: OnCut,
+        hears: Hears,
     ) -> Result<Self, DiskError> {
         let failed = |source| DiskError::Device { path: path.to_path_buf(), source };
         let directory =
@@ -80,7 +91,7 @@ impl ServedDisk {
             medium: Mutex::new(Medium::new(Box::new(device))),
             stream: Mutex::new(None),
             stopping: AtomicBool::new(false),
-            on_cut,
+            hears,
         });
         let served = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
@@ -120,7 +131,7 @@ impl ServedDisk {
     /// The power goes now. `None` where it is gone already, or the disk cannot be written any more.
     pub fn cut(&self, unflushed: Unflushed, seed: u64) -> Option<Cut> {
         let cut = self.shared.medium().cut(unflushed, seed)?;
-        (self.shared.on_cut)(&cut);
+        self.shared.tell(Some(cut));
         Some(cut)
     }
 
@@ -190,6 +201,17 @@ impl Shared {
         }
     }
 
+    /// Tells who hears of it what has happened, once the disk is free again.
+    fn tell(&self, cut: Option<Cut>) {
+        let failure = self.medium().take_failure();
+        if let Some(cut) = cut {
+            (self.hears.on_cut)(&cut);
+        }
+        if let Some(error) = failure {
+            (self.hears.on_failure)(&error);
+        }
+    }
+
     /// One machine after the other.
     fn serve(&self, listener: &UnixListener) {
         while let Ok((stream, _)) = listener.accept() {
@@ -215,9 +237,7 @@ impl Shared {
             std::thread::sleep(latency);
         }
         let (answer, cut) = self.medium().request(request);
-        if let Some(cut) = cut {
-            (self.on_cut)(&cut);
-        }
+        self.tell(cut);
         answer
     }
 }

@@ -115,6 +115,42 @@ proptest! {
     }
 }
 
+/// A device of the host that has no room.
+struct Full(MemoryDevice);
+
+impl BlockDevice for Full {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.0.read_at(offset, buffer)
+    }
+
+    fn write_at(&mut self, _: u64, _: &[u8]) -> io::Result<()> {
+        Err(io::Error::from_raw_os_error(28))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[test]
+fn an_error_of_the_host_is_told_from_one_that_was_asked_for() {
+    let mut medium = Medium::new(Box::new(Full(MemoryDevice::zeroed(DISK))));
+    medium.trouble("full", DiskTrouble::Full);
+    assert_eq!(write(&mut medium, 0, &[1; SECTOR]), Some(Answer::Failed(28)));
+    assert!(medium.take_failure().is_none(), "it was asked for");
+    medium.lift("full");
+    assert_eq!(write(&mut medium, 0, &[1; SECTOR]), Some(Answer::Done), "it is in the cache");
+    assert!(medium.take_failure().is_none());
+    assert_eq!(medium.request(Request::Flush).0, Some(Answer::Failed(28)));
+    assert_eq!(medium.take_failure().unwrap().raw_os_error(), Some(28));
+    assert_eq!(medium.request(Request::Flush).0, Some(Answer::Failed(28)));
+    assert!(medium.take_failure().is_none(), "it is told once");
+}
+
 #[test]
 fn one_write_under_the_head_ends_between_physical_sectors() {
     let mut lengths = std::collections::BTreeSet::new();
@@ -256,8 +292,9 @@ fn qemu_understands_it() {
     let (disk, socket) = (directory.path().join("d.qcow2"), directory.path().join("s"));
     let file = disk.to_str().unwrap();
     assert!(run("qemu-img", &["create", "-q", "-f", "qcow2", file, "8M"]).unwrap().0);
-    let served =
-        super::ServedDisk::start(&disk, &socket, directory.path(), Box::new(|_| {})).unwrap();
+    let on_failure = |error: &io::Error| panic!("the host's disk failed: {error}");
+    let hears = super::Hears { on_cut: Box::new(|_| {}), on_failure: Box::new(on_failure) };
+    let served = super::ServedDisk::start(&disk, &socket, directory.path(), hears).unwrap();
     let address = format!("nbd+unix:///disk?socket={}", socket.display());
     let write = ["-f", "raw", &address, "-c", "write -P 7 4096 8192", "-c", "flush"];
     let (done, said) = run("qemu-io", &write).unwrap();

@@ -7,7 +7,7 @@ use engine::{
 use hypervisor::{FakeHypervisor, Trigger};
 use report::Comparison;
 use std::sync::Arc;
-use timeline::{Body, Verdict};
+use timeline::{Body, Phase, Source, Verdict};
 
 use crate::bench::{AFTER_THE_FAULTS, BAD_FILE, Bench, Meanwhile, names};
 use crate::guest::{Guest, healthy_start, stop};
@@ -51,21 +51,116 @@ async fn ctrl_c_ends_the_watch_wherever_it_is() {
 async fn ctrl_c_before_the_machine_leaves_a_record_without_outcome() {
     let Some(bench) = Bench::new() else { return };
     let scenario = bench.scenario("healthy", "hung");
-    let (raiser, interrupt) = Interrupt::new();
-    let fake = FakeHypervisor::new();
-    let session =
-        Session::with_hypervisor(bench.state.clone(), Arc::new(fake.clone()), interrupt).unwrap();
-    assert!(raiser.raise() && !raiser.raise());
+    let guest = Guest::new(FakeHypervisor::new(), Vec::new(), Vec::new());
     let options = RunOptions::default();
-    let result = session.run(&scenario, &bench.folder(), &options, Arc::new(|_| {})).await;
+    let staging = Meanwhile::InterruptWhen(|status| status.doing == "staging");
+    let result = bench.run(&scenario, &guest, &options, staging).await;
     assert!(matches!(result, Err(RunError::Interrupted)), "{result:?}");
     assert!(!RunError::Interrupted.is_usage());
-    session.close();
-    bench.assert_clean();
     let runs = bench.runs();
     assert_eq!(runs[0].record().unwrap().status, RunStatus::Aborted);
     assert!(!runs[0].outcome().exists());
-    assert!(fake.calls().is_empty());
+    assert!(guest.fake.calls().is_empty());
+}
+
+#[tokio::test]
+async fn ctrl_c_before_anything_is_begun_leaves_nothing() {
+    let Some(bench) = Bench::new() else { return };
+    let scenario = bench.scenario("healthy", "hung");
+    let guest = Guest::new(FakeHypervisor::new(), Vec::new(), Vec::new());
+    let options = RunOptions::default();
+    let at_once = Meanwhile::InterruptWhen(|_| true);
+    let result = bench.run(&scenario, &guest, &options, at_once).await;
+    assert!(matches!(result, Err(RunError::Interrupted)), "{result:?}");
+    assert!(bench.runs().is_empty());
+}
+
+/// The agent's answer is waited for without any event: two minutes, where nobody listened.
+#[tokio::test(start_paused = true)]
+async fn ctrl_c_is_heard_while_the_agent_is_waited_for() {
+    let Some(bench) = Bench::new() else { return };
+    let scenario = bench.scenario("healthy", "hung");
+    let mut start = healthy_start();
+    start.retain(|(_, body)| *body != Body::AgentUp);
+    let guest = Guest::new(FakeHypervisor::new().on(Trigger::Start, start), Vec::new(), Vec::new());
+    let options = RunOptions::default();
+    let healthy = Meanwhile::InterruptWhen(|status| status.phase == Some(Phase::Healthy));
+    let result = bench.run(&scenario, &guest, &options, healthy).await.unwrap();
+    assert_says_nothing(&bench, &result);
+    assert!(because(&result).contains("interrupted"), "{}", because(&result));
+    assert!(guest.fake.calls().last().unwrap().starts_with("destroy "));
+}
+
+#[tokio::test]
+async fn a_panic_while_the_machine_runs_ends_the_run_in_good_order() {
+    let Some(bench) = Bench::new() else { return };
+    let scenario = bench.scenario("healthy", "hung");
+    let fake = FakeHypervisor::new()
+        .on(Trigger::Start, healthy_start())
+        .panic(Trigger::Write(format!("{BAD_FILE}.new")));
+    let guest = Guest::new(fake, Vec::new(), Vec::new());
+    let options = RunOptions::default();
+    let result = bench.run(&scenario, &guest, &options, Meanwhile::Nothing).await.unwrap();
+    assert_says_nothing(&bench, &result);
+    let because = because(&result);
+    assert!(because.contains("panicked: the script has it panic at Write"), "{because}");
+    assert!(guest.fake.calls().last().unwrap().starts_with("destroy "));
+}
+
+#[tokio::test]
+async fn a_panic_before_the_machine_runs_names_the_run() {
+    let Some(bench) = Bench::new() else { return };
+    let mut scenario = bench.scenario("healthy", "hung");
+    scenario.machine.start = scenario::Start::Checkpoint;
+    let fake = FakeHypervisor::new().panic(Trigger::Start);
+    let guest = Guest::new(fake, Vec::new(), Vec::new());
+    let options = RunOptions::default();
+    let error = bench.run(&scenario, &guest, &options, Meanwhile::Nothing).await.unwrap_err();
+    let RunError::Panicked { what, directory: Some(directory) } = &error else {
+        panic!("{error:?}")
+    };
+    assert!(what.contains("the script has it panic at Start"), "{what}");
+    assert!(error.to_string().contains(&directory.display().to_string()), "{error}");
+    assert!(!error.is_usage());
+    assert_eq!(bench.runs()[0].record().unwrap().status, RunStatus::Aborted);
+}
+
+/// QEMU pauses a machine for whose disk the host has no room; nothing would ever come.
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_nobody_breaks_fails_on_the_host_and_ends_the_run_at_once() {
+    let Some(bench) = Bench::new() else { return };
+    let scenario = bench.scenario("healthy", "hung");
+    let full = (
+        Source::Hypervisor,
+        Body::BlockIoError {
+            device: "libvirt-1-format".to_owned(),
+            operation: "write".to_owned(),
+            reason: "No space left on device".to_owned(),
+        },
+    );
+    let mut early = healthy_start();
+    early.truncate(2);
+    early.push(full.clone());
+    // Healthy, so that it is the agent that is waited for.
+    let mut late = healthy_start();
+    late.retain(|(_, body)| *body != Body::AgentUp);
+    late.push(full);
+    for start in [early, late] {
+        let fake = FakeHypervisor::new().on(Trigger::Start, start);
+        let guest = Guest::new(fake, Vec::new(), Vec::new());
+        let options = RunOptions::default();
+        let result = bench.run(&scenario, &guest, &options, Meanwhile::Nothing).await.unwrap();
+        assert_says_nothing(&bench, &result);
+        let because = because(&result);
+        assert!(because.contains("could not write to the machine's disk: No space"), "{because}");
+        assert!(because.contains("the file system at /"), "{because}");
+        let waited = events(&result).iter().any(
+            |event| matches!(&event.body, Body::Step { name, .. } if name == timeline::SILENT),
+        );
+        assert!(!waited, "it was only found out by its silence");
+        let calls = guest.fake.calls();
+        assert_eq!(calls.len(), 2, "nothing is asked of a machine that is paused: {calls:?}");
+    }
 }
 
 #[tokio::test]
@@ -94,7 +189,7 @@ async fn a_fault_that_could_not_be_proved_is_no_row() {
     };
     assert!(because.contains("no such processor"), "{because}");
     assert!(directory.is_dir());
-    session.close();
+    assert_eq!(session.close(), []);
     bench.assert_clean();
 }
 

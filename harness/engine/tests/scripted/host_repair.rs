@@ -7,7 +7,7 @@ use timeline::{Cause, End, Verdict};
 
 use crate::bench::{BAD_FILE, Bench, Meanwhile};
 use crate::guest::{Guest, Seen, healthy_start, into_recovery, serial, stop};
-use crate::outcomes::because;
+use crate::outcomes::{because, unmet};
 
 /// A start that stops, then one more, and the recovery environment that waits for a person.
 fn stuck() -> Vec<Seen> {
@@ -65,7 +65,7 @@ async fn a_machine_whose_disk_is_repaired_comes_back() {
     assert_eq!(ends(&result), expected);
     let outcome = &result.derived.outcome;
     assert_eq!(outcome.brought_back_by, Some(timeline::Layer::HostRepair));
-    assert!(result.unmet.is_empty(), "{:?}", result.unmet);
+    assert_eq!(unmet(&result), [""; 0]);
     // It was on the disk before anything started, and is gone from it.
     let removed = outcome.disk_changes.iter().find(|change| change.path == BAD_FILE).unwrap();
     assert_eq!(removed.change, "removed");

@@ -10,6 +10,7 @@ mod failures;
 mod guest;
 mod host_repair;
 mod image;
+mod leaks;
 mod operator;
 mod outcomes;
 mod power;

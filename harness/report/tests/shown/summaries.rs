@@ -17,7 +17,7 @@ fn json(name: &str, comparison: Option<&Comparison>) -> Value {
 fn the_main_run_has_what_a_pipeline_asks_for() {
     let reference = "scenarios/a/a.snap".into();
     let json = json("channel-file-291", Some(&Comparison::Same { reference }));
-    assert_eq!(json["format"], 1);
+    assert_eq!(json["format"], 2);
     assert_eq!(json["verdict"], "recovered");
     assert_eq!(json["image"]["is_model"], true);
     assert_eq!(json["boots"][1]["stop"]["code"], "0x00000050");
@@ -44,4 +44,21 @@ fn every_record_has_a_summary() {
         assert_eq!(json["scenario"], name);
         assert_eq!(json["comparison"], Value::Null);
     }
+}
+
+#[test]
+fn what_is_not_as_expected_is_told_with_what_came() {
+    let mut derived = derived("hang");
+    derived.timeline.expectation.met = false;
+    derived.timeline.expectation.unmet = vec![timeline::Unmet {
+        key: "stop",
+        expected: "0x50 in any module".to_owned(),
+        found: "no stop".to_owned(),
+    }];
+    let identity = RunIdentity { run: "run-7", directory: Path::new("runs/run-7"), exit_code: 1 };
+    let json: Value = serde_json::from_str(&summary(&derived, None, identity).render()).unwrap();
+    let unmet = serde_json::json!([
+        { "key": "stop", "expected": "0x50 in any module", "found": "no stop" },
+    ]);
+    assert_eq!(json["expectation"], serde_json::json!({ "met": false, "unmet": unmet }));
 }

@@ -1,12 +1,13 @@
 //! The fold over a run's events: `watcher` is the state and its milestones, `signs` reads what the guest
-//! says, `pictures` what its display shows, `repair` is what comes before giving a machine up, `ending` decides how a boot ended, `effect` is what an event changed.
+//! says, `pictures` what its display shows, `repair` is what comes before giving a machine up, `ending`
+//! decides how a boot ended, `happening` is what a report shows between the boots' milestones.
 
-mod effect;
 mod ending;
+mod happening;
 mod pictures;
 mod repair;
 mod signs;
 mod watcher;
 
-pub use effect::{Effect, Happening, What};
+pub use happening::{Happening, What};
 pub use watcher::{RESET_BURST, Watcher};

@@ -5,7 +5,6 @@
 //! which the frame was taken; and a stop screen that goes away while the machine runs on was never this
 //! boot's, because nothing but a reset ends one.
 
-use super::effect::Effect;
 use super::watcher::Watcher;
 use crate::{
     BootErrorSeen, BootKind, End, Event, Phase, PictureSeen, ResetBy, Screen, ScreenKind,
@@ -21,17 +20,11 @@ impl Watcher {
     }
 
     /// Takes what a frame shows.
-    pub(super) fn picture(
-        &mut self,
-        event: &Event,
-        file: &str,
-        screen: &Screen,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn picture(&mut self, event: &Event, file: &str, screen: &Screen) {
         // A frame that was taken while no machine was watched shows nothing that counts.
         let Some(mut index) = self.frames.get(file).copied() else { return };
         if screen.is_boot_error() {
-            self.error_screen(event, index, screen, effects);
+            self.error_screen(event, index, screen);
             return;
         }
         if !screen.is_stop() {
@@ -49,7 +42,6 @@ impl Watcher {
         if boot.kind() == BootKind::Recovery {
             return;
         }
-        let first = boot.stop.is_none();
         let stop = boot.stop.get_or_insert_default();
         match &mut stop.picture {
             Some(seen) => join(&mut seen.read, screen.stop.as_ref()),
@@ -61,9 +53,6 @@ impl Watcher {
         }
         if running {
             self.untouched_since = None;
-            if first {
-                effects.push(Effect::Stopped { boot: boot.number });
-            }
         } else {
             self.stopped_after_all(index);
         }
@@ -71,13 +60,7 @@ impl Watcher {
 
     /// Boot manager or loader show why they cannot go on. Where nothing else says so it has to stand for a
     /// while, as a stop screen has to: a page of the recovery environment looks much alike.
-    fn error_screen(
-        &mut self,
-        event: &Event,
-        index: usize,
-        screen: &Screen,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn error_screen(&mut self, event: &Event, index: usize, screen: &Screen) {
         if index + 1 != self.boots.len() || !self.running || self.is_left_over(index) {
             return;
         }
@@ -91,7 +74,6 @@ impl Watcher {
                 let (seq, status) = (event.seq, screen.status);
                 boot.error = Some(BootErrorSeen { seq, status, by_line: false });
                 boot.note(seq, event.source.confidence(), "boot error screen");
-                effects.push(Effect::Stopped { boot: boot.number });
             }
         }
         self.untouched_since = None;

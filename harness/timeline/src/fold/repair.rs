@@ -1,6 +1,6 @@
 //! The repair of the disk from the host: it comes in the place of a verdict that gives the machine up.
 
-use super::effect::{Effect, What};
+use super::happening::What;
 use super::watcher::Watcher;
 use crate::{Body, Conclusion, Event, Layer, ResetBy, StepState, Verdict, steps};
 
@@ -13,22 +13,22 @@ impl Watcher {
     }
 
     /// The boot in which the machine is given up to the repair ends here, whenever it is switched off.
-    pub(super) fn give_up_boot(&mut self, event: &Event, effects: &mut Vec<Effect>) {
-        self.finish(event, false, effects);
+    pub(super) fn give_up_boot(&mut self, event: &Event) {
+        self.finish(event, false);
         if let Some(boot) = self.boots.last_mut().filter(|boot| boot.ended.is_none()) {
             (boot.ended, boot.reset_by) = (Some(event.into()), Some(ResetBy::Harness));
         }
     }
 
     /// Until the repair is done only it counts, and what was said before and comes late.
-    pub(super) fn during_the_repair(&mut self, event: &Event, effects: &mut Vec<Effect>) {
+    pub(super) fn during_the_repair(&mut self, event: &Event) {
         let Body::Step { name, state, detail } = &event.body else {
             return self.after_the_watch(event);
         };
         if name.strip_prefix(steps::LAYER) != Some(Layer::HostRepair.name()) {
             return;
         }
-        self.layers(event, effects);
+        self.layers(event);
         match state {
             StepState::Started => {}
             StepState::Done => {
@@ -42,7 +42,6 @@ impl Watcher {
                 let given_up = self.to_repair.take();
                 self.conclusion =
                     given_up.map(|given_up| Conclusion { moment: event.into(), ..given_up });
-                effects.extend(self.conclusion.clone().map(Effect::Concluded));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What is seen of the guest: phases, stops, requests.
 
-use super::effect::{Effect, What};
+use super::happening::What;
 use super::watcher::Watcher;
 use crate::conclusion::Trigger;
 use crate::stop::StopText;
@@ -11,7 +11,7 @@ use crate::{
 
 impl Watcher {
     /// What is seen of the guest.
-    pub(super) fn signs(&mut self, event: &Event, effects: &mut Vec<Effect>) {
+    pub(super) fn signs(&mut self, event: &Event) {
         let moment = Moment::from(event);
         match &event.body {
             Body::SerialLine { text, .. } => {
@@ -19,23 +19,19 @@ impl Watcher {
                 let phase = self.marker(Source::Serial, Some(text));
                 if let Some(phase) = phase {
                     self.give_back_late_phases(phase);
-                    self.reach(phase, event, text, effects);
+                    self.reach(phase, event, text);
                 } else {
-                    let known = self.current().is_some_and(|boot| boot.stop.is_some());
                     self.stop_text(event, text);
-                    if !known && let Some(boot) = self.current().filter(|b| b.stop.is_some()) {
-                        effects.push(Effect::Stopped { boot: boot.number });
-                    }
                 }
                 if let Some(status) = gave_up(text) {
-                    self.boot_error(event, StopCode(status.into()), effects);
+                    self.boot_error(event, StopCode(status.into()));
                 }
             }
             Body::Frame { file, .. } => self.frame(file),
-            Body::Screen { file, screen } => self.picture(event, file, screen, effects),
+            Body::Screen { file, screen } => self.picture(event, file, screen),
             Body::AgentUp => {
                 if let Some(phase) = self.marker(Source::Agent, None) {
-                    self.reach(phase, event, "agent", effects);
+                    self.reach(phase, event, "agent");
                 }
             }
             Body::Panicked { bug_check, .. } => {
@@ -43,7 +39,7 @@ impl Watcher {
                 if let Some(boot) = self.current().map(|boot| boot.number) {
                     self.panics.entry(boot).or_insert(moment.at);
                 }
-                self.stopped(event, "panic", effects, |stop| {
+                self.stopped(event, "panic", |stop| {
                     // A second event of the same panic may be the one that has the arguments.
                     let known = stop.panic.is_some_and(|p| p.bug_check.is_some());
                     if !known {
@@ -74,9 +70,9 @@ impl Watcher {
                 self.happen(event, what);
             }
             Body::HarnessFailed { reason } => {
-                self.conclude(&Trigger::HarnessFailed(reason), moment, effects);
+                self.conclude(&Trigger::HarnessFailed(reason), moment);
                 if self.conclusion.is_some() {
-                    self.finish(event, false, effects);
+                    self.finish(event, false);
                 }
             }
             _ => {}
@@ -85,32 +81,19 @@ impl Watcher {
 
     /// Boot manager or loader say that they cannot go on. Nothing comes after that by itself, so there is
     /// nothing to wait for.
-    fn boot_error(&mut self, event: &Event, status: StopCode, effects: &mut Vec<Effect>) {
+    fn boot_error(&mut self, event: &Event, status: StopCode) {
         let Some(boot) = self.boots.last_mut().filter(|_| self.running) else { return };
         let seen = BootErrorSeen { seq: event.seq, status: Some(status), by_line: true };
-        let first = boot.error.replace(seen).is_none();
+        boot.error = Some(seen);
         boot.note(event.seq, event.source.confidence(), "boot error line");
-        if first {
-            effects.push(Effect::Stopped { boot: boot.number });
-        }
-        self.silent(event, effects);
+        self.silent(event);
     }
 
-    pub(super) fn stopped(
-        &mut self,
-        event: &Event,
-        what: &str,
-        effects: &mut Vec<Effect>,
-        set: impl FnOnce(&mut Stop),
-    ) {
+    pub(super) fn stopped(&mut self, event: &Event, what: &str, set: impl FnOnce(&mut Stop)) {
         let Some(boot) = self.boots.last_mut().filter(|_| self.running) else { return };
-        let first = boot.stop.is_none();
         set(boot.stop.get_or_insert_default());
         boot.note(event.seq, event.source.confidence(), what);
         self.untouched_since = None;
-        if first {
-            effects.push(Effect::Stopped { boot: boot.number });
-        }
     }
 
     /// Reads a serial line about a driver or service that failed while the machine goes on.
@@ -215,7 +198,7 @@ impl Watcher {
         }
     }
 
-    fn reach(&mut self, phase: Phase, event: &Event, what: &str, effects: &mut Vec<Effect>) {
+    fn reach(&mut self, phase: Phase, event: &Event, what: &str) {
         let Some(boot) = self.boots.last_mut().filter(|_| self.running) else { return };
         self.untouched_since = None;
         if phase <= boot.reached() {
@@ -224,9 +207,8 @@ impl Watcher {
         let moment = Moment::from(event);
         boot.phases.push(PhaseReached { phase, moment });
         boot.note(event.seq, event.source.confidence(), what);
-        effects.push(Effect::PhaseReached { boot: boot.number, phase });
-        if self.conclude(&Trigger::Reached(phase), moment, effects) {
-            self.finish(event, false, effects);
+        if self.conclude(&Trigger::Reached(phase), moment) {
+            self.finish(event, false);
         }
     }
 }

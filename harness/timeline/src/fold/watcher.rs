@@ -1,8 +1,7 @@
 //! The state machine that turns events into boots.
 //!
-//! [`Watcher::feed`] takes one event after the other, live or from a record, and says what each one
-//! changed. Time plays no part in it, with one exception that is a fact about QEMU and not about the
-//! host's speed: resets of one burst ([`RESET_BURST`]).
+//! [`Watcher::feed`] takes one event after the other, live or from a record. Time plays no part in it, with one
+//! exception that is a fact about QEMU and not about the host's speed: resets of one burst ([`RESET_BURST`]).
 //!
 //! Serial lines, monitor events and requests reach the harness by different ways, so neighbours may
 //! arrive in the wrong order. Therefore the end of a boot is only decided when the next begins, and a
@@ -11,8 +10,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::effect::{Effect, Happening, What};
 use super::ending::{EMULATOR_FAILED, Way, by_the_guest, end};
+use super::happening::{Happening, What};
 use crate::conclusion::{Trigger, conclude};
 use crate::findings::Findings;
 use crate::layers::Ladder;
@@ -146,7 +145,7 @@ impl Watcher {
     }
 
     /// Takes the next event.
-    pub fn feed(&mut self, event: &Event) -> Vec<Effect> {
+    pub fn feed(&mut self, event: &Event) {
         self.events += 1;
         let at = Micros::new(event.at_us);
         self.first_at.get_or_insert(at);
@@ -157,27 +156,25 @@ impl Watcher {
         {
             self.idle = self.idle.plus(quiet);
         }
-        let mut effects = Vec::new();
         self.findings.take(event);
         self.bookkeeping(event);
         if self.conclusion.is_some() || self.watch_ended.is_some() {
             self.after_the_watch(event);
-            return effects;
+            return;
         }
         if self.to_repair.is_some() {
-            self.during_the_repair(event, &mut effects);
-            return effects;
+            self.during_the_repair(event);
+            return;
         }
-        self.machine(event, &mut effects);
+        self.machine(event);
         if !self.without_power(event) {
-            self.signs(event, &mut effects);
+            self.signs(event);
         }
-        self.layers(event, &mut effects);
-        self.steps(event, &mut effects);
+        self.layers(event);
+        self.steps(event);
         if self.to_repair.is_some() {
-            self.give_up_boot(event, &mut effects);
+            self.give_up_boot(event);
         }
-        effects
     }
 
     /// True where the power of the boot has gone, and this is only a last word of the guest.
@@ -222,16 +219,16 @@ impl Watcher {
                 self.watch_ended = Some((event.into(), why.clone()));
             }
             // A frame from before may be read after it.
-            Body::Screen { file, screen } => self.picture(event, file, screen, &mut Vec::new()),
+            Body::Screen { file, screen } => self.picture(event, file, screen),
             _ => {}
         }
     }
 
     /// The machine itself: on, off, reset.
-    fn machine(&mut self, event: &Event, effects: &mut Vec<Effect>) {
+    fn machine(&mut self, event: &Event) {
         let moment = Moment::from(event);
         match &event.body {
-            Body::MachineStarted { from } => self.started(*from, moment, effects),
+            Body::MachineStarted { from } => self.started(*from, moment),
             Body::Reset { by, .. } if *by != ResetBy::Power && self.without_power(event) => {}
             Body::Reset { by, reason } => {
                 if *by == ResetBy::Power {
@@ -244,37 +241,37 @@ impl Watcher {
                     return;
                 }
                 if self.running {
-                    self.close(event, Way::Reset { by: *by, reason }, effects);
-                    if self.conclude(&Trigger::BootEnded, moment, effects) {
+                    self.close(event, Way::Reset { by: *by, reason });
+                    if self.conclude(&Trigger::BootEnded, moment) {
                         self.late_lines = true;
                         return;
                     }
                 }
-                self.open(Cause::from(*by), moment, effects);
+                self.open(Cause::from(*by), moment);
             }
             Body::MachineStopped { reason } if self.running => {
                 if let Some(by) = self.power_from {
-                    self.close(event, Way::Reset { by, reason }, effects);
-                    self.conclude(&Trigger::BootEnded, moment, effects);
+                    self.close(event, Way::Reset { by, reason });
+                    self.conclude(&Trigger::BootEnded, moment);
                     return;
                 }
-                self.close(event, Way::Stopped { reason }, effects);
+                self.close(event, Way::Stopped { reason });
                 let by_itself = by_the_guest(reason);
                 let trigger = match reason.as_str() {
                     EMULATOR_FAILED => Trigger::HarnessFailed("the emulator died"),
                     _ => Trigger::WentOff { by_itself },
                 };
-                self.conclude(&trigger, moment, effects);
+                self.conclude(&trigger, moment);
             }
             Body::WatchEnded { why, .. } => {
                 self.watch_ended = Some((moment, why.clone()));
-                self.finish(event, why == "time-limit", effects);
+                self.finish(event, why == "time-limit");
             }
             _ => {}
         }
     }
 
-    fn started(&mut self, from: StartedFrom, moment: Moment, effects: &mut Vec<Effect>) {
+    fn started(&mut self, from: StartedFrom, moment: Moment) {
         if from == StartedFrom::Checkpoint
             && let Some(last) = self.boots.last_mut()
             && last.is_healthy()
@@ -291,12 +288,12 @@ impl Watcher {
             StartedFrom::Cold => self.power_from.take().map_or(Cause::PowerOn, Cause::from),
             StartedFrom::Checkpoint => Cause::RestoredFromCheckpoint,
         };
-        self.open(cause, moment, effects);
+        self.open(cause, moment);
         // A machine that was off has said everything that it had to say.
         self.late_lines = false;
     }
 
-    fn open(&mut self, cause: Cause, moment: Moment, effects: &mut Vec<Effect>) {
+    fn open(&mut self, cause: Cause, moment: Moment) {
         let number = u32::try_from(self.boots.len()).unwrap_or(u32::MAX).saturating_add(1);
         let phase = match cause {
             Cause::RestoredFromCheckpoint => Phase::Healthy,
@@ -323,11 +320,10 @@ impl Watcher {
         self.running = true;
         self.untouched_since = Some(moment.at);
         self.late_lines = number > 1;
-        effects.push(Effect::BootBegan { boot: number, cause });
     }
 
     /// Decides how the current boot ended.
-    fn close(&mut self, event: &Event, way: Way<'_>, effects: &mut Vec<Effect>) {
+    fn close(&mut self, event: &Event, way: Way<'_>) {
         let row = self.current_row().map_or(0, |row| row.boots.len());
         let budget = self.facts.as_ref().map_or(0, |facts| facts.expected_resets);
         let after_fault = !self.armed.is_empty();
@@ -363,20 +359,18 @@ impl Watcher {
             boot.ended = Some(event.into());
         }
         boot.note(event.seq, event.source.confidence(), what);
-        let (end, failed) = (boot.end, boot.failed());
-        effects.push(Effect::BootEnded { boot: boot.number, end, failed });
     }
 
     /// Ends the watch of the current boot, if there is one.
-    pub(super) fn finish(&mut self, event: &Event, time_limit: bool, effects: &mut Vec<Effect>) {
+    pub(super) fn finish(&mut self, event: &Event, time_limit: bool) {
         if self.running {
-            self.close(event, Way::WatchOver { time_limit }, effects);
+            self.close(event, Way::WatchOver { time_limit });
             self.late_lines = false;
         }
     }
 
     /// The recovery ladder.
-    pub(super) fn layers(&mut self, event: &Event, effects: &mut Vec<Effect>) {
+    pub(super) fn layers(&mut self, event: &Event) {
         let Some(layer) = self.ladder.take(event) else { return };
         let boot = self.boots.last().map_or(0, |boot| boot.number);
         self.changes.push(Change { layer, seq: event.seq, boot });
@@ -385,21 +379,20 @@ impl Watcher {
             _ => String::new(),
         };
         self.happen(event, What::Applied { layer, detail });
-        effects.push(Effect::LayerApplied { layer });
     }
 
     /// The harness's own steps.
-    fn steps(&mut self, event: &Event, effects: &mut Vec<Effect>) {
+    fn steps(&mut self, event: &Event) {
         let moment = Moment::from(event);
         match &event.body {
             Body::FaultLanded { fault, proof } => {
-                self.arm(fault, moment, effects);
+                self.arm(fault, moment);
                 let (fault, proof) = (fault.clone(), proof.clone());
                 self.happen(event, What::FaultLanded { fault, proof });
             }
             Body::Step { name, state: StepState::Started, .. } => {
                 if let Some(fault) = name.strip_prefix(steps::INJECT) {
-                    self.arm(fault.trim(), moment, effects);
+                    self.arm(fault.trim(), moment);
                 } else if name == steps::POWER_CYCLE && self.awaits_power_cycle().is_some() {
                     self.power_from = Some(ResetBy::Operator);
                     self.power_cycles = self.power_cycles.saturating_add(1);
@@ -412,17 +405,17 @@ impl Watcher {
                 self.happen(event, What::StepFailed { name, detail });
             }
             Body::Step { name, state: StepState::Done, .. } => match name.as_str() {
-                steps::SETTLED if self.conclude(&Trigger::Settled, moment, effects) => {
-                    self.finish(event, false, effects);
+                steps::SETTLED if self.conclude(&Trigger::Settled, moment) => {
+                    self.finish(event, false);
                 }
-                steps::SILENT => self.silent(event, effects),
+                steps::SILENT => self.silent(event),
                 _ => {}
             },
             _ => {}
         }
     }
 
-    pub(super) fn silent(&mut self, event: &Event, effects: &mut Vec<Effect>) {
+    pub(super) fn silent(&mut self, event: &Event) {
         let Some(boot) = self.boots.last_mut().filter(|_| self.running) else { return };
         // A machine in use may well be silent, and so may one that waits for a person.
         let waits = matches!(boot.reached(), Phase::RecoveryPrompt | Phase::RecoveryKey);
@@ -432,12 +425,12 @@ impl Watcher {
         boot.silent = true;
         boot.note(event.seq, Confidence::Inferred, "silent");
         self.untouched_since = None;
-        if self.conclude(&Trigger::Silent, event.into(), effects) {
-            self.finish(event, false, effects);
+        if self.conclude(&Trigger::Silent, event.into()) {
+            self.finish(event, false);
         }
     }
 
-    fn arm(&mut self, fault: &str, moment: Moment, effects: &mut Vec<Effect>) {
+    fn arm(&mut self, fault: &str, moment: Moment) {
         if self.armed.contains_key(fault) {
             return;
         }
@@ -445,7 +438,6 @@ impl Watcher {
         if let Some(boot) = self.boots.last_mut().filter(|_| self.running) {
             boot.armed.push(fault.to_owned());
         }
-        effects.push(Effect::FaultArmed { fault: fault.to_owned() });
     }
 
     /// True where nothing that the scenario does is still to come.
@@ -475,19 +467,13 @@ impl Watcher {
         loops::rows(closed, &self.changes).pop().filter(|row| row.boots.contains(&last.number))
     }
 
-    pub(super) fn conclude(
-        &mut self,
-        trigger: &Trigger<'_>,
-        moment: Moment,
-        effects: &mut Vec<Effect>,
-    ) -> bool {
+    pub(super) fn conclude(&mut self, trigger: &Trigger<'_>, moment: Moment) -> bool {
         let Some((verdict, because)) = conclude(self, trigger) else { return false };
         let conclusion = Conclusion { verdict, because, moment };
         if self.is_repaired_first(verdict) {
             self.to_repair = Some(conclusion);
             return true;
         }
-        effects.push(Effect::Concluded(conclusion.clone()));
         self.conclusion = Some(conclusion);
         true
     }

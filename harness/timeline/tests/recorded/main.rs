@@ -2,6 +2,7 @@
 //! Those named recorded-*.jsonl are what real runs on the understudy recorded; the others are written by
 //! hand after the contract.
 
+mod expectations;
 mod outcomes;
 mod pictures;
 mod properties;

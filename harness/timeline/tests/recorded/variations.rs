@@ -10,7 +10,7 @@ fn outcome(events: &[Event]) -> Outcome {
     derive(events).outcome
 }
 
-fn facts(events: &mut [Event]) -> &mut RunFacts {
+pub(crate) fn facts(events: &mut [Event]) -> &mut RunFacts {
     match &mut events[0].body {
         Body::RunStarted { facts } => facts,
         other => panic!("not the first event: {other:?}"),

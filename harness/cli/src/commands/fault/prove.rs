@@ -4,16 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use engine::{Session, SessionOptions, StateDir};
+use engine::{Interrupt, Session, StateDir};
 use faults::{Example, KindInfo, kinds};
 use report::{Proof, proof_table};
 use tokio::sync::Semaphore;
 
 use crate::args::Global;
-use crate::commands::run::{marked, on_ctrl_c, quiet_libvirt, tell_leaks};
-use crate::exit::{Exit, infrastructure, usage};
-use crate::output::print;
+use crate::exit::{Exit, usage};
+use crate::output::{print, tell};
 use crate::progress::status_sink;
+use crate::session::{exit_code, in_session, panicked};
 
 #[derive(Debug, Args)]
 pub(crate) struct ProveArgs {
@@ -40,9 +40,9 @@ type Chosen = (&'static KindInfo, &'static Example);
 pub(crate) fn run(global: &Global, args: &ProveArgs) -> anyhow::Result<Exit> {
     let chosen = choose(&args.faults)?;
     let state = StateDir::open(global.state.as_deref()).map_err(usage)?;
-    quiet_libvirt(&state);
-    let runtime = tokio::runtime::Runtime::new().map_err(infrastructure)?;
-    runtime.block_on(prove(global, args, state, chosen))
+    in_session(global, state, async |session, interrupt| {
+        prove(args, chosen, session, interrupt).await
+    })
 }
 
 /// The examples that are meant, in the order of the catalogue.
@@ -65,21 +65,17 @@ fn choose(names: &[String]) -> anyhow::Result<Vec<Chosen>> {
 }
 
 async fn prove(
-    global: &Global,
     args: &ProveArgs,
-    state: StateDir,
     chosen: Vec<Chosen>,
+    session: &Arc<Session>,
+    interrupt: &Interrupt,
 ) -> anyhow::Result<Exit> {
-    let interrupt = on_ctrl_c(&state);
-    let options =
-        SessionOptions { state, connect: global.connect.clone(), interrupt: interrupt.clone() };
-    let session = Arc::new(Session::open(options).await.map_err(marked)?);
     let slots = Arc::new(Semaphore::new(args.jobs as usize));
     let status = status_sink();
     let mut tasks = Vec::new();
     for (kind, example) in chosen {
         let (session, slots, status) =
-            (Arc::clone(&session), Arc::clone(&slots), Arc::clone(&status));
+            (Arc::clone(session), Arc::clone(&slots), Arc::clone(&status));
         let (image, interrupt) = (args.image.clone(), interrupt.clone());
         let task = tokio::spawn(async move {
             let _slot = slots.acquire_owned().await;
@@ -92,8 +88,7 @@ async fn prove(
     }
     let (mut rows, mut exit): (Vec<Proof>, _) = (Vec::new(), Exit::AsExpected);
     for (name, task) in tasks {
-        let row = task.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-        match row {
+        match task.await.unwrap_or_else(panicked) {
             Ok(row) => {
                 if args.json {
                     print(&(serde_json::to_string(&row)? + "\n"))?;
@@ -102,8 +97,8 @@ async fn prove(
                 rows.push(row);
             }
             Err(error) => {
-                exit = exit.max(if error.is_usage() { Exit::Usage } else { Exit::Infrastructure });
-                eprintln!("error: {name}: {error}");
+                exit = exit.max(exit_code(&error));
+                tell(format!("error: {name}: {error}"));
             }
         }
     }
@@ -114,12 +109,7 @@ async fn prove(
     if let Some(path) = &args.output {
         fs_err::write(path, &table).map_err(usage)?;
     }
-    let Some(session) = Arc::into_inner(session) else {
-        anyhow::bail!("a run still holds the session after all runs ended");
-    };
-    let left = session.close();
-    tell_leaks("session", &left);
-    Ok(if left.leaked.is_empty() { exit } else { Exit::Leaked })
+    Ok(exit)
 }
 
 #[cfg(test)]

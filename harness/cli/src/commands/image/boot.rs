@@ -1,12 +1,12 @@
 //! Which of an image's detectors work: two boots tell.
 
-use engine::{DetectorReport, Reliance, Session, SessionOptions, StateDir};
+use engine::{DetectorReport, Reliance, StateDir};
 
 use crate::args::Global;
-use crate::commands::run::{on_ctrl_c, quiet_libvirt};
-use crate::exit::{Exit, infrastructure, usage};
+use crate::exit::Exit;
 use crate::output::print;
 use crate::progress::status_sink;
+use crate::session::{in_session, marked};
 
 pub(super) fn detectors(
     global: &Global,
@@ -14,22 +14,14 @@ pub(super) fn detectors(
     image: &str,
     as_json: bool,
 ) -> anyhow::Result<Exit> {
-    quiet_libvirt(&state);
-    let runtime = tokio::runtime::Runtime::new().map_err(infrastructure)?;
-    let marked = |error: engine::RunError| {
-        if error.is_usage() { usage(error) } else { infrastructure(error) }
-    };
-    let report = runtime.block_on(async {
-        let interrupt = on_ctrl_c(&state);
-        let options = SessionOptions { state, connect: global.connect.clone(), interrupt };
-        let session = Session::open(options).await.map_err(marked)?;
-        let report = session.detectors(image, status_sink()).await.map_err(marked);
-        session.close();
-        report
-    })?;
-    print(&if as_json { serde_json::to_string_pretty(&report)? + "\n" } else { page(&report)? })?;
-    let works = report.detectors.iter().all(|one| one.reliance == Reliance::Works);
-    Ok(if works { Exit::AsExpected } else { Exit::Differs })
+    in_session(global, state, async |session, _| {
+        let report = session.detectors(image, status_sink()).await.map_err(marked)?;
+        let text =
+            if as_json { serde_json::to_string_pretty(&report)? + "\n" } else { page(&report)? };
+        print(&text)?;
+        let works = report.detectors.iter().all(|one| one.reliance == Reliance::Works);
+        Ok(if works { Exit::AsExpected } else { Exit::Differs })
+    })
 }
 
 fn page(report: &DetectorReport) -> anyhow::Result<String> {

@@ -1,4 +1,4 @@
-//! Long pieces of work: a bar on a terminal, a line now and then elsewhere, and an end by Ctrl-C.
+//! Long pieces of work: a bar on a terminal, a line now and then elsewhere, and an end by a signal.
 
 use std::cell::RefCell;
 use std::io::IsTerminal;
@@ -9,14 +9,21 @@ use disk::{Progress, Watch};
 use engine::Interrupt;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::exit::Exit;
+use crate::signals;
+
 /// Without a terminal, the time between two lines. What is over sooner says nothing.
 const LINE: Duration = Duration::from_secs(5);
+
+/// What a second signal says.
+const AT_ONCE: &str =
+    "ended at once; what was half done may be left behind, `loopbreak image gc` removes it";
 
 /// One command's long work.
 pub(super) struct Transfer {
     interrupt: Interrupt,
     shown: RefCell<Shown>,
-    // Its thread waits for Ctrl-C.
+    // Its thread waits for signals.
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -27,14 +34,10 @@ enum Shown {
 
 impl Transfer {
     pub(super) fn new() -> anyhow::Result<Self> {
-        let (raiser, interrupt) = Interrupt::new();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        runtime.spawn(async move {
-            while tokio::signal::ctrl_c().await.is_ok() {
-                raiser.raise();
-            }
-        });
+        let at_once = || (vec![AT_ONCE.to_owned()], Exit::Leaked);
+        let interrupt = runtime.block_on(async { signals::listen(at_once) })?;
         let shown = if std::io::stderr().is_terminal() {
             let bar = ProgressBar::no_length();
             let style = ProgressStyle::with_template(

@@ -1,53 +1,8 @@
-//! What an event changed, and what happened around the boots.
+//! What happened around the boots.
 
 use std::collections::BTreeMap;
 
-use crate::{Cause, Conclusion, End, Layer, Moment, Phase, Source};
-
-/// What one event changed, for whoever shows progress or acts on it.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Effect {
-    /// A boot began.
-    BootBegan {
-        /// Its number.
-        boot: u32,
-        /// Why.
-        cause: Cause,
-    },
-    /// A boot reached a phase for the first time.
-    PhaseReached {
-        /// Its number.
-        boot: u32,
-        /// Which phase.
-        phase: Phase,
-    },
-    /// The first sign of a stop.
-    Stopped {
-        /// The boot's number.
-        boot: u32,
-    },
-    /// A boot ended.
-    BootEnded {
-        /// Its number.
-        boot: u32,
-        /// How.
-        end: End,
-        /// True where Windows failed in it.
-        failed: bool,
-    },
-    /// A fault was armed.
-    FaultArmed {
-        /// Its name in the scenario.
-        fault: String,
-    },
-    /// A recovery layer changed something.
-    LayerApplied {
-        /// Which.
-        layer: Layer,
-    },
-    /// The verdict can no longer change: the engine may stop the machine and read the disk.
-    Concluded(Conclusion),
-}
+use crate::{Layer, Moment, Source};
 
 /// Something between the boots' milestones that a report shows.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
