@@ -44,13 +44,9 @@ fn hold(
 ) -> anyhow::Result<Comparison> {
     let derived = timeline::derive(&events(&recording(scenario))?);
     // The timeline of the recording was told what the scenario expected then; now it may expect something else.
-    ensure!(
-        derived.outcome.verdict.as_str() == scenario.expect.verdict.as_str(),
-        "{}: recorded as {}, expected {}",
-        scenario.name,
-        derived.outcome.verdict.as_str(),
-        scenario.expect.verdict.as_str()
-    );
+    let verdict = serde_json::to_value(derived.outcome.verdict)?;
+    let expected = scenario.expect.verdict.as_str();
+    ensure!(verdict == expected, "{}: recorded as {verdict}, expected {expected}", scenario.name);
     // Beside a copy, so that a difference leaves nothing in the library.
     let aside = tempfile::tempdir()?;
     let name = format!("{}.snap", scenario.reference_name());

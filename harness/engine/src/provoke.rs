@@ -1,5 +1,5 @@
 //! A panic where a test wants one: no other test proves what a real command leaves behind after it. There only
-//! in builds with debug assertions; what is released has none of it.
+//! in builds with debug assertions, and only where somebody names the place in the environment.
 
 /// Names the place that is to panic.
 const VARIABLE: &str = "LOOPBREAK_TEST_PANIC";
