@@ -17,8 +17,14 @@ pub(crate) struct Daemon(Child);
 /// `$@` is the daemon's command line. The supervisor gives its own output away, so that the end of the
 /// daemon is the end of that. A line on its input lets the daemon close the disk properly (SIGTERM);
 /// without one, what was not flushed is not to be kept (SIGKILL).
+///
+/// SIGTERM is sent again each second until the daemon is gone. Its handler only sets a flag (QEMU 7.2), so a
+/// signal that comes just before the main loop waits, or to another thread, wakes nobody, and the daemon
+/// stays for ever. There is no event of its end to wait for but the end itself.
 const SUPERVISOR: &str = "exec 3<&0; \"$@\" </dev/null & daemon=$!; exec >/dev/null 2>&1; \
-    read -r line <&3 && kill -TERM $daemon || kill -KILL $daemon; wait $daemon";
+    if read -r line <&3; then kill -TERM $daemon; \
+    { while sleep 1; do kill -TERM $daemon; done; } & again=$!; \
+    wait $daemon; kill $again; else kill -KILL $daemon; wait $daemon; fi";
 
 impl Daemon {
     /// Starts a daemon that hands out `node` (a block device as QEMU describes one) on `socket`. `path` is
@@ -89,4 +95,40 @@ fn plain(message: &str, node: &Value) -> String {
     let message = message.trim().trim_start_matches("qemu-storage-daemon: ");
     let message = message.replace(&format!("--blockdev {node}: "), "");
     message.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How the supervisor's end comes for a program that is not QEMU's.
+    fn ends(program: &str, said: &[u8]) {
+        let mut child = Command::new("sh")
+            .args(["-c", SUPERVISOR, "sh", "sh", "-c", program])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        let mut line = String::new();
+        let output = child.stdout.take().expect("its output");
+        BufReader::new(output).read_line(&mut line).expect("a line");
+        assert_eq!(line, "ready\n");
+        let mut input = child.stdin.take().expect("its input");
+        input.write_all(said).expect("it reads");
+        drop(input);
+        child.wait().expect("it ends");
+    }
+
+    #[test]
+    fn a_daemon_that_misses_its_first_signal_is_told_again() {
+        ends(
+            "n=0; trap 'n=$((n+1)); [ $n -lt 2 ] || exit 0' TERM; echo ready; while :; do sleep 0.1; done",
+            b"close\n",
+        );
+    }
+
+    #[test]
+    fn a_daemon_whose_owner_is_gone_is_ended_whatever_it_ignores() {
+        ends("trap '' TERM; echo ready; while :; do sleep 0.1; done", b"");
+    }
 }
