@@ -40,7 +40,9 @@ fn collect_for_ever() -> std::io::Result<()> {
 /// Collects every ended child that is an emulator of another session. Children of this session were
 /// started by this program or by libvirt as helpers, and somebody waits for them.
 fn collect(own: Pid) {
-    let Ok(session) = rustix::process::getsid(Some(own)) else { return };
+    // Not getsid(2): it gives 0 where the session's leader is outside this process' PID namespace (a container),
+    // which rustix's type for a process cannot hold.
+    let Some(State { session, .. }) = State::of(own) else { return };
     for pid in children(own) {
         let Some(state) = State::of(pid) else { continue };
         if state.is_collectable(session) {
@@ -88,10 +90,8 @@ impl State {
         Some(Self { name: name.to_owned(), zombie, session })
     }
 
-    fn is_collectable(&self, session: Pid) -> bool {
-        self.zombie
-            && self.name.starts_with("qemu-system-")
-            && self.session != session.as_raw_nonzero().get()
+    fn is_collectable(&self, session: i32) -> bool {
+        self.zombie && self.name.starts_with("qemu-system-") && self.session != session
     }
 }
 
@@ -101,14 +101,21 @@ mod tests {
 
     #[test]
     fn only_ended_emulators_of_other_sessions_are_collected() {
-        let own = Pid::from_raw(10).unwrap();
-        let judge = |line: &str| State::parse(line).unwrap().is_collectable(own);
+        let judge = |line: &str| State::parse(line).unwrap().is_collectable(10);
         assert!(judge("77 (qemu-system-x86) Z 10 76 76 0 -1 4"));
         assert!(!judge("77 (qemu-system-x86) S 10 76 76 0 -1 4"));
         assert!(!judge("77 (qemu-system-x86) Z 10 10 10 0 -1 4"));
         assert!(!judge("77 (swtpm) Z 10 76 76 0 -1 4"));
         assert!(!judge("77 (a) qemu-system-) Z 10 76 76 0"));
         assert_eq!(State::parse("nonsense"), None);
+    }
+
+    #[test]
+    fn a_session_whose_leader_is_outside_the_namespace_is_one_too() {
+        // As a container's processes have it.
+        let emulator = |line: &str| State::parse(line).unwrap().is_collectable(0);
+        assert!(emulator("77 (qemu-system-x86) Z 10 76 76 0 -1 4"));
+        assert!(!emulator("77 (qemu-system-x86) Z 10 0 0 0 -1 4"));
     }
 
     #[test]
