@@ -4,8 +4,10 @@ use std::path::Path;
 
 use disk::{Noise, Tree};
 use hypervisor::MachineProfile;
+use inspect::startup_repair::{Session, StartupRepair};
 use scenario::Scenario;
-use timeline::{Body, BugCheck, Sink, Source};
+use serde::{Deserialize, Serialize};
+use timeline::{Body, BugCheck, Layer, LayerResult, Sink, Source};
 use volume::{Kind, Volume};
 use winfmt::paths::{WindowsPath, glob_matches};
 
@@ -14,6 +16,32 @@ use crate::rundir::RunDir;
 
 /// Files of evidence above this are left on the disk: a full dump of a large machine.
 const COPY_LIMIT: u64 = 1 << 30;
+
+/// What the Windows volume was like before anything went wrong, as far as it is compared afterwards.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Before {
+    /// Its files.
+    pub(crate) files: Tree,
+    /// What Startup Repair's log told already.
+    repair_sessions: Vec<Session>,
+}
+
+impl Before {
+    /// Reads the volume. A log that cannot be read tells nothing.
+    pub(crate) fn read(
+        windows: &mut dyn Volume,
+        profile: &MachineProfile,
+    ) -> Result<Self, volume::VolumeError> {
+        let files = Tree::read(windows, &noise(profile))?;
+        let mut repair_sessions = Vec::new();
+        for path in find(windows, &profile.evidence.recovery_logs)? {
+            if is_startup_repair_log(&path) && windows.metadata(&path)?.size <= COPY_LIMIT {
+                repair_sessions = sessions(&windows.read(&path)?);
+            }
+        }
+        Ok(Self { files, repair_sessions })
+    }
+}
 
 /// Reads the disk and emits what it finds. Damage to the disk is a finding of its own kind: it is
 /// reported, and what can still be read is read.
@@ -25,14 +53,14 @@ pub(crate) struct Collector<'a> {
 }
 
 impl Collector<'_> {
-    pub(crate) fn collect(&self, disk: &mut WindowsDisk, before: &Tree) -> Vec<String> {
+    pub(crate) fn collect(&self, disk: &mut WindowsDisk, before: &Before) -> Vec<String> {
         let mut troubles = Vec::new();
         let windows = disk.windows();
         self.canaries(windows);
         for (what, result) in [
             ("dumps", self.dumps(windows)),
-            ("recovery logs", self.recovery_logs(windows)),
-            ("changes", self.changes(windows, before)),
+            ("recovery logs", self.recovery_logs(windows, before)),
+            ("changes", self.changes(windows, &before.files)),
         ] {
             if let Err(error) = result {
                 troubles.push(format!("{what} could not be read: {error}"));
@@ -71,7 +99,7 @@ impl Collector<'_> {
         Ok(())
     }
 
-    fn recovery_logs(&self, windows: &mut dyn Volume) -> Result<(), CollectError> {
+    fn recovery_logs(&self, windows: &mut dyn Volume, before: &Before) -> Result<(), CollectError> {
         for path in find(windows, &self.profile.evidence.recovery_logs)? {
             if windows.metadata(&path)?.size > COPY_LIMIT {
                 continue;
@@ -79,6 +107,17 @@ impl Collector<'_> {
             let bytes = windows.read(&path)?;
             let file = self.copy(&self.directory.recovery(), &path, &bytes)?;
             self.emit(Body::RecoveryLog { path: on_c(&path), file });
+            if is_startup_repair_log(&path) {
+                for session in new_sessions(&before.repair_sessions, sessions(&bytes)) {
+                    let (result, reason) = what_came_of(&session);
+                    self.emit(Body::LayerReport {
+                        layer: Layer::AutomaticRepair,
+                        result,
+                        reason: Some(reason),
+                        path: on_c(&path),
+                    });
+                }
+            }
         }
         Ok(())
     }
@@ -118,6 +157,46 @@ impl Collector<'_> {
     }
 }
 
+fn is_startup_repair_log(path: &str) -> bool {
+    let name = path.rsplit('\\').next().unwrap_or(path);
+    name.eq_ignore_ascii_case("SrtTrail.txt")
+}
+
+/// The sessions of Startup Repair's log. One that cannot be read has none.
+fn sessions(log: &[u8]) -> Vec<Session> {
+    match StartupRepair::read(log) {
+        Ok(log) => log.sessions,
+        Err(error) => {
+            tracing::warn!(%error, "Startup Repair's log");
+            Vec::new()
+        }
+    }
+}
+
+/// The sessions that were not there before. Startup Repair adds to its log or writes it anew.
+fn new_sessions(before: &[Session], mut now: Vec<Session>) -> Vec<Session> {
+    if now.starts_with(before) { now.split_off(before.len()) } else { now }
+}
+
+/// What a session of Startup Repair did, by its codes; its words are in the language of the system. Repairs
+/// that succeeded are credited only if nothing that it tried failed.
+fn what_came_of(session: &Session) -> (LayerResult, String) {
+    let causes = &session.root_causes;
+    let failed = |code: &u32| *code != 0;
+    let codes = causes.iter().flat_map(|cause| &cause.repairs).map(|repair| repair.code);
+    let (tried, wrong) = (codes.clone().count(), codes.filter(failed).collect::<Vec<_>>());
+    let found = causes.first().map_or("no root cause found", |cause| cause.text.as_str());
+    match wrong.first() {
+        Some(code) => {
+            let what =
+                format!("{found}: {} of {tried} repairs failed, first 0x{code:x}", wrong.len());
+            (LayerResult::TriedNoHelp, what)
+        }
+        None if tried > 0 => (LayerResult::Applied, format!("{found}: repaired")),
+        None => (LayerResult::TriedNoHelp, format!("{found}: nothing was repaired")),
+    }
+}
+
 /// Why evidence could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CollectError {
@@ -141,7 +220,7 @@ pub(crate) fn noise(profile: &MachineProfile) -> Noise {
 
 /// The files that match globs such as `C:\Windows\Minidump\*.dmp`; only the last name may hold
 /// wildcards.
-fn find(windows: &mut dyn Volume, globs: &[String]) -> Result<Vec<String>, CollectError> {
+fn find(windows: &mut dyn Volume, globs: &[String]) -> Result<Vec<String>, volume::VolumeError> {
     let mut found = Vec::new();
     for glob in globs {
         let inner = relative(glob);

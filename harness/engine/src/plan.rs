@@ -95,6 +95,7 @@ impl Plan {
             image_is_model: ground.profile.is_model,
             time_scale: scale,
             markers: ground.profile.markers.clone(),
+            witnesses: ground.profile.witnesses.clone(),
             expected_resets: ground.profile.expected_resets,
             loop_after: scenario.limits.loop_after,
             recovery_rounds: scenario.limits.recovery_rounds,
@@ -141,10 +142,11 @@ impl Plan {
     }
 
     /// Two runs with the same key start from the same machine: same image, same hardware, same emulator,
-    /// same clock, same things staged. `format` changes when the same profile makes other hardware.
+    /// same clock, same things staged. `format` changes when the same profile makes other hardware, or when more
+    /// is kept with a checkpoint.
     fn checkpoint_key(&self, ground: Ground<'_>) -> String {
         let parts = serde_json::json!({
-            "format": 2,
+            "format": 3,
             "image": self.image_digest,
             "profile": ground.profile,
             "emulator": ground.emulator,

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use disk::{Access, DiskError, Image, OfflineDisk, Store, Tree, create_overlay};
+use disk::{Access, DiskError, Image, OfflineDisk, Store, create_overlay};
 use faults::{Origin, StagePlan};
 use hypervisor::{
     Accelerator, ByHand, FirmwareKind, MachineProfile, TpmVersion, command_line, firmware_files,
@@ -11,7 +11,7 @@ use hypervisor::{
 use recovery::Authority;
 use scenario::{Scenario, Start};
 
-use crate::collect;
+use crate::collect::Before;
 use crate::drivers;
 use crate::error::RunError;
 use crate::offline::{Parts, WindowsDisk};
@@ -23,7 +23,7 @@ use crate::trust;
 /// What was put on a disk, each with what was read back of it.
 pub(crate) type Landed = Vec<(Origin, Vec<String>)>;
 /// The Windows volume as it was staged, and what landed on it.
-pub(crate) type Staged = (Tree, Landed);
+pub(crate) type Staged = (Before, Landed);
 
 /// What a run is made of, before there is a machine.
 pub(crate) struct Prepared {
@@ -94,8 +94,7 @@ impl Prepared {
             .map_err(|error| self.not_editable(error))?
             .with(parts);
         let applied = stage.apply(&mut windows)?;
-        let noise = collect::noise(&self.profile);
-        let before = Tree::read(windows.windows(), &noise)
+        let before = Before::read(windows.windows(), &self.profile)
             .map_err(Box::new)
             .map_err(|source| disk::DiskError::Volume { path: disk.clone(), source })?;
         windows.into_disk().close()?;

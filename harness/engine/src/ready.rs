@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use disk::{Tree, create_overlay};
+use disk::create_overlay;
 use faults::StagePlan;
 use hypervisor::MachineSpec;
 use scenario::Start;
 
+use crate::collect::Before;
 use crate::error::RunError;
 use crate::ledger::Entry;
 use crate::offline::Parts;
@@ -21,7 +22,7 @@ pub(crate) struct Ready {
     /// RAM to restore, where it starts from a checkpoint.
     pub(crate) ram: Option<PathBuf>,
     /// The Windows volume before anything went wrong.
-    pub(crate) before: Tree,
+    pub(crate) before: Before,
     /// Faults that are on the disk already, with their proof.
     pub(crate) landed: Landed,
 }
@@ -143,7 +144,7 @@ impl Work<'_> {
                 copy_directory(&checkpoint.tpm_state(), to)?;
             }
             let facts = fs_err::read(checkpoint.facts())?;
-            let before: Tree = serde_json::from_slice(&facts).map_err(std::io::Error::from)?;
+            let before: Before = serde_json::from_slice(&facts).map_err(std::io::Error::from)?;
             Ok(Ready { spec, ram: Some(checkpoint.ram()), before, landed: Vec::new() })
         };
         self.jobs.blocking(forking).await

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use timeline::Marker;
+use timeline::{Marker, Witness};
 
 /// Version of the profile format. A reader refuses another.
 pub const PROFILE_FORMAT: u32 = 1;
@@ -78,6 +78,9 @@ pub struct MachineProfile {
     /// How phases are recognised.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub markers: Vec<Marker>,
+    /// How further lines of the serial port are understood.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub witnesses: Vec<Witness>,
 }
 
 fn default_machine() -> String {
@@ -430,6 +433,9 @@ impl MachineProfile {
         if self.disk_bus == DiskBus::Ide && self.is_q35() {
             return Err(("disk-bus", "machine type q35 has no IDE; use `sata`".to_owned()));
         }
+        for witness in &self.witnesses {
+            witness.check().map_err(|message| ("witnesses", message))?;
+        }
         if let Some(scale) = &self.time_scale {
             check_fw_cfg_name(&scale.fw_cfg).map_err(|message| ("time-scale", message))?;
         }
@@ -503,6 +509,10 @@ recovery-logs = ['C:\Windows\System32\LogFiles\Srt\*']
 source = "serial"
 starts_with = "[bootmgr]"
 phase = "boot-manager"
+
+[[witnesses]]
+line = '^\[bootmgr\] stopped: 0x(?<status>[0-9a-f]{8})'
+tells = "boot-error"
 "#;
 
     fn parse(text: &str) -> Result<MachineProfile, ProfileError> {
@@ -546,6 +556,14 @@ phase = "boot-manager"
             ("memory = \"1GiB\"\nmachine = \"pc\"", "not possible with UEFI"),
             ("memory = \"1GiB\"\ndisk-bus = \"ide\"", "no IDE"),
             ("memory = \"1GiB\"\n[time-scale]\nfw-cfg = \"etc/x\"", "starts with `opt/`"),
+            (
+                "memory = \"1GiB\"\n[[witnesses]]\nline = 'stopped'\ntells = \"boot-error\"",
+                "has no group `status`",
+            ),
+            (
+                "memory = \"1GiB\"\n[[witnesses]]\nline = '('\ntells = \"boot-error\"",
+                "not a pattern",
+            ),
             (
                 "memory = \"1GiB\"\n[firmware]\nkind = \"bios\"\nsecure-boot = true",
                 "no secure boot",

@@ -5,7 +5,7 @@ use timeline::{Certainty, Screen, ScreenKind, ScreenStop, StopCode};
 use crate::frame::Frame;
 use crate::ground::{Ground, thousandths};
 use crate::layout::{Layout, Row};
-use crate::{qr, text};
+use crate::{glyphs, qr, text};
 
 /// Evidence for a stop screen of Windows 8 and later.
 pub(crate) const FACE: &str = "a sad face above text";
@@ -27,7 +27,12 @@ pub fn classify(frame: &Frame) -> Screen {
     }
     // No stop screen, boot screen or recovery environment has a background that it hides.
     if ground.share < 550 {
-        return screen(ScreenKind::Picture, Certainty::Likely, ["no colour is behind the rest"]);
+        return match ground.reaches_the_edges {
+            true => screen(ScreenKind::Desktop, Certainty::Likely, ["colours up to the edges"]),
+            false => {
+                screen(ScreenKind::Picture, Certainty::Likely, ["no colour is behind the rest"])
+            }
+        };
     }
     let mut layout = Layout::of(frame, &ground);
     // Looking for a code takes longer than everything else, and only a stop screen with a face has one.
@@ -37,19 +42,31 @@ pub fn classify(frame: &Frame) -> Screen {
         layout = Layout::of(frame, &ground);
     }
     let mut found = Seen { ground: &ground, layout: &layout }.decide();
+    if found.kind.is_stop()
+        && ground.is_navy()
+        && let Some(read) = glyphs::stop_line(&ground)
+    {
+        found.certainty = Certainty::Sure;
+        found.evidence.push("its stop line, read glyph by glyph".to_owned());
+        found.stop = Some(stop(read, None));
+    }
     if let Some(code) = code.filter(|_| found.kind.is_stop()) {
-        let read = text::read(&code.text);
+        let read = text::read_exact(&code.text);
         found.certainty = Certainty::Sure;
         found.evidence.push("a QR code".to_owned());
-        found.stop = Some(ScreenStop {
-            code: read.code.map(|code| StopCode(u64::from(code))),
-            name: read.name.map(str::to_owned),
-            parameters: read.parameters,
-            module: read.module,
-            qr: Some(code.text),
-        });
+        found.stop = Some(stop(read, Some(code.text)));
     }
     found
+}
+
+fn stop(read: text::Found, qr: Option<String>) -> ScreenStop {
+    ScreenStop {
+        code: read.code.map(|code| StopCode(u64::from(code))),
+        name: read.name.map(str::to_owned),
+        parameters: read.parameters,
+        module: read.module,
+        qr,
+    }
 }
 
 fn screen<'e>(
@@ -255,6 +272,9 @@ impl Seen<'_> {
         let bars = self.layout.bars.len();
         if text >= 1 && (few_colors || bars > 0) && thousandths(text, all) >= 600 {
             return screen(ScreenKind::Text, Certainty::Likely, ["lines of text"]);
+        }
+        if self.ground.reaches_the_edges && !few_colors {
+            return screen(ScreenKind::Desktop, Certainty::Likely, ["colours up to the edges"]);
         }
         screen(ScreenKind::Picture, Certainty::Likely, ["neither text alone nor a known page"])
     }

@@ -18,6 +18,8 @@ pub(crate) struct Ground {
     /// Of these, how many lie between the background and white, in thousandths: what letters in white
     /// or grey, smoothed or not, are made of.
     pub(crate) monochrome: usize,
+    /// Nearly all pixels at the edges are of a colour other than black: no logo on a dark screen.
+    pub(crate) reaches_the_edges: bool,
 }
 
 impl Ground {
@@ -39,6 +41,7 @@ impl Ground {
             .filter(|(pixel, ink)| **ink && towards_white(*pixel, color))
             .count();
         Self {
+            reaches_the_edges: edges_are_bright(frame),
             width,
             height,
             color,
@@ -71,6 +74,20 @@ impl Ground {
         let [red, green, blue] = self.color;
         red < 64 && blue < 64 && (90..=170).contains(&green)
     }
+}
+
+/// True where nine of ten pixels of the outermost rows and columns are brighter than black.
+fn edges_are_bright(frame: &Frame) -> bool {
+    let (width, height) = (frame.width() as usize, frame.height() as usize);
+    let (mut bright, mut all) = (0, 0);
+    for (at, pixel) in frame.pixels().enumerate() {
+        let (x, y) = (at % width.max(1), at / width.max(1));
+        if x == 0 || y == 0 || x + 1 == width || y + 1 == height {
+            all += 1;
+            bright += usize::from(pixel.iter().any(|channel| *channel >= 24));
+        }
+    }
+    thousandths(bright, all) >= 900
 }
 
 pub(crate) fn thousandths(part: usize, whole: usize) -> usize {

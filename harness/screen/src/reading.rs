@@ -75,6 +75,8 @@ pub fn with_text(mut screen: Screen, text: &str) -> Screen {
                 screen.certainty = Certainty::Sure;
                 screen.evidence.push("its text has a stop code".to_owned());
                 take(&mut screen, found);
+            } else if let Some(doubt) = found.doubt {
+                screen.evidence.push(doubt);
             } else if letters > 60 && screen.certainty == Certainty::Likely && !has_face(&screen) {
                 screen.certainty = Certainty::Weak;
                 screen.evidence.push("its text has no stop code".to_owned());
@@ -102,7 +104,13 @@ fn take(screen: &mut Screen, found: Found) {
     if let Some(doubt) = found.doubt {
         screen.evidence.push(doubt);
     }
-    // The QR code has a check sum, the reader has none.
+    // A QR code has a check sum, and glyphs are exactly what they are; a reader has neither.
+    if let (Some(known), Some(code)) = (stop.code, found.code)
+        && known.0 != u64::from(code)
+    {
+        screen.evidence.push(format!("a reader of text took its stop code for 0x{code:X}"));
+        return;
+    }
     stop.code = stop.code.or(found.code.map(|code| StopCode(u64::from(code))));
     stop.name = stop.name.take().or_else(|| found.name.map(str::to_owned));
     stop.parameters = stop.parameters.or(found.parameters);

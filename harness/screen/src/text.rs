@@ -1,8 +1,10 @@
 //! What the text of a stop screen says, read with a reader's mistakes.
 //!
 //! Only what is the same in every language is looked for: names of stop codes, hexadecimal numbers,
-//! names of modules. Readers take a 0 for an O, a B for an 8, a 1 for an l; a name of twenty letters
-//! survives that, a number does not. So where the two disagree, the name is believed.
+//! names of modules. Readers take a 0 for an O, a B for an 8, a 1 for an l, and lose digits; a name of twenty
+//! letters survives that, a number does not. So where the two disagree, the name is believed; and a number alone
+//! counts only where the whole stop line is as Windows writes it, with all digits of its code and of its four
+//! parameters. Else the code could not be read, which is better than a guess.
 
 use winfmt::bugcheck;
 
@@ -33,28 +35,42 @@ impl Found {
 /// Longest text that is looked at.
 const LONGEST: usize = 16 * 1024;
 
-/// Reads the text of a screen.
+/// Reads the text of a screen, as a reader with its mistakes took it from there.
 pub fn read(text: &str) -> Found {
+    look(text, false)
+}
+
+/// Reads a text that has no mistakes, such as that of a QR code.
+pub(crate) fn read_exact(text: &str) -> Found {
+    look(text, true)
+}
+
+fn look(text: &str, exact: bool) -> Found {
     let text: String = text.chars().take(LONGEST).collect();
     let name = named(&text);
     let numbers = numbers(&text);
     let number = stop_number(&numbers);
     let status = numbers
         .iter()
-        .flat_map(|line| &line.values)
-        .filter_map(|value| u32::try_from(*value).ok())
+        .flatten()
+        .filter_map(|number| u32::try_from(number.value).ok())
         .find(|value| (0xC000_0000..0xC001_0000).contains(value));
-    let code = name.map(|(code, _)| code).or(number.map(|(code, _)| code));
+    let whole = number.filter(|number| number.is_whole || exact);
+    let code = name.map(|(code, _)| code).or(whole.map(|number| number.code));
     let doubt = match (name, number) {
-        (Some((code, name)), Some((number, _))) if code != number => {
+        (Some((code, name)), Some(StopNumber { code: number, .. })) if code != number => {
             Some(format!("the name {name} is that of 0x{code:X}, the number reads 0x{number:X}"))
         }
+        (None, Some(number)) if whole.is_none() => Some(format!(
+            "the stop line could not be read: 0x{:X} is a guess without its name and all of its parameters",
+            number.code
+        )),
         _ => None,
     };
     Found {
         code,
         name: name.map(|(_, name)| name).or_else(|| code.and_then(bugcheck::name)),
-        parameters: number.and_then(|(_, parameters)| parameters),
+        parameters: number.filter(|_| code.is_some()).and_then(|number| number.parameters),
         module: code.and_then(|_| module(&text)),
         status: status.filter(|_| code.is_none()),
         doubt,
@@ -85,12 +101,15 @@ fn plain(text: &str) -> String {
     text.chars().map(same).filter(char::is_ascii_alphanumeric).collect()
 }
 
-/// The hexadecimal numbers of a line.
-struct Numbers {
-    values: Vec<u64>,
+/// A hexadecimal number, and of how many digits it was read.
+#[derive(Debug, Clone, Copy)]
+struct Number {
+    value: u64,
+    digits: usize,
 }
 
-fn numbers(text: &str) -> Vec<Numbers> {
+/// The hexadecimal numbers of each line.
+fn numbers(text: &str) -> Vec<Vec<Number>> {
     text.lines()
         .map(|line| {
             let chars: Vec<char> = line.chars().collect();
@@ -107,13 +126,13 @@ fn numbers(text: &str) -> Vec<Numbers> {
                     if (1..=16).contains(&digits.len())
                         && let Ok(value) = u64::from_str_radix(&digits, 16)
                     {
-                        values.push(value);
+                        values.push(Number { value, digits: digits.len() });
                     }
                 } else {
                     at += 1;
                 }
             }
-            Numbers { values }
+            values
         })
         .collect()
 }
@@ -131,19 +150,33 @@ fn hex_digit(c: char) -> Option<char> {
     }
 }
 
+/// A number that is a stop code, with what stands behind it.
+#[derive(Debug, Clone, Copy)]
+struct StopNumber {
+    code: u32,
+    parameters: Option<[u64; 4]>,
+    /// Code and parameters have all their digits: eight, and eight or sixteen each.
+    is_whole: bool,
+}
+
 /// The first number that is a stop code with a name, and what follows it as parameters.
-fn stop_number(lines: &[Numbers]) -> Option<(u32, Option<[u64; 4]>)> {
+fn stop_number(lines: &[Vec<Number>]) -> Option<StopNumber> {
     let (index, at, code) = lines.iter().enumerate().find_map(|(index, line)| {
-        let mut values = line.values.iter().enumerate();
-        values.find_map(|(at, value)| {
-            let code = u32::try_from(*value).ok()?;
+        line.iter().enumerate().find_map(|(at, number)| {
+            let code = u32::try_from(number.value).ok()?;
             bugcheck::name(code).map(|_| (index, at, code))
         })
     })?;
     // The last of the four may stand on the next line.
-    let next = lines.get(index + 1).map_or(&[][..], |next| &next.values[..]);
-    let rest: Vec<u64> = lines[index].values[at + 1..].iter().chain(next).copied().collect();
-    Some((code, <[u64; 4]>::try_from(rest).ok()))
+    let next = lines.get(index + 1).map_or(&[][..], |next| &next[..]);
+    let rest: Vec<Number> = lines[index][at + 1..].iter().chain(next).copied().collect();
+    let digits = rest.first().map_or(0, |first| first.digits);
+    // A digit that was lost makes another number of it.
+    let even = matches!(digits, 8 | 16) && rest.iter().all(|number| number.digits == digits);
+    let values: Vec<u64> = rest.iter().map(|number| number.value).collect();
+    let parameters = <[u64; 4]>::try_from(values).ok().filter(|_| even);
+    let is_whole = parameters.is_some() && lines[index][at].digits == 8;
+    Some(StopNumber { code, parameters, is_whole })
 }
 
 /// The first thing that looks like the name of a kernel module.
@@ -189,6 +222,25 @@ mod tests {
         let found = read("SYSTEM_SERVICE_EXCEPTION\n*** STOP: 0x00000050 (");
         assert_eq!(found.code, Some(0x3B), "the name is believed");
         assert!(found.doubt.is_some());
+    }
+
+    #[test]
+    fn a_number_alone_counts_only_as_a_whole() {
+        let line = "*** STOP: 0x0000001E (0xC0000005,0xF6FF0084,0xF75E282C,0x00000000)";
+        let found = read(line);
+        assert_eq!((found.code, found.name), (Some(0x1E), Some("KMODE_EXCEPTION_NOT_HANDLED")));
+        assert_eq!(found.parameters, Some([0xC000_0005, 0xF6FF_0084, 0xF75E_282C, 0]));
+        for (right, wrong) in [
+            // A digit is lost, in the code or in a parameter, or a parameter is not there.
+            ("0x0000001E", "0x000001E"),
+            ("0x0000001E", "0x0000000000F"),
+            ("0xC0000005", "0xC000005"),
+            (",0x00000000", ""),
+        ] {
+            let found = read(&line.replace(right, wrong));
+            assert_eq!((found.code, found.parameters), (None, None), "{wrong}");
+            assert!(found.doubt.is_some(), "{wrong}");
+        }
     }
 
     #[test]

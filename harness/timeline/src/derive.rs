@@ -95,7 +95,7 @@ impl Watcher {
     pub fn timeline(&self) -> Timeline {
         let mut boots = self.boots.clone();
         let dumps = match_dumps(&mut boots, &self.findings.dumps);
-        let brought_back_by = verdict::brought_back(&boots, &self.changes);
+        let brought_back_by = verdict::brought_back(&boots, &self.changes, &self.ladder.reports);
         let (verdict, because) = verdict::judge(self, brought_back_by);
         let facts = self.facts.clone();
         let came = Came { verdict, brought_back_by, boots: &boots, happenings: &self.happenings };

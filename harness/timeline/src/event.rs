@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ExpectedStop, Screen};
+use crate::{ExpectedStop, Layer, LayerResult, Screen, ScreenKind, Witness};
 
 /// Version of the `events.jsonl` format. A reader refuses a newer one.
 pub const EVENT_FORMAT: u32 = 1;
@@ -161,16 +161,20 @@ pub struct BugCheck {
     pub parameters: [u64; 4],
 }
 
-/// One way in which a text line or the agent tells the phase. Part of an image's machine profile,
+/// One way in which a text line, a picture or the agent tells the phase. Part of an image's machine profile,
 /// copied into the first event, so that a recorded run can be read without the image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Marker {
-    /// `serial` or `agent`.
+    /// `serial`, `agent` or `screen`.
     pub source: Source,
-    /// For `serial`: the line starts with this. For `agent`: ignored (any first answer counts).
+    /// For `serial`: the line starts with this. Ignored elsewhere: of the agent any first answer counts.
     #[serde(default)]
     pub starts_with: String,
+    /// For `screen`: the display shows this. A phase that lasts, [`Phase::Healthy`], is reached only once the
+    /// display has stood still for as long as a machine may be silent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub screen: Option<ScreenKind>,
     /// The phase that is reached.
     pub phase: Phase,
 }
@@ -191,6 +195,9 @@ pub struct RunFacts {
     pub time_scale: u32,
     /// How phases are recognised.
     pub markers: Vec<Marker>,
+    /// How further lines of the serial port are understood.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub witnesses: Vec<Witness>,
     /// Resets of this image that are normal and never count towards a loop, per run.
     #[serde(default)]
     pub expected_resets: u32,
@@ -250,6 +257,13 @@ impl RunFacts {
         // Of several that match, the longest says most (`[session]`, `[session] boot marked good`).
         let best = self.markers.iter().filter(matches).max_by_key(|one| one.starts_with.len());
         best.map(|marker| marker.phase)
+    }
+
+    /// The phase that a picture stands for by the image's profile.
+    pub fn phase_of_screen(&self, kind: ScreenKind) -> Option<Phase> {
+        let shows =
+            |marker: &&Marker| marker.source == Source::Screen && marker.screen == Some(kind);
+        self.markers.iter().find(shows).map(|marker| marker.phase)
     }
 }
 
@@ -423,6 +437,19 @@ pub enum Body {
         path: String,
         /// Copy within the run directory.
         file: String,
+    },
+    /// The log of a layer says what the layer did, in one of its sessions. Sessions that were in the log before
+    /// the run are no events.
+    LayerReport {
+        /// Which layer.
+        layer: Layer,
+        /// What came of it.
+        result: LayerResult,
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// The log, a path within Windows.
+        path: String,
     },
     /// Harness or host failed; the verdict is `infrastructure`.
     HarnessFailed {

@@ -2,8 +2,9 @@
 //!
 //! Quick Machine Recovery is judged by what came over the wire, which the guest cannot make up: scans,
 //! downloads and reports are [`Body::Service`] events of the service `remediation`. Startup Repair has no
-//! witness outside the guest: its serial lines and the trail on the disk are taken for what they are.
-//! A layer that the harness works itself announces it by a `layer <name>` step.
+//! witness outside the guest: what the image's [`Witness`](crate::Witness)es read on the serial line, and its log
+//! on the disk ([`Body::LayerReport`]), are taken for what they are. A layer that the harness works itself
+//! announces it by a `layer <name>` step.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,14 +12,11 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::witness::Sign;
 use crate::{Body, Confidence, Event, Source, StepState, steps};
 
 /// The service whose requests are Quick Machine Recovery's.
 pub(crate) const REMEDIATION_SERVICE: &str = "remediation";
-/// A serial line of the recovery environment about Startup Repair; what follows is its result.
-const STARTUP_REPAIR: &str = "[recovery] startup repair:";
-/// The same of Quick Machine Recovery.
-const QUICK_RECOVERY: &str = "[recovery] quick machine recovery:";
 /// Longest reason that is taken from a guest.
 const REASON_LIMIT: usize = 200;
 
@@ -171,7 +169,7 @@ impl Seen {
     fn take(&mut self, result: LayerResult, reason: Option<String>, source: Source) {
         match &mut self.result {
             Some((known, _)) if result < *known => {}
-            // The trail on the disk tells that a layer ran, which is no reason to forget why it failed.
+            // A later word without a reason is no cause to forget the one that is known.
             Some((known, why)) if result == *known => *why = reason.or_else(|| why.take()),
             weaker => *weaker = Some((result, reason)),
         }
@@ -184,42 +182,31 @@ impl Seen {
 pub(crate) struct Ladder {
     seen: BTreeMap<Layer, Seen>,
     scans: u32,
+    /// What the layers' logs say, session by session.
+    pub(crate) reports: Vec<(Layer, LayerResult)>,
 }
 
 impl Ladder {
-    /// Takes one event. Returns the layer that changed something by it.
-    pub(crate) fn take(&mut self, event: &Event) -> Option<Layer> {
+    /// Takes one event, and what it means by the image's witnesses. Returns the layer that changed something
+    /// by it.
+    pub(crate) fn take(&mut self, event: &Event, sign: Option<&Sign>) -> Option<Layer> {
         match &event.body {
             Body::Service { service, request, answer, facts } if service == REMEDIATION_SERVICE => {
                 self.remediation(event.source, request, answer, facts)
             }
-            Body::SerialLine { text, .. } if text.trim().starts_with(QUICK_RECOVERY) => {
-                let said = text.trim().strip_prefix(QUICK_RECOVERY)?.trim();
-                let reason = limit(&why_not_asked(said)?);
-                self.put(
-                    Layer::QuickMachineRecovery,
-                    LayerResult::TriedNoHelp,
-                    Some(reason),
-                    event.source,
-                )
+            Body::SerialLine { .. } => {
+                let Sign::Layer { layer, result, reason } = sign? else { return None };
+                let reason = reason.as_deref().map(limit);
+                self.put(*layer, *result, reason, event.source)
             }
-            Body::SerialLine { text, .. } => {
-                let said = text.trim().strip_prefix(STARTUP_REPAIR)?.trim();
-                // `repaired …` and `applied …` are the only words for a change; everything else that
-                // Startup Repair says of itself is that it found or did nothing.
-                let result = match said.split([' ', ':', ',']).next() {
-                    Some("repaired" | "applied") => LayerResult::Applied,
-                    Some("refused") => LayerResult::Refused,
-                    _ => LayerResult::TriedNoHelp,
-                };
-                self.put(Layer::AutomaticRepair, result, Some(limit(said)), event.source)
-            }
-            Body::RecoveryLog { path, .. } => {
-                let name = path.rsplit(['\\', '/']).next().unwrap_or(path);
-                if !name.eq_ignore_ascii_case("SrtTrail.txt") {
-                    return None;
-                }
-                self.put(Layer::AutomaticRepair, LayerResult::TriedNoHelp, None, event.source)
+            Body::LayerReport { layer, result, reason, .. } => {
+                self.reports.push((*layer, *result));
+                // What was seen while it ran says more than a log.
+                let known = self.seen.get(layer).and_then(|seen| seen.result.as_ref());
+                let reason = reason.as_deref().map(limit);
+                let reason = reason
+                    .filter(|_| known.is_none_or(|(known, why)| known < result || why.is_none()));
+                self.put(*layer, *result, reason, event.source)
             }
             Body::Step { name, state, detail } => {
                 let layer = name.strip_prefix(steps::LAYER)?.parse().ok()?;
@@ -300,22 +287,6 @@ impl Ladder {
                 LayerOutcome { layer, result, reason, scans, confidence }
             })
             .collect()
-    }
-}
-
-/// Why the update service could not be asked, or did not give what it offered. The service itself cannot
-/// tell: nothing of it may have reached it. The number of the scan is left out: how many there are depends
-/// on the host's speed.
-fn why_not_asked(said: &str) -> Option<String> {
-    let (what, why) = said.split_once(": ")?;
-    let mut words = what.split(' ');
-    match (words.next()?, words.next()?, words.next()) {
-        ("scan", _, Some("failed")) => Some(format!("scan failed: {why}")),
-        ("remediation", _, None) => {
-            let why = why.strip_prefix("cannot be fetched: ")?;
-            Some(format!("download failed: {why}"))
-        }
-        _ => None,
     }
 }
 

@@ -38,6 +38,7 @@ mod screen;
 pub mod steps;
 mod stop;
 mod verdict;
+mod witness;
 
 pub use boot::{Boot, BootErrorSeen, BootKind, Cause, End, Evidence, PhaseReached};
 pub use conclusion::Conclusion;
@@ -61,3 +62,4 @@ pub use stop::{
     Access, DumpSeen, NotAStopCode, PanicSeen, PictureSeen, Signature, Stop, StopCode, StopLineSeen,
 };
 pub use verdict::{NotAVerdict, Verdict};
+pub use witness::{LinePattern, Witness};

@@ -26,7 +26,9 @@ pub enum ScreenKind {
     Black,
     /// Lines of text: a console, a text-mode installer, firmware.
     Text,
-    /// Anything else: a desktop, a logo, a photograph, one colour.
+    /// A picture with colours up to the edges: a desktop, a log-on page. Logos stand on black.
+    Desktop,
+    /// Anything else: a logo, a photograph, one colour.
     Picture,
     /// Too small to tell.
     Unknown,
@@ -48,6 +50,7 @@ impl ScreenKind {
             Self::Recovery => "recovery",
             Self::Black => "black",
             Self::Text => "text",
+            Self::Desktop => "desktop",
             Self::Picture => "picture",
             Self::Unknown => "unknown",
         }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::conclusion::Standing;
-use crate::{Boot, BootKind, Change, Layer, Phase, Watcher};
+use crate::{Boot, BootKind, Change, Layer, LayerResult, Phase, Watcher};
 
 /// What became of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,13 +164,23 @@ fn out_of_time(watcher: &Watcher) -> (Verdict, String) {
 }
 
 /// The layer whose change preceded the healthy boot in which the watch ended, and followed the last
-/// failure.
-pub(crate) fn brought_back(boots: &[Boot], changes: &[Change]) -> Option<Layer> {
+/// failure. Where nobody saw a change while the machine ran, the layers' logs tell (`reports`): a layer is
+/// credited whose last session changed something, if the recovery environment was entered in between. Where no
+/// boot was recognised as one of the recovery environment, a session that is new in the log is proof enough
+/// that there was one.
+pub(crate) fn brought_back(
+    boots: &[Boot],
+    changes: &[Change],
+    reports: &[(Layer, LayerResult)],
+) -> Option<Layer> {
     let healthy = boots.last().filter(|boot| boot.has_reached(Phase::Healthy) && !boot.failed())?;
     let failed = boots.iter().rev().find(|boot| boot.failed())?;
-    changes
-        .iter()
-        .rev()
-        .find(|change| change.boot >= failed.number && change.boot < healthy.number)
-        .map(|change| change.layer)
+    let between = |boot: u32| boot >= failed.number && boot < healthy.number;
+    if let Some(change) = changes.iter().rev().find(|change| between(change.boot)) {
+        return Some(change.layer);
+    }
+    let mut recovery = boots.iter().filter(|boot| boot.kind() == BootKind::Recovery).peekable();
+    let entered = recovery.peek().is_none() || recovery.any(|boot| between(boot.number));
+    let (layer, result) = reports.last().filter(|_| entered)?;
+    (*result == LayerResult::Applied).then_some(*layer)
 }

@@ -7,7 +7,7 @@ use hypervisor::{
     Architecture, ClockBase, DiskBus, Display, EvidencePaths, Firmware, FirmwareKind,
     MachineProfile, MemorySize, NetworkModel, PROFILE_FORMAT, PanicDevice, TpmVersion,
 };
-use timeline::{Marker, Phase, Source};
+use timeline::{Marker, Phase, ScreenKind, Source};
 
 use super::facts::Facts;
 
@@ -105,6 +105,7 @@ impl ProposedProfile {
             noise: noise(facts),
             evidence: evidence(facts, &mut why),
             markers: markers(facts, &mut why),
+            witnesses: Vec::new(),
         };
         Self { profile, reasons: why }
     }
@@ -507,18 +508,18 @@ fn noise(facts: &Facts) -> Vec<String> {
 }
 
 fn markers(facts: &Facts, why: &mut Reasons) -> Vec<Marker> {
-    if facts.has_agent {
+    let marker =
+        |source, screen, phase| Marker { source, starts_with: String::new(), screen, phase };
+    let healthy = if facts.has_agent {
         why.markers =
             "The guest agent starts by itself: its first answer means that the machine is healthy."
                 .to_owned();
-        return vec![Marker {
-            source: Source::Agent,
-            starts_with: String::new(),
-            phase: Phase::Healthy,
-        }];
-    }
-    why.markers = "No guest agent starts by itself, so nothing on the disk says how a healthy machine is recognised; without a `[[markers]]` entry with `phase = \"healthy\"` a run is refused. Install the agent, or name a line that the system writes to its serial port: source = \"serial\", starts_with = \"…\", phase = \"healthy\".".to_owned();
-    Vec::new()
+        marker(Source::Agent, None, Phase::Healthy)
+    } else {
+        why.markers = "No guest agent starts by itself, so a machine counts as healthy only once its display has stood still on a desktop or a log-on page for the whole of `limits.silence`. That is slow, and less sure than an answer: install the agent, or name a line that the system writes to its serial port: source = \"serial\", starts_with = \"…\", phase = \"healthy\".".to_owned();
+        marker(Source::Screen, Some(ScreenKind::Desktop), Phase::Healthy)
+    };
+    vec![healthy, marker(Source::Screen, Some(ScreenKind::Recovery), Phase::Recovery)]
 }
 
 #[cfg(test)]
@@ -594,7 +595,8 @@ mod tests {
         assert_eq!(profile.network, NetworkModel::Rtl8139);
         assert_eq!(profile.architecture, Architecture::I686);
         assert_eq!(profile.evidence.dumps[0], r"C:\ReactOS\MEMORY.DMP");
-        assert!(profile.markers.is_empty() && !profile.is_model);
+        assert_eq!(profile.markers[0].screen, Some(ScreenKind::Desktop));
+        assert!(!profile.is_model);
     }
 
     #[test]

@@ -25,7 +25,7 @@ fn desktop(ground: Rgb) -> Canvas {
 #[test]
 fn blue_desktops() {
     for ground in [BLUE, NAVY, [0, 103, 184], [58, 110, 165]] {
-        assert_eq!(kind(desktop(ground)), ScreenKind::Picture, "{ground:?}");
+        assert_eq!(kind(desktop(ground)), ScreenKind::Desktop, "{ground:?}");
         let window = desktop(ground)
             .rect(300, 150, 700, 450, WHITE)
             .rect(300, 150, 700, 30, [0, 90, 180])
@@ -72,7 +72,7 @@ fn a_bluish_photograph() {
         }
     }
     let frame = screen::Frame::new(width, height, rgb).unwrap();
-    assert_eq!(classify(&frame).kind, ScreenKind::Picture);
+    assert_eq!(classify(&frame).kind, ScreenKind::Desktop);
 }
 
 /// A ring of dots above centred lines, one of them at the bottom: an update at work.

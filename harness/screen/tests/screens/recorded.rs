@@ -13,13 +13,17 @@ fn fixture(name: &str) -> Frame {
     Frame::decode(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// A picture of the collection beside the workspace; `None` where that is not there.
 fn artifact(name: &str) -> Option<Frame> {
-    let root = std::env::var_os("LOOPBREAK_ARTIFACTS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/artifacts"),
+    beside("LOOPBREAK_ARTIFACTS", "artifacts", &format!("screens/{name}"))
+}
+
+/// A picture of a collection beside the workspace; `None` where that is not there.
+fn beside(variable: &str, folder: &str, name: &str) -> Option<Frame> {
+    let root = std::env::var_os(variable).map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(folder),
         Into::into,
     );
-    let path = root.join("screens").join(name);
+    let path = root.join(name);
     match std::fs::read(&path) {
         Ok(bytes) => Some(Frame::decode(&bytes).unwrap()),
         Err(_) => {
@@ -50,10 +54,48 @@ fn the_understudys_screens() {
 
 #[test]
 fn classic_stop_screens_that_windows_drew() {
-    for name in ["bsod-1.png", "bsod-3.png"] {
+    let x64 = [0xC000_001D, 0xFFFF_F800_0104_95C6, 0xFFFF_FADF_8EF6_F240, 0];
+    for (name, code, parameters) in
+        [("bsod-1.png", 0x3B, x64), ("bsod-3.png", 0xD0, [8, 2, 0, 0x8054_805E])]
+    {
         let Some(frame) = artifact(name) else { return };
-        let (kind, certainty, evidence) = told(&frame);
-        assert_eq!((kind, certainty), (ScreenKind::BlueStop, Certainty::Likely), "{evidence}");
+        let seen = classify(&frame);
+        assert_eq!(
+            (seen.kind, seen.certainty),
+            (ScreenKind::BlueStop, Certainty::Sure),
+            "{seen:?}"
+        );
+        let stop = seen.stop.unwrap();
+        assert_eq!((stop.code.unwrap().0, stop.parameters), (code, Some(parameters)), "{name}");
+    }
+}
+
+/// A system that nobody here wrote.
+#[test]
+fn frames_of_reactos() {
+    for (name, kind) in [
+        ("stop-0x1e-640x480.png", ScreenKind::BlueStop),
+        ("loader-text.png", ScreenKind::Text),
+        ("before-logo.png", ScreenKind::Text),
+        ("boot-logo.png", ScreenKind::Picture),
+        ("log-on-800x600.png", ScreenKind::Desktop),
+        ("desktop-800x600.png", ScreenKind::Desktop),
+    ] {
+        let Some(frame) = beside("LOOPBREAK_CASES", "cases", &format!("reactos-frames/{name}"))
+        else {
+            return;
+        };
+        let seen = classify(&frame);
+        assert_eq!(seen.kind, kind, "{name}: {seen:?}");
+        let Some(stop) = seen.stop else { continue };
+        assert_eq!(seen.certainty, Certainty::Sure);
+        assert_eq!(stop.name.as_deref(), Some("KMODE_EXCEPTION_NOT_HANDLED"));
+        let parameters = [0xC000_0005, 0xF6FF_0084, 0xF75E_282C, 0];
+        assert_eq!((stop.code.unwrap().0, stop.parameters), (0x1E, Some(parameters)));
+        // A reader of text that is sure of something else does not change what the pixels say.
+        let other = "SPIN_LOCK_ALREADY_OWNED\n*** STOP: 0x0000000F (0x00000001,0x00000002,0x3,0x4)";
+        let stop = with_text(classify(&frame), other).stop.unwrap();
+        assert_eq!((stop.code.unwrap().0, stop.parameters), (0x1E, Some(parameters)));
     }
 }
 

@@ -7,8 +7,8 @@
 
 use super::watcher::Watcher;
 use crate::{
-    BootErrorSeen, BootKind, End, Event, Phase, PictureSeen, ResetBy, Screen, ScreenKind,
-    ScreenStop, Stop,
+    BootErrorSeen, BootKind, Certainty, End, Event, Phase, PictureSeen, ResetBy, Screen,
+    ScreenKind, ScreenStop, Stop,
 };
 
 impl Watcher {
@@ -23,6 +23,7 @@ impl Watcher {
     pub(super) fn picture(&mut self, event: &Event, file: &str, screen: &Screen) {
         // A frame that was taken while no machine was watched shows nothing that counts.
         let Some(mut index) = self.frames.get(file).copied() else { return };
+        self.shown(event, index, screen);
         if screen.is_boot_error() {
             self.error_screen(event, index, screen);
             return;
@@ -56,6 +57,39 @@ impl Watcher {
         } else {
             self.stopped_after_all(index);
         }
+    }
+
+    /// A picture may stand for a phase, by the image's profile.
+    fn shown(&mut self, event: &Event, index: usize, screen: &Screen) {
+        let before = self.showing.replace((index, screen.kind));
+        let current = self.running && index + 1 == self.boots.len();
+        if !current || screen.certainty < Certainty::Likely {
+            return;
+        }
+        // A display keeps its picture through a reset: the same one as before is no news of this boot.
+        if before.is_some_and(|(boot, kind)| boot < index && kind == screen.kind) {
+            return;
+        }
+        let phase = self.facts.as_ref().and_then(|facts| facts.phase_of_screen(screen.kind));
+        // Whether a machine is up shows when its picture stands.
+        if let Some(phase) = phase.filter(|phase| *phase != Phase::Healthy) {
+            self.reach(phase, event, screen.kind.name());
+        }
+    }
+
+    /// The machine is silent: that may well be what being up looks like, by the image's profile. True where it is.
+    pub(super) fn stands_healthy(&mut self, event: &Event) -> bool {
+        let Some((index, kind)) = self.showing else { return false };
+        let phase = self.facts.as_ref().and_then(|facts| facts.phase_of_screen(kind));
+        let current = self.running && index + 1 == self.boots.len();
+        let fits = self.current().is_some_and(|boot| {
+            boot.kind() == BootKind::Windows && boot.stop.is_none() && boot.error.is_none()
+        });
+        if phase != Some(Phase::Healthy) || !current || !fits {
+            return false;
+        }
+        self.reach(Phase::Healthy, event, "a picture that stands");
+        true
     }
 
     /// Boot manager or loader show why they cannot go on. Where nothing else says so it has to stand for a

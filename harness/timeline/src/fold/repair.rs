@@ -28,7 +28,7 @@ impl Watcher {
         if name.strip_prefix(steps::LAYER) != Some(Layer::HostRepair.name()) {
             return;
         }
-        self.layers(event);
+        self.layers(event, None);
         match state {
             StepState::Started => {}
             StepState::Done => {

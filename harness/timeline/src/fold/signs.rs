@@ -4,18 +4,27 @@ use super::happening::What;
 use super::watcher::Watcher;
 use crate::conclusion::Trigger;
 use crate::stop::StopText;
+use crate::witness::{self, Sign};
 use crate::{
     Body, Boot, BootErrorSeen, End, Event, Moment, PanicSeen, Phase, PhaseReached, ResetBy, Source,
     Stop, StopCode, StopLineSeen,
 };
 
 impl Watcher {
+    /// What a serial line means, by the image's witnesses.
+    pub(super) fn sign(&self, event: &Event) -> Option<Sign> {
+        let Body::SerialLine { text, .. } = &event.body else { return None };
+        witness::read(&self.facts.as_ref()?.witnesses, text)
+    }
+
     /// What is seen of the guest.
-    pub(super) fn signs(&mut self, event: &Event) {
+    pub(super) fn signs(&mut self, event: &Event, sign: Option<&Sign>) {
         let moment = Moment::from(event);
         match &event.body {
             Body::SerialLine { text, .. } => {
-                self.failure(event, text);
+                if let Some(Sign::StartFailure(name)) = sign {
+                    self.failure(event, name);
+                }
                 let phase = self.marker(Source::Serial, Some(text));
                 if let Some(phase) = phase {
                     self.give_back_late_phases(phase);
@@ -23,8 +32,8 @@ impl Watcher {
                 } else {
                     self.stop_text(event, text);
                 }
-                if let Some(status) = gave_up(text) {
-                    self.boot_error(event, StopCode(status.into()));
+                if let Some(Sign::BootError(status)) = sign {
+                    self.boot_error(event, *status);
                 }
             }
             Body::Frame { file, .. } => self.frame(file),
@@ -96,9 +105,8 @@ impl Watcher {
         self.untouched_since = None;
     }
 
-    /// Reads a serial line about a driver or service that failed while the machine goes on.
-    fn failure(&mut self, event: &Event, text: &str) {
-        let Some(name) = failed(text) else { return };
+    /// A driver or service failed while the machine goes on.
+    fn failure(&mut self, event: &Event, name: &str) {
         let Some(boot) = self.boots.last_mut().filter(|_| self.running) else { return };
         // No kernel runs before the first marker of a boot: such a line was overtaken by the reset.
         if boot.reached() > Phase::Firmware && boot.failures.insert(name.to_owned()) {
@@ -198,7 +206,7 @@ impl Watcher {
         }
     }
 
-    fn reach(&mut self, phase: Phase, event: &Event, what: &str) {
+    pub(super) fn reach(&mut self, phase: Phase, event: &Event, what: &str) {
         let Some(boot) = self.boots.last_mut().filter(|_| self.running) else { return };
         self.untouched_since = None;
         if phase <= boot.reached() {
@@ -209,50 +217,6 @@ impl Watcher {
         boot.note(event.seq, event.source.confidence(), what);
         if self.conclude(&Trigger::Reached(phase), moment) {
             self.finish(event, false);
-        }
-    }
-}
-
-/// The status of a line `[bootmgr] stopped: 0xC000000F (…)`.
-fn gave_up(line: &str) -> Option<u32> {
-    let status = line.strip_prefix("[bootmgr] stopped: 0x")?.get(..8)?;
-    u32::from_str_radix(status, 16).ok()
-}
-
-/// The driver or service of a line that says that it was not loaded, not started, or that its process ended.
-fn failed(line: &str) -> Option<&str> {
-    let about = ["[kernel] ", "[session] driver ", "[session] service "]
-        .iter()
-        .find_map(|head| line.strip_prefix(head))?;
-    [" failed to load: ", " failed to start: ", " ended: "]
-        .iter()
-        .find_map(|what| about.split_once(what))
-        .map(|(name, _)| name)
-        .filter(|name| name.len() <= 64 && !name.contains(' '))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{failed, gave_up};
-
-    #[test]
-    fn the_boot_manager_says_with_which_status_it_gives_up() {
-        assert_eq!(gave_up("[bootmgr] stopped: 0xc0000221 (\\x.sys)"), Some(0xc000_0221));
-        assert_eq!(gave_up("[bootmgr] stopped: 0xc00"), None);
-        assert_eq!(gave_up("[bootmgr] starting Windows"), None);
-    }
-
-    #[test]
-    fn a_line_names_what_failed() {
-        for (line, name) in [
-            ("[kernel] x.sys failed to load: 0xC0000263: no such function", Some("x.sys")),
-            ("[session] service agent ended: exception 0xC0000005 in agent.sys", Some("agent")),
-            ("[session] driver x failed to start: the file is missing", Some("x")),
-            ("[session] service agent started", None),
-            ("[session] servicing failed: pending.xml is damaged", None),
-            ("agent ended: by itself", None),
-        ] {
-            assert_eq!(failed(line), name, "{line}");
         }
     }
 }

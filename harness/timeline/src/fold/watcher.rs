@@ -15,9 +15,11 @@ use super::happening::{Happening, What};
 use crate::conclusion::{Trigger, conclude};
 use crate::findings::Findings;
 use crate::layers::Ladder;
+use crate::witness::Sign;
 use crate::{
     Body, Boot, BootKind, Cause, Change, Conclusion, Confidence, End, Event, Loop, Micros, Moment,
-    Phase, PhaseReached, ResetBy, RunFacts, Source, StartedFrom, StepState, loops, steps,
+    Phase, PhaseReached, ResetBy, RunFacts, ScreenKind, Source, StartedFrom, StepState, loops,
+    steps,
 };
 
 /// One reboot of a guest gives up to three RESET events within 30 ms (windows-facts.md, section 0). Two
@@ -48,6 +50,8 @@ pub struct Watcher {
     pub(crate) harness_failed: Option<String>,
     /// Each frame's boot, by its file.
     pub(super) frames: BTreeMap<String, usize>,
+    /// What the display shows, and the boot in which it was seen.
+    pub(super) showing: Option<(usize, ScreenKind)>,
     /// The operator is switching the machine off and on again, or the power has gone: who did it.
     pub(super) power_from: Option<ResetBy>,
     /// How often he did.
@@ -166,11 +170,12 @@ impl Watcher {
             self.during_the_repair(event);
             return;
         }
+        let sign = self.sign(event);
         self.machine(event);
         if !self.without_power(event) {
-            self.signs(event);
+            self.signs(event, sign.as_ref());
         }
-        self.layers(event);
+        self.layers(event, sign.as_ref());
         self.steps(event);
         if self.to_repair.is_some() {
             self.give_up_boot(event);
@@ -203,8 +208,8 @@ impl Watcher {
     /// After the watch, only the disk still speaks; and a stop line that a reset overtook.
     pub(super) fn after_the_watch(&mut self, event: &Event) {
         match &event.body {
-            Body::RecoveryLog { .. } => {
-                self.ladder.take(event);
+            Body::LayerReport { .. } => {
+                self.ladder.take(event, None);
             }
             Body::SerialLine { text, .. } if self.late_lines && self.watch_ended.is_none() => {
                 match self.marker(Source::Serial, Some(text)) {
@@ -370,8 +375,8 @@ impl Watcher {
     }
 
     /// The recovery ladder.
-    pub(super) fn layers(&mut self, event: &Event) {
-        let Some(layer) = self.ladder.take(event) else { return };
+    pub(super) fn layers(&mut self, event: &Event, sign: Option<&Sign>) {
+        let Some(layer) = self.ladder.take(event, sign) else { return };
         let boot = self.boots.last().map_or(0, |boot| boot.number);
         self.changes.push(Change { layer, seq: event.seq, boot });
         let detail = match &event.body {
@@ -419,9 +424,10 @@ impl Watcher {
         let Some(boot) = self.boots.last_mut().filter(|_| self.running) else { return };
         // A machine in use may well be silent, and so may one that waits for a person.
         let waits = matches!(boot.reached(), Phase::RecoveryPrompt | Phase::RecoveryKey);
-        if boot.is_healthy() || waits {
+        if boot.is_healthy() || waits || self.stands_healthy(event) {
             return;
         }
+        let Some(boot) = self.boots.last_mut() else { return };
         boot.silent = true;
         boot.note(event.seq, Confidence::Inferred, "silent");
         self.untouched_since = None;

@@ -400,7 +400,12 @@ fn asking(asks: &str, keep: impl Fn(&[Event]) -> usize) -> Vec<Event> {
     let asked = [beside(&last[0], Source::Serial, Body::SerialLine { port: 0, text })];
     let mut run = run_of(&waiting, &[&parts.concat(), &kept, &asked]);
     let (source, starts_with) = (Source::Serial, asks.to_owned());
-    facts(&mut run).markers.push(Marker { source, starts_with, phase: Phase::RecoveryKey });
+    facts(&mut run).markers.push(Marker {
+        source,
+        starts_with,
+        screen: None,
+        phase: Phase::RecoveryKey,
+    });
     run
 }
 
