@@ -248,3 +248,39 @@ fn relative(path: &str) -> String {
 fn on_c(path: &str) -> String {
     format!("C:\\{}", path.trim_start_matches('\\'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One session as Startup Repair writes it, with the code of its repair.
+    fn session(code: u32) -> String {
+        format!(
+            "Session details\n---------------------------\nSystem Disk = \\Device\\Harddisk0\n\
+             Windows directory = C:\\Windows\nAutoChk Run = 0\nNumber of root causes = 1\n\n\
+             Root cause found: \n---------------------------\nBoot configuration is corrupt.\n\n\
+             Repair action: Partition table repair\nResult: Error code =  0x{code:x}\n\
+             Time taken = 9984 ms\n\n---------------------------\n---------------------------\n"
+        )
+    }
+
+    fn told(before: &str, now: &str) -> Vec<(LayerResult, String)> {
+        let before = if before.is_empty() { Vec::new() } else { sessions(before.as_bytes()) };
+        new_sessions(&before, sessions(now.as_bytes())).iter().map(what_came_of).collect()
+    }
+
+    #[test]
+    fn a_session_of_startup_repair_is_told_by_its_codes() {
+        let repaired = "Boot configuration is corrupt.: repaired".to_owned();
+        assert_eq!(told("", &session(0)), [(LayerResult::Applied, repaired.clone())]);
+        let failed =
+            "Boot configuration is corrupt.: 1 of 1 repairs failed, first 0x490".to_owned();
+        assert_eq!(told("", &session(0x490)), [(LayerResult::TriedNoHelp, failed.clone())]);
+        // Added to the log, written anew, and nothing new.
+        let both = session(0x490) + &session(0);
+        assert_eq!(told(&session(0x490), &both), [(LayerResult::Applied, repaired.clone())]);
+        assert_eq!(told(&session(0x490), &session(0)), [(LayerResult::Applied, repaired)]);
+        assert_eq!(told(&both, &both), []);
+        assert_eq!(told("", "nothing of the kind"), []);
+    }
+}

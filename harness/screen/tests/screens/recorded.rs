@@ -76,7 +76,7 @@ fn frames_of_reactos() {
     for (name, kind) in [
         ("stop-0x1e-640x480.png", ScreenKind::BlueStop),
         ("loader-text.png", ScreenKind::Text),
-        ("before-logo.png", ScreenKind::Text),
+        ("before-logo.png", ScreenKind::Black),
         ("boot-logo.png", ScreenKind::Picture),
         ("log-on-800x600.png", ScreenKind::Desktop),
         ("desktop-800x600.png", ScreenKind::Desktop),

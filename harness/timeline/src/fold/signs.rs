@@ -214,7 +214,12 @@ impl Watcher {
         }
         let moment = Moment::from(event);
         boot.phases.push(PhaseReached { phase, moment });
-        boot.note(event.seq, event.source.confidence(), what);
+        let by = match event.body {
+            // That nothing moves is the harness's own observation; what it means is inferred.
+            Body::Step { .. } => Source::Screen,
+            _ => event.source,
+        };
+        boot.note(event.seq, by.confidence(), what);
         if self.conclude(&Trigger::Reached(phase), moment) {
             self.finish(event, false);
         }

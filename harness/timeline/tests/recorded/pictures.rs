@@ -2,9 +2,9 @@
 
 use crate::support::{events, line, position, renumber};
 use timeline::{
-    Body, Cause, Certainty, Confidence, End, Event, Outcome, PowerCycles, ResetBy, Screen,
-    ScreenKind, ScreenStop, Source, StartedFrom, StepState, StopCode, Verdict, Watcher, derive,
-    read_events, steps, write_event,
+    Body, BootKind, Cause, Certainty, Confidence, End, Event, Layer, LayerResult, Marker, Outcome,
+    Phase, PowerCycles, ResetBy, Screen, ScreenKind, ScreenStop, Source, StartedFrom, StepState,
+    StopCode, Verdict, Watcher, derive, read_events, steps, write_event,
 };
 
 /// A run, put together from bodies; each an event a second after the one before.
@@ -77,8 +77,19 @@ impl Story {
     }
 
     fn over(&mut self, why: &str) -> Outcome {
+        self.over_with(why, &[])
+    }
+
+    /// And then the disk is read, where Startup Repair's log has these sessions that are new.
+    fn over_with(&mut self, why: &str, sessions: &[LayerResult]) -> Outcome {
         let (why, detail) = (why.to_owned(), String::new());
         self.add(Source::Harness, Body::WatchEnded { why, detail });
+        for result in sessions {
+            let path = r"C:\Windows\System32\LogFiles\Srt\SrtTrail.txt".to_owned();
+            let (layer, reason) = (Layer::AutomaticRepair, Some("Boot configuration".to_owned()));
+            let report = Body::LayerReport { layer, result: *result, reason, path };
+            self.add(Source::Disk, report);
+        }
         self.add(Source::Harness, Body::RunEnded);
         let written: String =
             self.0.iter().map(|event| write_event(event).expect("an event is JSON")).collect();
@@ -86,6 +97,103 @@ impl Story {
         assert_eq!(read, self.0, "what was written is read again");
         derive(&read).outcome
     }
+}
+
+impl Story {
+    /// A Windows without a serial line: it stops twice, its recovery environment comes, and it is up again. Its
+    /// agent and its display are all that tell of it.
+    fn of_windows_that_comes_back() -> Self {
+        let mut story = Self::without_a_word();
+        let Body::RunStarted { facts } = &mut story.0[0].body else { panic!("no facts") };
+        facts.markers = vec![shows(ScreenKind::Recovery, Phase::Recovery)];
+        facts.markers.push(Marker {
+            source: Source::Agent,
+            starts_with: String::new(),
+            screen: None,
+            phase: Phase::Healthy,
+        });
+        facts.expected_layers = vec!["automatic-repair".to_owned()];
+        story.picture("1", ScreenKind::BlueStop).reset(ResetBy::Guest);
+        story.picture("2", ScreenKind::Picture).picture("3", ScreenKind::BlueStop);
+        story.reset(ResetBy::Guest).picture("4", ScreenKind::Recovery).reset(ResetBy::Guest);
+        story.picture("5", ScreenKind::Picture).add(Source::Agent, Body::AgentUp);
+        story
+    }
+}
+
+fn shows(kind: ScreenKind, phase: Phase) -> Marker {
+    let screen = Some(kind);
+    Marker { source: Source::Screen, starts_with: String::new(), screen, phase }
+}
+
+#[test]
+fn a_layer_is_credited_by_the_last_session_of_its_log() {
+    use LayerResult::{Applied, TriedNoHelp};
+    for (sessions, verdict, by) in [
+        (&[Applied][..], Verdict::Recovered, Some(Layer::AutomaticRepair)),
+        (&[TriedNoHelp, Applied], Verdict::Recovered, Some(Layer::AutomaticRepair)),
+        // It failed; a success of an earlier session did not help; nothing that is new is in the log.
+        (&[TriedNoHelp], Verdict::RecoveredOtherwise, None),
+        (&[Applied, TriedNoHelp], Verdict::RecoveredOtherwise, None),
+        (&[], Verdict::RecoveredOtherwise, None),
+    ] {
+        let outcome = Story::of_windows_that_comes_back().over_with("concluded", sessions);
+        assert_eq!(outcome.verdict, verdict, "{sessions:?}: {}", outcome.because);
+        assert_eq!(outcome.brought_back_by, by, "{sessions:?}");
+        assert_eq!(outcome.boots[2].kind, BootKind::Recovery);
+        let layer = &outcome.layers[0];
+        let result = sessions.iter().max().copied().unwrap_or(LayerResult::NotTried);
+        assert_eq!((layer.layer, layer.result), (Layer::AutomaticRepair, result), "{sessions:?}");
+    }
+}
+
+/// The recovery environment came before the last failure: what it did then did not bring the machine back.
+#[test]
+fn a_repair_before_the_last_failure_is_not_credited() {
+    let mut story = Story::of_windows_that_comes_back();
+    story.0.truncate(story.0.len() - 3);
+    story.picture("6", ScreenKind::Picture).picture("7", ScreenKind::BlueStop);
+    story.reset(ResetBy::Guest).picture("8", ScreenKind::Picture);
+    story.add(Source::Agent, Body::AgentUp);
+    let outcome = story.over_with("concluded", &[LayerResult::Applied]);
+    assert_eq!(outcome.brought_back_by, None, "{}", outcome.because);
+}
+
+#[test]
+fn a_desktop_that_stands_still_is_a_healthy_machine_where_the_profile_says_so() {
+    for (kind, declared, verdict) in [
+        (ScreenKind::Desktop, true, Verdict::Unaffected),
+        (ScreenKind::Desktop, false, Verdict::Hung),
+        (ScreenKind::Picture, true, Verdict::Hung),
+    ] {
+        let mut story = Story::without_a_word();
+        let Body::RunStarted { facts } = &mut story.0[0].body else { panic!("no facts") };
+        facts.markers = Vec::new();
+        if declared {
+            facts.markers.push(shows(ScreenKind::Desktop, Phase::Healthy));
+        }
+        story.picture("1", ScreenKind::Picture).picture("2", kind);
+        story.step(steps::SILENT, StepState::Done).step(steps::SETTLED, StepState::Done);
+        let outcome = story.over("concluded");
+        assert_eq!(outcome.verdict, verdict, "{kind:?}: {}", outcome.because);
+        let (end, confidence) = match verdict {
+            Verdict::Hung => (End::Hang, Confidence::Inferred),
+            _ => (End::StillUp, Confidence::GuestSays),
+        };
+        assert_eq!(ends(&outcome), [(end, confidence)]);
+    }
+}
+
+/// The display keeps its picture through a reset: a machine that then goes silent shows nothing of its own.
+#[test]
+fn a_desktop_of_the_boot_before_is_no_sign() {
+    let mut story = Story::without_a_word();
+    let Body::RunStarted { facts } = &mut story.0[0].body else { panic!("no facts") };
+    facts.markers = vec![shows(ScreenKind::Desktop, Phase::Healthy)];
+    story.picture("1", ScreenKind::Desktop).reset(ResetBy::Guest);
+    story.step(steps::SILENT, StepState::Done);
+    let outcome = story.over("concluded");
+    assert_eq!(outcome.verdict, Verdict::Hung, "{}", outcome.because);
 }
 
 fn read_stop() -> Option<ScreenStop> {
