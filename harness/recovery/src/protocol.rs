@@ -44,8 +44,9 @@ pub struct Scan {
     pub format: u32,
     /// The machine's name, as it says.
     pub machine: String,
-    /// Its crash.
-    pub signature: Signature,
+    /// Its crash. Absent where it knows of none: a machine that cannot reach its disk leaves no dump.
+    #[serde(default)]
+    pub signature: Option<Signature>,
     /// The number of the scan, counted by the machine.
     pub attempt: u32,
 }
@@ -56,8 +57,9 @@ pub struct Scan {
 pub struct Signature {
     /// The stop code.
     pub bug_check: u64,
-    /// The blamed module.
-    pub module: String,
+    /// The blamed module. Absent where none is blamed.
+    #[serde(default)]
+    pub module: Option<String>,
     /// The four parameters, `0x` and hexadecimal digits.
     pub parameters: [String; 4],
 }
@@ -164,7 +166,7 @@ impl Request {
         if scan.format != FORMAT {
             return Self::bad(Kind::Scan, format_args!("format {}, not {FORMAT}", scan.format));
         }
-        for parameter in &scan.signature.parameters {
+        for parameter in scan.signature.iter().flat_map(|signature| &signature.parameters) {
             let digits = parameter.strip_prefix("0x").unwrap_or("");
             if u64::from_str_radix(digits, 16).is_err() {
                 let parameter = brief(parameter);
@@ -299,11 +301,13 @@ impl State {
     }
 
     fn scan(&mut self, scan: &Scan) -> (Response, Record) {
-        let signature = &scan.signature;
+        let signature = scan.signature.as_ref();
+        let crash = signature.and_then(|own| Some((own.module.as_deref()?, own.bug_check)));
         let mut ids = Vec::new();
         for index in 0..self.offers.len() {
             let offer = &self.offers[index];
-            if !offer.target.matches(&signature.module, signature.bug_check) {
+            // A remediation is for a crash that a module is blamed for.
+            if !crash.is_some_and(|(module, bug_check)| offer.target.matches(module, bug_check)) {
                 continue;
             }
             if self.is_published(index) {
@@ -312,8 +316,10 @@ impl State {
             self.scans[index] = self.scans[index].saturating_add(1);
         }
         let mut facts = Facts::default();
-        facts.put("module", &signature.module);
-        facts.put("bugCheck", &format!("{:#x}", signature.bug_check));
+        if let Some(signature) = signature {
+            facts.put("module", signature.module.as_deref().unwrap_or_default());
+            facts.put("bugCheck", &format!("{:#x}", signature.bug_check));
+        }
         facts.put("attempt", &scan.attempt.to_string());
         facts.put("id", &ids.join(" "));
         let answer = if ids.is_empty() { "no-match" } else { "offered" };
@@ -374,11 +380,11 @@ mod tests {
         Request::Scan(Scan {
             format: 1,
             machine: "PC".into(),
-            signature: Signature {
+            signature: Some(Signature {
                 bug_check,
-                module: module.into(),
+                module: Some(module.into()),
                 parameters: [zero(), zero(), zero(), zero()],
-            },
+            }),
             attempt: 1,
         })
     }
@@ -455,6 +461,27 @@ mod tests {
         let (_, response, record) = state.handle(&unknown);
         assert_eq!(response, Response::NotFound);
         assert_eq!(record.facts.get("result"), None, "an unknown remediation has no result");
+    }
+
+    /// A disk that is not there leaves no dump; a critical process that is gone blames no module.
+    #[test]
+    fn a_machine_may_know_little_of_its_crash() {
+        let state = State::new([offer("fix", Availability::AtStart)]);
+        for (signature, facts) in [
+            ("null", &["attempt"][..]),
+            (
+                r#"{"bugCheck":3221226010,"module":null,"parameters":["0x0","0x0","0x0","0x0"]}"#,
+                &["attempt", "bugCheck"],
+            ),
+        ] {
+            let body =
+                format!(r#"{{"format":1,"machine":"PC","signature":{signature},"attempt":1}}"#);
+            let request = Request::scan(body.as_bytes());
+            let (_, response, record) = state.clone().handle(&request);
+            assert_eq!(response, Response::Offers(Vec::new()), "{signature}");
+            assert_eq!((record.request, record.answer), ("scan", "no-match"));
+            assert!(record.facts.keys().eq(facts), "{:?}", record.facts);
+        }
     }
 
     #[test]

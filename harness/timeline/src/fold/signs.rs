@@ -10,6 +10,10 @@ use crate::{
     Stop, StopCode, StopLineSeen,
 };
 
+/// The answer to a request that its service could not read. The two sides of a protocol of ours disagree, so
+/// nothing follows for the product.
+const UNREADABLE: &str = "bad-request";
+
 impl Watcher {
     /// What a serial line means, by the image's witnesses.
     pub(super) fn sign(&self, event: &Event) -> Option<Sign> {
@@ -77,6 +81,13 @@ impl Watcher {
                     facts: facts.clone(),
                 };
                 self.happen(event, what);
+                if answer == UNREADABLE {
+                    let why = facts.get("reason").map_or("no reason given", String::as_str);
+                    let reason = format!("a `{request}` to the service `{service}` is not readable: {why}");
+                    self.harness_failed.get_or_insert_with(|| reason.clone());
+                    self.conclude(&Trigger::HarnessFailed(&reason), moment);
+                    self.finish(event, false);
+                }
             }
             Body::HarnessFailed { reason } => {
                 self.conclude(&Trigger::HarnessFailed(reason), moment);

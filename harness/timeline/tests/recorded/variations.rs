@@ -563,3 +563,16 @@ fn what_a_machine_does_before_it_is_switched_off_to_be_repaired_does_not_count()
     let last = watcher.boots().last().expect("a boot");
     assert_eq!((watcher.boots().len(), last.cause), (boots + 1, Cause::PowerOn));
 }
+
+/// Two parts of the harness that do not understand each other say nothing about the product.
+#[test]
+fn a_request_that_the_update_service_cannot_read_is_infrastructure() {
+    let mut run = events("channel-file-291");
+    let scan = position(&run, |body| matches!(body, Body::Service { .. }));
+    let Body::Service { answer, facts, .. } = &mut run[scan].body else { panic!("no request") };
+    *answer = "bad-request".to_owned();
+    facts.insert("reason".to_owned(), "invalid type: null".to_owned());
+    let outcome = derive(&run).outcome;
+    assert_eq!(outcome.verdict, Verdict::Infrastructure);
+    assert!(outcome.because.contains("invalid type: null"), "{}", outcome.because);
+}
