@@ -10,6 +10,10 @@ const MAX_FINDINGS: usize = 1000;
 pub struct Check {
     /// What contradicts itself: damage.
     pub errors: Vec<String>,
+    /// What a crash leaves in the middle of a change, and chkdsk mends: files of FAT whose size does not fit their
+    /// clusters.
+    #[serde(default)]
+    pub unfinished: Vec<String>,
     /// Clusters that are marked as taken and that nothing uses.
     pub lost_clusters: u64,
     /// Directory entries of NTFS with another size than the file. Windows brings them up to date when
@@ -20,6 +24,13 @@ pub struct Check {
 }
 
 impl Check {
+    /// Notes what was not finished.
+    pub(crate) fn unfinished(&mut self, text: String) {
+        if self.unfinished.len() < MAX_FINDINGS {
+            self.unfinished.push(text);
+        }
+    }
+
     /// Notes damage.
     pub(crate) fn error(&mut self, text: String) {
         if self.errors.len() < MAX_FINDINGS {

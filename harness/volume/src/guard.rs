@@ -87,6 +87,16 @@ impl Guard {
         )
     }
 
+    pub(crate) fn unfinished(what: &str) -> Self {
+        let dirty = Self::dirty();
+        Self { reason: format!("it was not let go of cleanly: {what}"), ..dirty }
+    }
+
+    /// True for what a crash or a power cut leaves.
+    pub(crate) fn is_crash_state(&self) -> bool {
+        matches!(self.kind, GuardKind::UncleanLog | GuardKind::Dirty)
+    }
+
     pub(crate) fn damaged(what: &str) -> Self {
         Self::new(
             GuardKind::Damaged,

@@ -138,6 +138,15 @@ pub trait Volume: Send {
     /// Every operation that writes asks first, and fails with [`Reason::Guarded`](crate::Reason).
     fn guard(&mut self) -> Result<Option<Guard>, VolumeError>;
 
+    /// Makes a volume writable that its system did not let go of: what a crash or a power cut leaves behind it, a
+    /// mark of dirtiness, changes in a log that were not carried out, files that do not fit their sizes. Gives what
+    /// was given up by that, for people; `None` where there was nothing. The volume stays marked, so that its own
+    /// system checks it at the next start.
+    ///
+    /// # Errors
+    /// The guard, where anything else keeps it from being written to: hibernation, damage, encryption.
+    fn accept_crash_state(&mut self) -> Result<Option<String>, VolumeError>;
+
     /// Checks the whole volume against itself. Nothing is changed.
     fn check(&mut self) -> Result<Check, VolumeError>;
 

@@ -168,6 +168,91 @@ fn a_volume_of_fat_that_is_marked_as_dirty() {
     refused(&mut Fat::open(device.clone()).unwrap(), &device, GuardKind::Dirty);
 }
 
+/// A device that takes no writes.
+struct ReadOnly(SharedDevice);
+
+impl BlockDevice for ReadOnly {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+        self.0.read_at(offset, buffer)
+    }
+
+    fn write_at(&mut self, _: u64, _: &[u8]) -> std::io::Result<()> {
+        Err(std::io::Error::from_raw_os_error(22))
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Where a FAT of 32 bits has its mark of dirtiness, in the boot sector.
+const MARK_OF_FAT32: u64 = 0x41;
+
+#[test]
+fn a_dirty_volume_of_fat_is_read_without_a_write() {
+    let (_, mut device) = fat(FatKind::Fat32);
+    device.write_at(MARK_OF_FAT32, &[1]).unwrap();
+    let mut volume = Fat::open(ReadOnly(device.clone())).unwrap();
+    assert_eq!(volume.read("file").unwrap(), b"contents");
+    assert!(volume.free_space().unwrap() > 0);
+    assert_eq!(volume.guard().unwrap().unwrap().kind, GuardKind::Dirty);
+    // Nor is anything written where it could be.
+    let before = bytes_of(&device);
+    assert!(Fat::open(device.clone()).unwrap().free_space().unwrap() > 0);
+    assert_eq!(bytes_of(&device), before);
+}
+
+#[test]
+fn what_a_crash_leaves_on_fat_can_be_accepted() {
+    let (mut volume, mut device) = fat(FatKind::Fat32);
+    volume.write("pagefile.sys", &[7; 4096]).unwrap();
+    drop(volume);
+    assert_eq!(Fat::open(device.clone()).unwrap().accept_crash_state().unwrap(), None);
+    // The page file's size was never written, and the volume was not let go of.
+    let bytes = bytes_of(&device);
+    let entry = bytes.windows(11).position(|name| name == b"PAGEFILESYS").unwrap() as u64;
+    device.write_at(entry + 28, &(64u32 << 20).to_le_bytes()).unwrap();
+    let guard = refused(&mut Fat::open(device.clone()).unwrap(), &device, GuardKind::Dirty);
+    assert!(guard.reason.contains("PAGEFILE.SYS"), "{guard}");
+    device.write_at(MARK_OF_FAT32, &[1]).unwrap();
+    let mut volume = Fat::open(device.clone()).unwrap();
+    let given_up = volume.accept_crash_state().unwrap().unwrap();
+    assert!(given_up.contains("not let go of cleanly"), "{given_up}");
+    volume.write("file", b"repaired").unwrap();
+    drop(volume);
+    // Its own system still checks it.
+    let mut again = Fat::open(device.clone()).unwrap();
+    assert_eq!(again.read("file").unwrap(), b"repaired");
+    assert_eq!(again.guard().unwrap().unwrap().kind, GuardKind::Dirty);
+    // Damage is told apart: a file that begins outside of the volume.
+    device.write_at(entry + 20, &[0xff; 2]).unwrap();
+    let error = Fat::open(device.clone()).unwrap().accept_crash_state().unwrap_err();
+    assert_eq!(guard_of(error).kind, GuardKind::Damaged);
+}
+
+#[test]
+fn what_a_crash_leaves_on_ntfs_can_be_accepted() {
+    let (volume, mut device) = ntfs();
+    drop(volume);
+    assert_eq!(Ntfs::open(device.clone()).unwrap().accept_crash_state().unwrap(), None);
+    unclean_log(&mut device);
+    let mut volume = Ntfs::open(device.clone()).unwrap();
+    let given_up = volume.accept_crash_state().unwrap().unwrap();
+    assert!(given_up.contains("$LogFile"), "{given_up}");
+    volume.write("file", b"repaired").unwrap();
+    let mut again = Ntfs::open(device.clone()).unwrap();
+    assert_eq!(again.guard().unwrap().unwrap().kind, GuardKind::Dirty);
+    // A hibernated system goes on with what it remembers.
+    again.accept_crash_state().unwrap();
+    again.write("hiberfil.sys", b"HIBR").unwrap();
+    let error = Ntfs::open(device.clone()).unwrap().accept_crash_state().unwrap_err();
+    assert_eq!(guard_of(error).kind, GuardKind::Hibernated);
+}
+
 #[test]
 fn chains_of_fat_that_go_in_a_circle_are_read_bounded_and_not_written() {
     for kind in [FatKind::Fat16, FatKind::Fat32] {

@@ -109,6 +109,7 @@ pub(crate) enum Task {
     },
     Label,
     Guard,
+    AcceptCrashState,
     Check,
     FreeSpace,
     Flush,
@@ -127,6 +128,7 @@ pub(crate) enum Answer {
     Extents(Vec<Range<u64>>),
     Text(String),
     Guard(Option<Guard>),
+    GivenUp(Option<String>),
     Check(Check),
     Found(Vec<Found>),
     /// The volume could not do it.

@@ -301,6 +301,13 @@ impl Volume for RemoteVolume {
         }
     }
 
+    fn accept_crash_state(&mut self) -> Result<Option<String>, VolumeError> {
+        match self.ask(Operation::Open, "\\", Task::AcceptCrashState)? {
+            Answer::GivenUp(given_up) => Ok(given_up),
+            other => Err(self.unexpected(Operation::Open, "\\", other)),
+        }
+    }
+
     fn check(&mut self) -> Result<Check, VolumeError> {
         match self.ask(Operation::Check, "\\", Task::Check)? {
             Answer::Check(check) => Ok(check),

@@ -206,6 +206,7 @@ impl<S: Read + Write> Server<S> {
             Task::SetClock { now } => volume.set_clock(now),
             Task::Label => return Ok(Answer::Text(volume.label()?)),
             Task::Guard => return Ok(Answer::Guard(volume.guard()?)),
+            Task::AcceptCrashState => return Ok(Answer::GivenUp(volume.accept_crash_state()?)),
             Task::Check => return Ok(Answer::Check(volume.check()?)),
             Task::FreeSpace => return Ok(Answer::Number(volume.free_space()?)),
             Task::Flush => volume.flush()?,

@@ -83,7 +83,8 @@ impl Watcher {
                 self.happen(event, what);
                 if answer == UNREADABLE {
                     let why = facts.get("reason").map_or("no reason given", String::as_str);
-                    let reason = format!("a `{request}` to the service `{service}` is not readable: {why}");
+                    let reason =
+                        format!("a `{request}` to the service `{service}` is not readable: {why}");
                     self.harness_failed.get_or_insert_with(|| reason.clone());
                     self.conclude(&Trigger::HarnessFailed(&reason), moment);
                     self.finish(event, false);

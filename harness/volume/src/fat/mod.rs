@@ -137,6 +137,9 @@ impl Fat {
         if let Some(error) = check.errors.first() {
             return Ok(Some(Guard::damaged(error)));
         }
+        if let Some(what) = check.unfinished.first() {
+            return Ok(Some(Guard::unfinished(what)));
+        }
         self.writable = true;
         Ok(None)
     }
@@ -149,7 +152,7 @@ impl Fat {
         work: impl FnOnce(&Files<'_>) -> Result<T, Reason>,
     ) -> Result<T, VolumeError> {
         self.check_writable(operation, path)?;
-        self.run(operation, path, work)
+        self.run_and(operation, path, work, |_, _| Ok(()))
     }
 
     fn check_writable(&mut self, operation: Operation, path: &str) -> Result<(), VolumeError> {
@@ -159,17 +162,25 @@ impl Fat {
         }
     }
 
-    /// Opens the file system, works with it, closes it, and writes the cache back.
+    /// Opens the file system and reads. What `fatfs` would bring up to date by the way, such as the number of free
+    /// clusters of a volume that is marked as dirty, goes no further than the cache.
     fn run<T>(
         &mut self,
         operation: Operation,
         path: &str,
         work: impl FnOnce(&Files<'_>) -> Result<T, Reason>,
     ) -> Result<T, VolumeError> {
-        self.run_and(operation, path, work, |_, _| Ok(()))
+        set_clock(self.clock.unwrap_or_else(|| SystemTime::now().into()));
+        let mut cache = Cache::new(&mut *self.device);
+        let options = FsOptions::new().time_provider(&FatClock).update_accessed_date(false);
+        let result = FileSystem::new(Stream::new(cache.lend()), options)
+            .map_err(|error| Reason::Damaged(error.to_string()))
+            .and_then(|files| work(&files));
+        result.map_err(|reason| failure(operation, path, reason))
     }
 
-    /// The same; `finish` works on what is about to be written.
+    /// Opens the file system, works with it, closes it, and writes the cache back; `finish` works on what is about
+    /// to be written.
     fn run_and<T>(
         &mut self,
         operation: Operation,
@@ -543,6 +554,20 @@ impl Volume for Fat {
             let label = root.unwrap_or_else(|| files.volume_label());
             Ok(if label == "NO NAME" { String::new() } else { label })
         })
+    }
+
+    fn accept_crash_state(&mut self) -> Result<Option<String>, VolumeError> {
+        let open = |reason| failure(Operation::Open, "", reason);
+        let Some(guard) = self.find_guard()? else { return Ok(None) };
+        if !guard.is_crash_state() {
+            return Err(open(Reason::Guarded(guard)));
+        }
+        let check = check::check(&mut *self.device).map_err(open)?;
+        if let Some(error) = check.errors.first() {
+            return Err(open(Reason::Guarded(Guard::damaged(error))));
+        }
+        self.writable = true;
+        Ok(Some(guard.reason))
     }
 
     fn guard(&mut self) -> Result<Option<Guard>, VolumeError> {

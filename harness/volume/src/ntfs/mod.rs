@@ -334,6 +334,15 @@ impl Volume for Ntfs {
         label().map_err(failure(Operation::Label, ""))
     }
 
+    fn accept_crash_state(&mut self) -> Result<Option<String>, VolumeError> {
+        let Some(guard) = self.guard()? else { return Ok(None) };
+        if !guard.is_crash_state() {
+            return Err(failure(Operation::Open, "")(Reason::Guarded(guard)));
+        }
+        self.discard_log()?;
+        Ok(Some(guard.reason))
+    }
+
     fn guard(&mut self) -> Result<Option<Guard>, VolumeError> {
         self.engine.guard().map_err(failure(Operation::Open, ""))
     }
