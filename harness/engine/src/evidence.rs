@@ -1,0 +1,212 @@
+//! Evidence from the disk, once the machine is off: dumps, changed files, the user's data, recovery logs.
+
+use std::path::Path;
+
+use disk::Tree;
+use hypervisor::MachineProfile;
+use inspect::startup_repair::Session;
+use scenario::Scenario;
+use timeline::{Body, BugCheck, Layer, LayerResult, Sink, Source};
+use volume::Volume;
+
+use crate::offline::{
+    Before, WindowsDisk, find, is_startup_repair_log, noise, relative, repair_sessions,
+};
+use crate::record::RunDir;
+
+/// Files of evidence above this are left on the disk: a full dump of a large machine.
+const COPY_LIMIT: u64 = 1 << 30;
+
+/// Reads the disk and emits what it finds. Damage to the disk is a finding of its own kind: it is
+/// reported, and what can still be read is read.
+pub(crate) struct Collector<'a> {
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) profile: &'a MachineProfile,
+    pub(crate) directory: &'a RunDir,
+    pub(crate) sink: &'a Sink,
+}
+
+impl Collector<'_> {
+    pub(crate) fn collect(&self, disk: &mut WindowsDisk, before: &Before) -> Vec<String> {
+        let mut troubles = Vec::new();
+        let windows = disk.windows();
+        self.canaries(windows);
+        for (what, result) in [
+            ("dumps", self.dumps(windows)),
+            ("recovery logs", self.recovery_logs(windows, before)),
+            ("changes", self.changes(windows, &before.files)),
+        ] {
+            if let Err(error) = result {
+                troubles.push(format!("{what} could not be read: {error}"));
+            }
+        }
+        troubles
+    }
+
+    fn emit(&self, body: Body) {
+        self.sink.emit(Source::Disk, body);
+    }
+
+    fn dumps(&self, windows: &mut dyn Volume) -> Result<(), CollectError> {
+        for path in find(windows, &self.profile.evidence.dumps)? {
+            if windows.metadata(&path)?.size > COPY_LIMIT {
+                tracing::warn!(path, "the dump is larger than 1 GiB and stays on the disk");
+                continue;
+            }
+            let bytes = windows.read(&path)?;
+            let file = self.copy(&self.directory.dumps(), &path, &bytes)?;
+            match winfmt::dump::summarize(std::io::Cursor::new(&bytes)) {
+                Ok(summary) => self.emit(Body::Dump {
+                    path: on_c(&path),
+                    file,
+                    kind: kind_word(summary.kind)?,
+                    bug_check: BugCheck {
+                        code: u64::from(summary.bug_check.code),
+                        parameters: summary.bug_check.parameters,
+                    },
+                    module: summary.module.map(|module| module.to_ascii_lowercase()),
+                    time: summary.time.to_string(),
+                }),
+                Err(error) => tracing::warn!(path, %error, "a dump cannot be read"),
+            }
+        }
+        Ok(())
+    }
+
+    fn recovery_logs(&self, windows: &mut dyn Volume, before: &Before) -> Result<(), CollectError> {
+        for path in find(windows, &self.profile.evidence.recovery_logs)? {
+            if windows.metadata(&path)?.size > COPY_LIMIT {
+                continue;
+            }
+            let bytes = windows.read(&path)?;
+            let file = self.copy(&self.directory.recovery(), &path, &bytes)?;
+            self.emit(Body::RecoveryLog { path: on_c(&path), file });
+            if is_startup_repair_log(&path) {
+                for session in new_sessions(&before.repair_sessions, repair_sessions(&bytes)) {
+                    let (result, reason) = what_came_of(&session);
+                    self.emit(Body::LayerReport {
+                        layer: Layer::AutomaticRepair,
+                        result,
+                        reason: Some(reason),
+                        path: on_c(&path),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn changes(&self, windows: &mut dyn Volume, before: &Tree) -> Result<(), CollectError> {
+        let after = Tree::read(windows, &noise(self.profile))?;
+        for change in before.changes(&after) {
+            self.emit(Body::DiskChange {
+                path: on_c(&change.path),
+                change: change.what.as_str().to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    fn canaries(&self, windows: &mut dyn Volume) {
+        for canary in &self.scenario.canary {
+            let path = canary.path.as_str();
+            let inner = relative(path);
+            // A file that cannot be read any more is lost to its user, whatever the reason.
+            let intact = windows.read(&inner).is_ok_and(|found| found == canary.text.as_bytes());
+            self.emit(Body::Canary { path: path.to_owned(), intact });
+        }
+    }
+
+    /// Copies a file of evidence; gives its path within the run directory.
+    fn copy(&self, folder: &Path, path: &str, bytes: &[u8]) -> Result<String, CollectError> {
+        let name = path.rsplit('\\').next().unwrap_or(path);
+        // The name comes from the guest.
+        let name: String = name
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' })
+            .collect();
+        let to = folder.join(name.trim_start_matches('.'));
+        fs_err::write(&to, bytes)?;
+        Ok(self.directory.relative(&to))
+    }
+}
+
+/// The sessions that were not there before. Startup Repair adds to its log or writes it anew.
+fn new_sessions(before: &[Session], mut now: Vec<Session>) -> Vec<Session> {
+    if now.starts_with(before) { now.split_off(before.len()) } else { now }
+}
+
+/// What a session of Startup Repair did, by its codes; its words are in the language of the system. Repairs
+/// that succeeded are credited only if nothing that it tried failed.
+fn what_came_of(session: &Session) -> (LayerResult, String) {
+    let causes = &session.root_causes;
+    let failed = |code: &u32| *code != 0;
+    let codes = causes.iter().flat_map(|cause| &cause.repairs).map(|repair| repair.code);
+    let (tried, wrong) = (codes.clone().count(), codes.filter(failed).collect::<Vec<_>>());
+    let found = causes.first().map_or("no root cause found", |cause| cause.text.as_str());
+    match wrong.first() {
+        Some(code) => {
+            let what =
+                format!("{found}: {} of {tried} repairs failed, first 0x{code:x}", wrong.len());
+            (LayerResult::TriedNoHelp, what)
+        }
+        None if tried > 0 => (LayerResult::Applied, format!("{found}: repaired")),
+        None => (LayerResult::TriedNoHelp, format!("{found}: nothing was repaired")),
+    }
+}
+
+/// Why evidence could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CollectError {
+    #[error(transparent)]
+    Volume(#[from] volume::VolumeError),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// The word that the dump's own serialisation has for its kind.
+fn kind_word(kind: winfmt::dump::DumpKind) -> Result<String, CollectError> {
+    let word = serde_json::to_value(kind).map_err(std::io::Error::from)?;
+    Ok(word.as_str().unwrap_or_default().to_owned())
+}
+
+fn on_c(path: &str) -> String {
+    format!("C:\\{}", path.trim_start_matches('\\'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One session as Startup Repair writes it, with the code of its repair.
+    fn session(code: u32) -> String {
+        format!(
+            "Session details\n---------------------------\nSystem Disk = \\Device\\Harddisk0\n\
+             Windows directory = C:\\Windows\nAutoChk Run = 0\nNumber of root causes = 1\n\n\
+             Root cause found: \n---------------------------\nBoot configuration is corrupt.\n\n\
+             Repair action: Partition table repair\nResult: Error code =  0x{code:x}\n\
+             Time taken = 9984 ms\n\n---------------------------\n---------------------------\n"
+        )
+    }
+
+    fn told(before: &str, now: &str) -> Vec<(LayerResult, String)> {
+        let before =
+            if before.is_empty() { Vec::new() } else { repair_sessions(before.as_bytes()) };
+        new_sessions(&before, repair_sessions(now.as_bytes())).iter().map(what_came_of).collect()
+    }
+
+    #[test]
+    fn a_session_of_startup_repair_is_told_by_its_codes() {
+        let repaired = "Boot configuration is corrupt.: repaired".to_owned();
+        assert_eq!(told("", &session(0)), [(LayerResult::Applied, repaired.clone())]);
+        let failed =
+            "Boot configuration is corrupt.: 1 of 1 repairs failed, first 0x490".to_owned();
+        assert_eq!(told("", &session(0x490)), [(LayerResult::TriedNoHelp, failed.clone())]);
+        // Added to the log, written anew, and nothing new.
+        let both = session(0x490) + &session(0);
+        assert_eq!(told(&session(0x490), &both), [(LayerResult::Applied, repaired.clone())]);
+        assert_eq!(told(&session(0x490), &session(0)), [(LayerResult::Applied, repaired)]);
+        assert_eq!(told(&both, &both), []);
+        assert_eq!(told("", "nothing of the kind"), []);
+    }
+}

@@ -1,0 +1,88 @@
+//! What the Windows volume was like before anything went wrong, as far as it is compared afterwards.
+
+use disk::{Noise, Tree};
+use hypervisor::MachineProfile;
+use inspect::startup_repair::{Session, StartupRepair};
+use serde::{Deserialize, Serialize};
+use volume::{Kind, Volume, VolumeError};
+use winfmt::paths::{WindowsPath, glob_matches};
+
+/// Larger logs are not read.
+const LOG_LIMIT: u64 = 64 << 20;
+
+/// What the Windows volume was like before anything went wrong, as far as it is compared afterwards.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Before {
+    /// Its files.
+    pub(crate) files: Tree,
+    /// What Startup Repair's log told already.
+    pub(crate) repair_sessions: Vec<Session>,
+}
+
+impl Before {
+    /// Reads the volume. A log that cannot be read tells nothing.
+    pub(crate) fn read(
+        windows: &mut dyn Volume,
+        profile: &MachineProfile,
+    ) -> Result<Self, VolumeError> {
+        let files = Tree::read(windows, &noise(profile))?;
+        let mut told = Vec::new();
+        for path in find(windows, &profile.evidence.recovery_logs)? {
+            if is_startup_repair_log(&path) && windows.metadata(&path)?.size <= LOG_LIMIT {
+                told = repair_sessions(&windows.read(&path)?);
+            }
+        }
+        Ok(Self { files, repair_sessions: told })
+    }
+}
+
+/// True of Startup Repair's log, wherever it lies.
+pub(crate) fn is_startup_repair_log(path: &str) -> bool {
+    let name = path.rsplit('\\').next().unwrap_or(path);
+    name.eq_ignore_ascii_case("SrtTrail.txt")
+}
+
+/// The sessions of Startup Repair's log. One that cannot be read has none.
+pub(crate) fn repair_sessions(log: &[u8]) -> Vec<Session> {
+    match StartupRepair::read(log) {
+        Ok(log) => log.sessions,
+        Err(error) => {
+            tracing::warn!(%error, "Startup Repair's log");
+            Vec::new()
+        }
+    }
+}
+
+/// The files that match globs such as `C:\Windows\Minidump\*.dmp`; only the last name may hold
+/// wildcards.
+pub(crate) fn find(windows: &mut dyn Volume, globs: &[String]) -> Result<Vec<String>, VolumeError> {
+    let mut found = Vec::new();
+    for glob in globs {
+        let inner = relative(glob);
+        let (folder, pattern) = inner.rsplit_once('\\').unwrap_or(("", &inner));
+        if !windows.exists(folder)? {
+            continue;
+        }
+        for entry in windows.list(folder)? {
+            let path = format!("{folder}\\{}", entry.name);
+            if entry.kind == Kind::File
+                && glob_matches(pattern, &entry.name)
+                && !found.contains(&path)
+            {
+                found.push(path);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// A path without its drive.
+pub(crate) fn relative(path: &str) -> String {
+    WindowsPath::parse(path).map_or_else(|_| path.to_owned(), |path| path.components.join("\\"))
+}
+
+/// What is left out of the list of changes: what the profile calls noise, and the evidence itself.
+pub(crate) fn noise(profile: &MachineProfile) -> Noise {
+    let evidence = &profile.evidence;
+    Noise::new(profile.noise.iter().chain(&evidence.dumps).chain(&evidence.recovery_logs))
+}
