@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::interrupt::EndsEarly;
-use crate::rundir::RunDir;
+use crate::record::RunDir;
+use crate::tasks::EndsEarly;
 
 /// A run could not be begun, or ended without an outcome.
 #[derive(Debug, thiserror::Error)]
@@ -58,13 +58,13 @@ pub enum RunError {
     Service(#[from] recovery::ServiceError),
     /// The run directory.
     #[error(transparent)]
-    RunDir(#[from] crate::rundir::RunDirError),
+    RunDir(#[from] crate::record::RunDirError),
     /// The ledger.
     #[error(transparent)]
-    Ledger(#[from] crate::ledger::LedgerError),
+    Ledger(#[from] crate::cleanup::LedgerError),
     /// The events.
     #[error(transparent)]
-    Record(#[from] crate::recorder::RecordError),
+    Record(#[from] crate::record::RecordError),
     /// The reference.
     #[error(transparent)]
     Reference(#[from] report::ReferenceError),

@@ -2,7 +2,7 @@
 //!
 //! A [`Session`] is what all runs of one command share: the connection to the hypervisor, the image store,
 //! the certificate authority. [`Session::run`], [`Session::prove`] and [`Session::detectors`] take scenarios
-//! through their whole lives, which are begun and finished in one place (`life`):
+//! through their whole lives, which are begun and finished in one place (`runs`):
 //!
 //! 1. [`Plan`]: what will be done, decided before a machine exists. Pure.
 //! 2. Staging: what the scenario gives is put on a fresh overlay of the image, offline, and read back. Or
@@ -18,61 +18,32 @@
 //! the session when it is closed; [`clean`] works through the ledgers of a harness that was killed. An
 //! [`Interrupt`] ends all of it before its time.
 
-mod agent;
-mod arm;
-mod bring_up;
-mod caught;
-mod clean;
-mod collect;
-mod detectors;
-mod drive;
-mod drivers;
+mod cleanup;
 mod error;
-mod fuses;
+mod evidence;
 mod host_disk;
-mod ids;
 pub mod intake;
-mod interrupt;
-mod jobs;
-mod ledger;
-mod life;
+mod machine;
 mod offline;
-mod plan;
-mod prepare;
-mod prove;
-mod provoke;
-mod qualification;
-mod ready;
-mod recorder;
-mod remediation;
-mod repair;
-mod replay;
-mod result;
-mod reversal;
-mod run;
-mod rundir;
+mod preflight;
+mod record;
+mod runs;
 mod session;
-mod sight;
-mod state;
-mod status;
-mod storage;
-mod surroundings;
-mod trust;
-mod watch;
+mod state_dir;
+mod tasks;
 
-pub use clean::{CleanReport, CleanedRun, clean};
-pub use detectors::{DETECTORS_FORMAT, Detector, DetectorReport, DetectorResult, Reliance};
+pub use cleanup::{CleanReport, Cleaned, CleanedRun, Entry, Leak, LedgerError, Ledgers, clean};
 pub use error::RunError;
-pub use ids::RunId;
-pub use interrupt::{EndsEarly, Interrupt, InterruptRaiser};
-pub use ledger::{Cleaned, Entry, Leak, LedgerError, Ledgers};
-pub use plan::{Ground, Plan};
-pub use prepare::stage_for_hand;
-pub use recorder::{Progress, RecordError, Recorder};
-pub use replay::{ReplayError, Replayed, replay};
-pub use result::ExitStatus;
-pub use run::{RunOptions, RunResult, reference_path};
-pub use rundir::{RUN_FORMAT, RunDir, RunDirError, RunRecord, RunStatus};
+pub use offline::stage_for_hand;
+pub use preflight::{Plan, PlanInputs};
+pub use record::{
+    Progress, RUN_FORMAT, RecordError, Recorder, ReplayError, Replayed, RunDir, RunDirError, RunId,
+    RunRecord, RunStatus, Status, StatusSink, replay,
+};
+pub use runs::{
+    DETECTORS_FORMAT, Detector, DetectorReport, DetectorResult, ExitStatus, Reliance, RunOptions,
+    RunResult, reference_path,
+};
 pub use session::{HostFacts, LeftBehind, Session, SessionOptions};
-pub use state::{StateDir, StateError};
-pub use status::{Status, StatusSink};
+pub use state_dir::{StateDir, StateError};
+pub use tasks::{EndsEarly, Interrupt, InterruptRaiser};

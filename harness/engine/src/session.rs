@@ -10,13 +10,12 @@ use recovery::Authority;
 use scenario::{Scenario, Start};
 use serde::Serialize;
 
+use crate::cleanup::{Cleaned, Entry, Leak, Ledger, Ledgers};
 use crate::error::RunError;
-use crate::ids::RunId;
-use crate::interrupt::Interrupt;
-use crate::jobs::blocking;
-use crate::ledger::{Cleaned, Entry, Leak, Ledger, Ledgers};
-use crate::prepare::{Prepared, prepare};
-use crate::state::StateDir;
+use crate::preflight::{Prepared, prepare};
+use crate::record::RunId;
+use crate::state_dir::StateDir;
+use crate::tasks::{Interrupt, blocking};
 
 /// What a session is opened with.
 #[derive(Debug)]

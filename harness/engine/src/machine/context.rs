@@ -1,0 +1,130 @@
+//! What one run consists of while it is under way, for everything that takes part in it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use faults::Online;
+use hypervisor::{HypervisorError, Machine, MachineSpec};
+use network::{Network, NetworkConfig, NetworkHandle};
+use recovery::{CaptivePortal, ContentService, RemediationService};
+use scenario::Scenario;
+use timeline::Sink;
+
+use super::services;
+use super::watch::Watch;
+use crate::cleanup::{Entry, Ledger};
+use crate::error::RunError;
+use crate::preflight::Prepared;
+use crate::record::{Recorder, Reporter, RunDir, RunId};
+use crate::session::Session;
+use crate::tasks::Jobs;
+
+/// Limit of one request to the guest agent, under software emulation.
+pub(crate) const AGENT_LIMIT: Duration = Duration::from_secs(120);
+
+/// One run under way.
+pub(crate) struct RunContext<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) prepared: Arc<Prepared>,
+    pub(crate) run: &'a RunId,
+    pub(crate) directory: &'a RunDir,
+    pub(crate) ledger: &'a Ledger,
+    pub(crate) reporter: &'a Reporter,
+    pub(crate) jobs: &'a Jobs,
+}
+
+impl RunContext<'_> {
+    /// Watches what `recorder` records; the time limit starts to run.
+    pub(crate) fn watch(&self, recorder: &Recorder) -> Watch {
+        Watch::new(
+            recorder.progress(),
+            recorder.sink(),
+            self.session.interrupt.clone(),
+            self.reporter.clone(),
+            self.scenario.limits.time.duration(),
+            self.silence(),
+        )
+    }
+
+    /// How long a machine may say nothing at all: longer than it is told to wait in recovery.
+    fn silence(&self) -> Duration {
+        let waits = self
+            .scenario
+            .recovery
+            .quick_machine_recovery
+            .as_ref()
+            .map_or(Duration::ZERO, |settings| {
+                settings.wait_interval.duration() / self.prepared.plan.time_scale.max(1)
+            });
+        self.scenario.limits.silence.duration() + waits
+    }
+
+    pub(crate) fn start_network(
+        &self,
+        spec: &MachineSpec,
+        sink: &Sink,
+    ) -> Result<(NetworkHandle, Option<RemediationService>), RunError> {
+        let authority = &self.session.authority;
+        // Where the scenario does not say what time it is, it is the host's.
+        let clock = self.scenario.machine.clock.unwrap_or_else(jiff::Timestamp::now);
+        let update_service =
+            match services::update_service(self.scenario, clock, &self.directory.recovery()) {
+                Some(config) => Some(RemediationService::new(config, authority, sink.clone())?),
+                None => None,
+            };
+        let mut services: Vec<network::Service> =
+            update_service.iter().map(RemediationService::network_service).collect();
+        if let Some(config) = services::content_service(self.scenario, clock) {
+            let service = ContentService::new(config, authority, sink.clone())?;
+            services.push(service.network_service());
+        }
+        let capture = self.directory.machine().join("network.pcapng");
+        let socket = spec.cable.clone().unwrap_or_else(|| spec.sockets.join("cable"));
+        let mut config = NetworkConfig::new(socket, capture, services);
+        config.portal = Some(CaptivePortal::new(authority, clock)?.network_service());
+        Ok((Network::start(config, sink.clone())?, update_service))
+    }
+
+    /// True where the harness itself has to be the machine's drive.
+    pub(crate) fn serves_the_disk(&self) -> bool {
+        self.prepared.stage.online.iter().any(Online::needs_drive)
+    }
+
+    /// Powers a machine on, or restores it from `ram`. Where nobody waits for it any more it is ended again.
+    pub(crate) async fn start(
+        &self,
+        ram: Option<&Path>,
+        spec: &MachineSpec,
+        sink: Sink,
+    ) -> Result<Box<dyn Machine>, RunError> {
+        let hypervisor = Arc::clone(&self.session.hypervisor);
+        let (ram, spec) = (ram.map(Path::to_path_buf), spec.clone());
+        let starting = async move {
+            match ram {
+                Some(ram) => hypervisor.restore(&ram, &spec, sink).await,
+                None => hypervisor.start(&spec, sink).await,
+            }
+        };
+        let end = async |started: Result<Box<dyn Machine>, HypervisorError>| {
+            if let Ok(machine) = started
+                && let Err(error) = machine.destroy().await
+            {
+                tracing::error!(%error, "a machine that nobody waits for any more");
+            }
+        };
+        Ok(self.jobs.apart(starting, end).await??)
+    }
+
+    pub(crate) fn note_emulator(
+        &self,
+        machine: &dyn Machine,
+        spec: &MachineSpec,
+    ) -> Result<(), RunError> {
+        if let Some(pid) = machine.emulator_pid() {
+            self.ledger.note(Entry::Process { pid, mark: spec.name.clone() })?;
+        }
+        Ok(())
+    }
+}

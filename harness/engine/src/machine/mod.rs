@@ -1,0 +1,18 @@
+//! A machine from power-on to its end: started, watched, with faults injected, repaired and switched off.
+
+mod context;
+mod control_error;
+mod controller;
+mod faults;
+mod healthy_start;
+mod host_repair;
+mod services;
+mod shutdown;
+mod starting_point;
+mod watch;
+
+pub(crate) use context::RunContext;
+pub(crate) use controller::MachineController;
+pub(crate) use faults::NetworkFaults;
+pub(crate) use starting_point::StartingPoint;
+pub(crate) use watch::Watch;

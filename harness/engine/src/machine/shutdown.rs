@@ -1,0 +1,29 @@
+//! Ending a healthy machine in good order.
+
+use std::time::Duration;
+
+use hypervisor::{Machine, ShutdownMode};
+
+use super::watch::Watch;
+
+/// A clean shutdown at the end, so that what the guest wrote last is on its disk.
+const SHUTDOWN: Duration = Duration::from_secs(60);
+
+/// Asks a healthy guest to shut down, so that its disk is complete. One that does not is switched off.
+pub(crate) async fn shut_down(machine: &dyn Machine, watch: &mut Watch) {
+    let early = watch.ended_early();
+    tokio::select! {
+        biased;
+        _ = early => return,
+        asked = machine.agent().shutdown(ShutdownMode::PowerDown) => {
+            if let Err(error) = asked {
+                tracing::debug!(%error, "no clean shutdown");
+                return;
+            }
+        }
+    }
+    let off = watch.until_off("the machine to shut down");
+    if tokio::time::timeout(SHUTDOWN, off).await.is_err() {
+        tracing::warn!("the machine did not shut down within {} s", SHUTDOWN.as_secs());
+    }
+}

@@ -1,0 +1,161 @@
+//! What a machine starts from: a freshly staged overlay, or a fork of a RAM checkpoint.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use disk::{Tree, create_overlay};
+use faults::StagePlan;
+use hypervisor::MachineSpec;
+use scenario::Start;
+
+use super::context::RunContext;
+use crate::cleanup::Entry;
+use crate::error::RunError;
+use crate::offline::{Landed, MachineFiles, Staged, copy_directory, copy_writable};
+
+/// What a machine starts from, ready on disk.
+pub(crate) struct StartingPoint {
+    pub(crate) spec: MachineSpec,
+    /// RAM to restore, where it starts from a checkpoint.
+    pub(crate) ram: Option<PathBuf>,
+    /// The Windows volume before anything went wrong.
+    pub(crate) before: Tree,
+    /// Faults that are on the disk already, with their proof.
+    pub(crate) landed: Landed,
+}
+
+impl RunContext<'_> {
+    pub(crate) async fn prepare_start(&self) -> Result<StartingPoint, RunError> {
+        match (&self.prepared.plan.start, &self.prepared.plan.checkpoint) {
+            (Start::Checkpoint, Some(key)) => self.fork_checkpoint(key).await,
+            _ => {
+                let spec = self.spec("m")?;
+                self.reporter.doing("staging");
+                self.lay_out(&spec).await?;
+                let stage = self.prepared.stage.clone();
+                let staged = if self.scenario.starts_twice() {
+                    let (given, faults) = stage.before_and_after_a_start();
+                    self.stage(&spec, given).await?;
+                    self.first_start(&spec).await?;
+                    self.stage(&spec, faults).await?
+                } else {
+                    self.stage(&spec, stage).await?
+                };
+                let (before, landed) = staged;
+                Ok(StartingPoint { spec, ram: None, before, landed })
+            }
+        }
+    }
+
+    /// A directory of the run for what must not outlive it.
+    fn work_directory(&self, part: &str) -> Result<PathBuf, RunError> {
+        let path = self.session.state.work().join(format!("{}-{part}", self.run));
+        self.ledger.note(Entry::Directory { path: path.clone() })?;
+        fs_err::create_dir_all(&path)?;
+        Ok(path)
+    }
+
+    fn spec(&self, part: &str) -> Result<MachineSpec, RunError> {
+        let plan = &self.prepared.plan;
+        let profile = &self.prepared.profile;
+        let work = self.work_directory(part)?;
+        // Sockets need a short path; see `Session`.
+        let letters = self.run.as_str().rsplit('-').next().unwrap_or_default();
+        let sockets = self.session.scratch.join(format!("{letters}{part}"));
+        self.ledger.note(Entry::Directory { path: sockets.clone() })?;
+        fs_err::create_dir_all(&sockets)?;
+        let fw_cfg = profile
+            .time_scale
+            .iter()
+            .map(|scale| (scale.fw_cfg.clone(), plan.time_scale.to_string()))
+            .collect();
+        Ok(MachineSpec {
+            name: format!("loopbreak-{}-{part}", self.run),
+            profile: profile.clone(),
+            disk: work.join("disk.qcow2"),
+            disk_socket: None,
+            firmware_vars: self.prepared.image.firmware_vars().map(|_| work.join("vars.fd")),
+            tpm_state: profile.tpm.map(|_| work.join("tpm")),
+            cable: Some(sockets.join("cable")),
+            sockets,
+            evidence: if part == "m" { self.directory.machine() } else { work.join("evidence") },
+            fw_cfg,
+            clock: plan.clock_chip,
+        })
+    }
+
+    /// Makes the parts of a machine.
+    async fn lay_out(&self, spec: &MachineSpec) -> Result<(), RunError> {
+        let (prepared, parts) = (Arc::clone(&self.prepared), MachineFiles::of(spec));
+        self.jobs.blocking(move || prepared.lay_out(&parts)).await
+    }
+
+    /// Puts what a plan stages onto the machine's disk, into its variables and its TPM.
+    async fn stage(&self, spec: &MachineSpec, stage: StagePlan) -> Result<Staged, RunError> {
+        let (prepared, scratch) = (Arc::clone(&self.prepared), self.session.scratch.clone());
+        let parts = MachineFiles::of(spec);
+        self.session.interrupt.check()?;
+        self.jobs.blocking(move || prepared.stage_onto(&stage, &parts, &scratch)).await
+    }
+
+    /// A good start before anything goes wrong, after which the machine is off: the key of its volume is
+    /// sealed to it.
+    async fn first_start(&self, spec: &MachineSpec) -> Result<(), RunError> {
+        let own = self.spec("f")?;
+        let first = MachineSpec {
+            disk: spec.disk.clone(),
+            firmware_vars: spec.firmware_vars.clone(),
+            tpm_state: spec.tpm_state.clone(),
+            ..own
+        };
+        self.reporter.doing("a first start, to which the key is sealed");
+        self.start_until_healthy(&first, "first-start-events.jsonl").await?.shut_down().await
+    }
+
+    async fn fork_checkpoint(&self, key: &str) -> Result<StartingPoint, RunError> {
+        let store = &self.session.store;
+        let checkpoint = match store.checkpoint(key) {
+            Some(checkpoint) => checkpoint,
+            None => self.take_checkpoint(key).await?,
+        };
+        let spec = self.spec("m")?;
+        let forking = move || {
+            create_overlay(&spec.disk, &checkpoint.disk()).map_err(disk::DiskError::from)?;
+            if let Some(to) = &spec.firmware_vars {
+                copy_writable(&checkpoint.firmware_vars(), to)?;
+            }
+            if let Some(to) = &spec.tpm_state {
+                copy_directory(&checkpoint.tpm_state(), to)?;
+            }
+            let facts = fs_err::read(checkpoint.facts())?;
+            let before: Tree = serde_json::from_slice(&facts).map_err(std::io::Error::from)?;
+            Ok(StartingPoint { spec, ram: Some(checkpoint.ram()), before, landed: Vec::new() })
+        };
+        self.jobs.blocking(forking).await
+    }
+
+    /// Brings a machine up with all that is given, and freezes it when it is healthy.
+    async fn take_checkpoint(&self, key: &str) -> Result<disk::StoredCheckpoint, RunError> {
+        // Both wait for the store's lock.
+        let store = self.session.store.clone();
+        let partial = self.jobs.blocking(move || Ok(store.new_checkpoint()?)).await?;
+        // The overlay is written where the checkpoint will lie, so that nothing is copied; a path in it
+        // names only the image below.
+        let mut spec = self.spec("c")?;
+        spec.disk = partial.path().join("disk.qcow2");
+        spec.firmware_vars = spec.firmware_vars.map(|_| partial.path().join("vars.fd"));
+        spec.tpm_state = spec.tpm_state.map(|_| partial.path().join("tpm"));
+        self.ledger.note(Entry::Directory { path: partial.path().to_path_buf() })?;
+        self.reporter.doing("staging");
+        self.lay_out(&spec).await?;
+        let (before, _) = self.stage(&spec, self.prepared.stage.clone()).await?;
+        self.reporter.doing("taking a checkpoint");
+        let up = self.start_until_healthy(&spec, "checkpoint-events.jsonl").await?;
+        self.reporter.doing("freezing the machine");
+        up.freeze(&partial.path().join("ram"), &self.session.interrupt).await?;
+        let facts = serde_json::to_vec(&before).map_err(std::io::Error::from)?;
+        fs_err::write(partial.path().join("facts.json"), facts)?;
+        let (store, key) = (self.session.store.clone(), key.to_owned());
+        self.jobs.blocking(move || Ok(store.keep_checkpoint(&key, partial)?)).await
+    }
+}

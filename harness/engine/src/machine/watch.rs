@@ -1,0 +1,237 @@
+//! Watching a machine: waiting for what the events say, with everything that can end the wait early.
+
+use std::time::Duration;
+
+use timeline::steps::{SETTLED, SILENT};
+use timeline::{Body, Conclusion, Phase, Sink, Source, StepState};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::record::{Progress, Reporter};
+use crate::tasks::{EndsEarly, Interrupt};
+
+/// Why a wait ended without what it waited for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum WatchEnd {
+    /// The scenario's time limit.
+    #[error("the scenario's time limit of {} s was reached while waiting for {waited_for}", limit.as_secs())]
+    TimeLimit {
+        /// What was waited for.
+        waited_for: String,
+        /// The limit.
+        limit: Duration,
+    },
+    /// A signal, or a panic of the harness.
+    #[error(transparent)]
+    Early(#[from] EndsEarly),
+    /// The events cannot be recorded any more.
+    #[error("the events cannot be recorded any more")]
+    RecorderBroken,
+    /// The timeline came to a conclusion first.
+    #[error("the watch came to its conclusion first")]
+    Concluded,
+}
+
+/// A stop screen that shows nothing new for this long, and no reset, stands. Host time: while a dump is
+/// written the screen counts, and a reset follows within seconds (windows-facts.md 2).
+pub(crate) const STANDS: Duration = Duration::from_secs(30);
+
+/// What the watch has come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// The verdict can no longer change.
+    Concluded(Conclusion),
+    /// The machine stands at its stop screen, and the scenario has somebody who comes.
+    AwaitsPowerCycle,
+    /// The machine would be given up, but the scenario has its disk repaired from the host.
+    AwaitsHostRepair,
+}
+
+/// The eyes of a run.
+pub(crate) struct Watch {
+    progress: watch::Receiver<Progress>,
+    sink: Sink,
+    interrupt: Interrupt,
+    reporter: Reporter,
+    limit: Duration,
+    deadline: Instant,
+    silence: Duration,
+}
+
+impl Watch {
+    /// Begins watching; the time limit starts to run.
+    pub(crate) fn new(
+        progress: watch::Receiver<Progress>,
+        sink: Sink,
+        interrupt: Interrupt,
+        reporter: Reporter,
+        limit: Duration,
+        silence: Duration,
+    ) -> Self {
+        let deadline = Instant::now() + limit;
+        Self { progress, sink, interrupt, reporter, limit, deadline, silence }
+    }
+
+    /// Waits until `found` sees what it looks for in the state after some event.
+    pub(crate) async fn until<T>(
+        &mut self,
+        what: &str,
+        mut found: impl FnMut(&Progress) -> Option<T>,
+    ) -> Result<T, WatchEnd> {
+        self.reporter.waits_for(what);
+        loop {
+            {
+                let progress = self.progress.borrow_and_update();
+                self.reporter.follow(&progress);
+                if let Some(value) = found(&progress) {
+                    return Ok(value);
+                }
+                if progress.broken {
+                    return Err(WatchEnd::RecorderBroken);
+                }
+            }
+            let (patience, ought_to_move) = (self.patience(), self.ought_to_move());
+            tokio::select! {
+                changed = self.progress.changed() => {
+                    if changed.is_err() {
+                        return Err(WatchEnd::RecorderBroken);
+                    }
+                }
+                () = tokio::time::sleep(patience), if ought_to_move => {
+                    let seconds = patience.as_secs();
+                    let detail = if self.progress.borrow().at_stop_screen {
+                        format!("the stop screen has not changed for {seconds} s")
+                    } else {
+                        format!("nothing was seen for {seconds} s")
+                    };
+                    let (name, state) = (SILENT.to_owned(), StepState::Done);
+                    self.sink.emit(Source::Harness, Body::Step { name, state, detail });
+                }
+                why = self.interrupt.raised() => return Err(why.into()),
+                () = tokio::time::sleep_until(self.deadline) => {
+                    return Err(WatchEnd::TimeLimit {
+                        waited_for: what.to_owned(),
+                        limit: self.limit,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Waits until the machine's present boot is healthy. A conclusion that is reached before ends the
+    /// wait, or a repair in its place: the machine will not get there.
+    pub(crate) async fn until_healthy(&mut self) -> Result<(), WatchEnd> {
+        let reached = self
+            .until("a healthy machine", |progress| {
+                if progress.phase == Some(Phase::Healthy) && !progress.stopped {
+                    return Some(true);
+                }
+                (progress.conclusion.is_some() || progress.awaits_host_repair).then_some(false)
+            })
+            .await?;
+        if reached { Ok(()) } else { Err(WatchEnd::Concluded) }
+    }
+
+    /// Follows the run.
+    pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+
+    /// True while the machine's present boot is healthy.
+    pub(crate) fn is_healthy(&self) -> bool {
+        let progress = self.progress.borrow();
+        progress.phase == Some(Phase::Healthy) && !progress.stopped
+    }
+
+    /// Waits until there is nothing left to drive: the command is to end, or the harness or the host has
+    /// failed, whatever the machine is busy with.
+    pub(crate) fn ended_early(&self) -> impl Future<Output = Result<String, WatchEnd>> + use<> {
+        let (interrupt, mut progress) = (self.interrupt.clone(), self.progress());
+        async move {
+            let failed = progress.wait_for(Progress::has_failed);
+            tokio::select! {
+                biased;
+                why = interrupt.raised() => Err(why.into()),
+                failed = failed => match failed {
+                    Ok(progress) => Ok(progress.conclusion.clone().map_or_else(String::new, |end| end.because)),
+                    Err(_) => Err(WatchEnd::RecorderBroken),
+                },
+            }
+        }
+    }
+
+    /// True once the verdict can no longer change.
+    pub(crate) fn is_concluded(&self) -> bool {
+        self.progress.borrow().conclusion.is_some()
+    }
+
+    /// True once nothing can be said about the machine any more.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.progress.borrow().has_failed()
+    }
+
+    /// True while the machine is on its way: a healthy one may be silent, and so may one that is off.
+    fn ought_to_move(&self) -> bool {
+        let progress = self.progress.borrow();
+        let on_its_way = |phase| phase != Phase::Healthy || progress.stopped;
+        progress.phase.is_some_and(on_its_way) && progress.conclusion.is_none()
+    }
+
+    /// How long it may say nothing.
+    fn patience(&self) -> Duration {
+        if self.progress.borrow().at_stop_screen { STANDS.min(self.silence) } else { self.silence }
+    }
+
+    /// Waits until the machine's present boot has stopped.
+    pub(crate) async fn until_stopped(&mut self, what: &str) -> Result<(), WatchEnd> {
+        self.until(what, |progress| progress.stopped.then_some(())).await
+    }
+
+    /// Waits until the machine is off.
+    pub(crate) async fn until_off(&mut self, what: &str) -> Result<(), WatchEnd> {
+        self.until(what, |progress| progress.off.then_some(())).await
+    }
+
+    /// Waits for the timeline's conclusion, or for the operator to be wanted. Where the machine simply stays
+    /// healthy there is no event to wait for: after `settle` of that the step [`SETTLED`] is recorded, and the
+    /// timeline decides.
+    pub(crate) async fn until_decided(&mut self, settle: Duration) -> Result<Decision, WatchEnd> {
+        loop {
+            let next = self
+                .until("the end of the loop, or recovery", |progress| {
+                    let concluded = progress.conclusion.clone().map(Decision::Concluded);
+                    let waits = progress.awaits_power_cycle.map(|_| Decision::AwaitsPowerCycle);
+                    let repair = progress.awaits_host_repair.then_some(Decision::AwaitsHostRepair);
+                    let decided = concluded.or(waits).or(repair).map(Next::Decided);
+                    decided.or_else(|| progress.settling.map(Next::Settling))
+                })
+                .await?;
+            let boot = match next {
+                Next::Decided(decision) => return Ok(decision),
+                Next::Settling(boot) => boot,
+            };
+            let moved_on = self.until("the machine to fall, or to stay healthy", |progress| {
+                (progress.conclusion.is_some() || progress.settling != Some(boot)).then_some(())
+            });
+            match tokio::time::timeout(settle, moved_on).await {
+                Ok(result) => result?,
+                Err(_) => self.sink.emit(
+                    Source::Harness,
+                    Body::Step {
+                        name: SETTLED.to_owned(),
+                        state: StepState::Done,
+                        detail: format!(
+                            "healthy for {} s with all faults in place",
+                            settle.as_secs()
+                        ),
+                    },
+                ),
+            }
+        }
+    }
+}
+
+enum Next {
+    Decided(Decision),
+    Settling(u32),
+}

@@ -1,0 +1,78 @@
+//! Putting what a scenario gives onto the parts of a machine that is off.
+
+use std::path::Path;
+
+use disk::{Access, DiskError, Noise, OfflineDisk, Tree, create_overlay};
+use faults::{Origin, StagePlan};
+use hypervisor::MachineProfile;
+
+use super::machine_files::{MachineFiles, copy_directory, copy_writable};
+use super::windows_disk::WindowsDisk;
+use crate::error::RunError;
+use crate::preflight::Prepared;
+
+/// What was put on a disk, each with what was read back of it.
+pub(crate) type Landed = Vec<(Origin, Vec<String>)>;
+/// The Windows volume as it was staged, and what landed on it.
+pub(crate) type Staged = (Tree, Landed);
+
+impl Prepared {
+    /// Makes the parts of a machine of the image: an overlay, variables and TPM state of its own.
+    pub(crate) fn lay_out(&self, parts: &MachineFiles) -> Result<(), RunError> {
+        create_overlay(&parts.disk, &self.image.disk()).map_err(DiskError::from)?;
+        if let (Some(from), Some(to)) = (self.image.firmware_vars(), &parts.variables) {
+            copy_writable(&from, to)?;
+        }
+        if let Some(to) = &parts.tpm {
+            fs_err::create_dir_all(to)?;
+            if let Some(from) = self.image.tpm_state() {
+                copy_directory(&from, to)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts what a plan stages onto a machine that is off. Gives the Windows volume as it is then, and what
+    /// was read back.
+    pub(crate) fn stage_onto(
+        &self,
+        stage: &StagePlan,
+        parts: &MachineFiles,
+        scratch: &Path,
+    ) -> Result<Staged, RunError> {
+        let disk = &parts.disk;
+        let opened = OfflineDisk::open_overlay(disk, Access::ReadWrite, scratch)?;
+        let mut windows = WindowsDisk::new(opened, self.plan.clock)
+            .map_err(|error| self.not_editable(error))?
+            .with(parts);
+        let applied = stage.apply(&mut windows)?;
+        let noise = noise(&self.profile);
+        let before = Tree::read(windows.windows(), &noise)
+            .map_err(Box::new)
+            .map_err(|source| DiskError::Volume { path: disk.clone(), source })?;
+        windows.into_disk().close()?;
+        Ok((before, applied.landed))
+    }
+
+    /// What the image's disk lacks is the image's matter, not the host's: nothing else would run on it either.
+    fn not_editable(&self, error: DiskError) -> RunError {
+        let (lacks, found) = match error {
+            DiskError::NoVolume { what, found, .. } => (format!("has no {what}"), found),
+            DiskError::Unreadable { number, reason, .. } => {
+                (format!("has no partition {number}"), reason)
+            }
+            other => return other.into(),
+        };
+        let reason = format!(
+            "image `{}` {lacks} that can be edited offline: {found}; nothing was started",
+            self.plan.image
+        );
+        RunError::Refused(reason)
+    }
+}
+
+/// What is left out of the list of changes: what the profile calls noise, and the evidence itself.
+pub(crate) fn noise(profile: &MachineProfile) -> Noise {
+    let evidence = &profile.evidence;
+    Noise::new(profile.noise.iter().chain(&evidence.dumps).chain(&evidence.recovery_logs))
+}

@@ -1,0 +1,176 @@
+//! The plan: everything that is decided before a machine exists. Pure.
+
+use faults::StagePlan;
+use hypervisor::MachineProfile;
+use scenario::{AtStopScreen, Fault, Layer, PowerFault, PowerMoment, PowerPhase, Scenario, Start};
+use serde::Serialize;
+use timeline::{EVENT_FORMAT, ExpectedStop, Phase, PowerCycles, RunFacts};
+
+use crate::error::RunError;
+
+/// What a run is going to do. `plan.json` of the run directory.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Plan {
+    /// The scenario's name.
+    pub scenario: String,
+    /// The image's name.
+    pub image: String,
+    /// The image's digest.
+    pub image_digest: String,
+    /// From power-on, or from a checkpoint.
+    pub start: Start,
+    /// The checkpoint that serves it, where it starts from one.
+    pub checkpoint: Option<String>,
+    /// Documented minutes of waiting pass this many times faster.
+    pub time_scale: u32,
+    /// What time it is at the start, seconds since 1970.
+    pub clock: Option<u64>,
+    /// What the machine's clock chip says then: the same, unless that is what is wrong.
+    pub clock_chip: Option<u64>,
+    /// What the timeline is told.
+    pub facts: RunFacts,
+    /// Faults done through the guest agent once the machine is healthy, in order.
+    pub online: Vec<String>,
+}
+
+/// What a plan is made from, besides the scenario.
+#[derive(Debug, Clone, Copy)]
+pub struct PlanInputs<'a> {
+    /// The image's digest.
+    pub image_digest: &'a str,
+    /// The image's machine profile.
+    pub profile: &'a MachineProfile,
+    /// What is staged and what comes online.
+    pub stage: &'a StagePlan,
+    /// The emulator's version; a RAM checkpoint is only good for the one that wrote it.
+    pub emulator: &'a str,
+    /// How the machine is to start, where it is not what the scenario says.
+    pub start: Option<Start>,
+}
+
+impl Plan {
+    /// Decides, or says why the scenario cannot be run on this image.
+    pub fn new(scenario: &Scenario, inputs: PlanInputs<'_>) -> Result<Self, RunError> {
+        let refused = RunError::Refused;
+        let scale = scenario.machine.time_scale;
+        if scale > 1 && inputs.profile.time_scale.is_none() {
+            return Err(refused(format!(
+                "`time-scale = {scale}` is not possible on image `{}`, whose waiting cannot be shortened; \
+                 leave `time-scale` out",
+                scenario.machine.image
+            )));
+        }
+        if inputs.profile.markers.iter().all(|marker| marker.phase != Phase::Healthy) {
+            return Err(refused(format!(
+                "the profile of image `{}` does not say how a healthy machine is recognised; add a \
+                 `[[markers]]` entry with `phase = \"healthy\"`",
+                scenario.machine.image
+            )));
+        }
+        for fault in &scenario.fault {
+            if let Fault::Power(PowerFault { name, at: PowerMoment::Phase(phase), .. }) = fault
+                && inputs.profile.markers.iter().all(|marker| marker.phase != phase_of(*phase))
+            {
+                return Err(refused(format!(
+                    "fault `{name}` waits for a phase that the profile of image `{}` cannot recognise; \
+                     choose another phase, or add a `[[markers]]` entry for it",
+                    scenario.machine.image
+                )));
+            }
+        }
+        let start = inputs.start.unwrap_or(scenario.machine.start);
+        let clock = match scenario.machine.clock {
+            Some(clock) => Some(u64::try_from(clock.as_second()).map_err(|_| {
+                refused(format!("`clock = {clock}` lies before 1970, where no clock chip starts"))
+            })?),
+            None => None,
+        };
+        let expect = &scenario.expect;
+        let facts = RunFacts {
+            format: EVENT_FORMAT,
+            scenario: scenario.name.clone(),
+            image: scenario.machine.image.clone(),
+            image_is_model: inputs.profile.is_model,
+            time_scale: scale,
+            markers: inputs.profile.markers.clone(),
+            expected_resets: inputs.profile.expected_resets,
+            loop_after: scenario.limits.loop_after,
+            recovery_rounds: scenario.limits.recovery_rounds,
+            expected_verdict: Some(expect.verdict.as_str().to_owned()),
+            expected_stop: expect
+                .stop
+                .as_ref()
+                .map(|stop| ExpectedStop { code: stop.bug_check, module: stop.module.clone() }),
+            expected_boot_error: expect.boot_error,
+            expected_failures: expect.failures.clone(),
+            expects_recovery_key: expect.recovery_key,
+            expected_answer: expect.update_service.map(|answer| answer.as_str().to_owned()),
+            expected_layers: scenario
+                .expect
+                .layers
+                .iter()
+                .map(|layer: &Layer| layer.as_str().to_owned())
+                .collect(),
+            faults: scenario.fault.iter().map(|fault| fault.name().to_owned()).collect(),
+            operator: false,
+            power_cycles: scenario
+                .operator
+                .as_ref()
+                .filter(|operator| operator.at_stop_screen == AtStopScreen::PowerCycle)
+                .map(|operator| PowerCycles { at_most: operator.times }),
+            host_repair: scenario.host_repair.is_some(),
+        };
+        let mut plan = Self {
+            scenario: scenario.name.clone(),
+            image: scenario.machine.image.clone(),
+            image_digest: inputs.image_digest.to_owned(),
+            start,
+            checkpoint: None,
+            time_scale: scale,
+            clock,
+            clock_chip: wrong_clock(scenario).or(clock),
+            facts,
+            online: inputs.stage.online.iter().map(|online| online.fault().to_owned()).collect(),
+        };
+        if start == Start::Checkpoint {
+            plan.checkpoint = Some(plan.checkpoint_key(inputs));
+        }
+        Ok(plan)
+    }
+
+    /// Two runs with the same key start from the same machine: same image, same hardware, same emulator,
+    /// same clock, same things staged. `format` changes when the same profile makes other hardware.
+    fn checkpoint_key(&self, inputs: PlanInputs<'_>) -> String {
+        let parts = serde_json::json!({
+            "format": 2,
+            "image": self.image_digest,
+            "profile": inputs.profile,
+            "emulator": inputs.emulator,
+            "staged": inputs.stage.staged_digest(),
+            "clock": self.clock,
+            "time-scale": self.time_scale,
+        });
+        blake3::hash(parts.to_string().as_bytes()).to_hex().to_string()
+    }
+}
+
+/// What the clock chip is made to say.
+fn wrong_clock(scenario: &Scenario) -> Option<u64> {
+    scenario.fault.iter().find_map(|fault| match fault {
+        Fault::Clock(clock) if !clock.inert => u64::try_from(clock.to.as_second()).ok(),
+        _ => None,
+    })
+}
+
+/// The timeline's word for where a boot can be interrupted.
+pub(crate) fn phase_of(phase: PowerPhase) -> Phase {
+    match phase {
+        PowerPhase::BootManager => Phase::BootManager,
+        PowerPhase::Loader => Phase::Loader,
+        PowerPhase::Kernel => Phase::Kernel,
+        PowerPhase::Session => Phase::Session,
+        PowerPhase::Healthy => Phase::Healthy,
+        PowerPhase::Recovery => Phase::Recovery,
+    }
+}

@@ -1,0 +1,124 @@
+//! One run from its staging to its evidence.
+
+use disk::{Access, OfflineDisk};
+use faults::Origin;
+use scenario::Start;
+use timeline::steps::INJECT;
+use timeline::{Body, Derived, Event, Sink, Source, StepState};
+use tokio::sync::watch::Receiver;
+
+use crate::error::RunError;
+use crate::evidence::Collector;
+use crate::machine::{MachineController, NetworkFaults, RunContext, StartingPoint, Watch};
+use crate::offline::WindowsDisk;
+use crate::record::{Progress, Recorder};
+
+/// How a run is to be done, where it differs from the scenario.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// How the machine comes to run.
+    pub start: Option<Start>,
+    /// Keeps the machine's disk in the run directory.
+    pub keep_disk: bool,
+}
+
+impl RunContext<'_> {
+    pub(crate) async fn execute(
+        &self,
+        options: &RunOptions,
+    ) -> Result<(Derived, Vec<Event>), RunError> {
+        self.session.interrupt.check()?;
+        let starting_point = self.prepare_start().await?;
+        let mut recorder =
+            Recorder::begin(&self.directory.events(), self.prepared.plan.facts.clone())?;
+        recorder.look_at_frames(&self.directory.machine());
+        let sink = recorder.sink();
+        self.announce_staged(&sink, &starting_point);
+
+        let watch = self.watch(&recorder);
+        if let Err(error) =
+            self.with_network(&starting_point, &sink, watch, recorder.progress()).await
+        {
+            sink.emit(Source::Harness, Body::HarnessFailed { reason: error.to_string() });
+        }
+        // Whoever still edits the disk has to be through with it.
+        self.jobs.over().await;
+        self.reporter.doing("reading the disk");
+        if let Err(error) = self.evidence(&starting_point, &sink).await {
+            let reason = format!("the disk could not be read: {error}");
+            sink.emit(Source::Harness, Body::HarnessFailed { reason });
+        }
+        if options.keep_disk {
+            self.keep_disk(&starting_point)?;
+        }
+        let events = recorder.finish().await?;
+        Ok((timeline::derive(&events), events))
+    }
+
+    /// Staged faults are in place before power-on.
+    fn announce_staged(&self, sink: &Sink, starting_point: &StartingPoint) {
+        for (origin, proof) in &starting_point.landed {
+            if let Origin::Fault(fault) = origin {
+                let step = |state| Body::Step {
+                    name: format!("{INJECT}{fault}"),
+                    state,
+                    detail: String::new(),
+                };
+                sink.emit(Source::Harness, step(StepState::Started));
+                let landed = Body::FaultLanded { fault: fault.clone(), proof: proof.clone() };
+                sink.emit(Source::Disk, landed);
+                sink.emit(Source::Harness, step(StepState::Done));
+            }
+        }
+    }
+
+    async fn with_network(
+        &self,
+        starting_point: &StartingPoint,
+        sink: &Sink,
+        mut watch: Watch,
+        progress: Receiver<Progress>,
+    ) -> Result<(), RunError> {
+        let (network, update_service) = self.start_network(&starting_point.spec, sink)?;
+        let scale = self.prepared.plan.time_scale;
+        let network_faults =
+            NetworkFaults::new(&network, update_service, progress, sink.clone(), scale);
+        let controller =
+            MachineController::new(self, starting_point, sink, &mut watch, &network_faults);
+        let result = tokio::select! {
+            result = controller.run() => result,
+            never = network_faults.keep() => match never {},
+        };
+        if let Err(error) = network.stop().await {
+            sink.emit(Source::Harness, Body::HarnessFailed { reason: error.to_string() });
+        }
+        result
+    }
+
+    async fn evidence(&self, starting_point: &StartingPoint, sink: &Sink) -> Result<(), RunError> {
+        let (path, scratch) = (starting_point.spec.disk.clone(), self.session.scratch.clone());
+        let (scenario, profile) = (self.scenario.clone(), self.prepared.profile.clone());
+        let (directory, to, before) =
+            (self.directory.clone(), sink.clone(), starting_point.before.clone());
+        let reading = self.jobs.blocking(move || -> Result<Vec<String>, RunError> {
+            let disk = OfflineDisk::open_overlay(&path, Access::ReadOnly, &scratch)?;
+            let mut disk = WindowsDisk::new(disk, None)?;
+            let collector = Collector {
+                scenario: &scenario,
+                profile: &profile,
+                directory: &directory,
+                sink: &to,
+            };
+            Ok(collector.collect(&mut disk, &before))
+        });
+        for trouble in reading.await? {
+            sink.emit(Source::Harness, Body::HarnessFailed { reason: trouble });
+        }
+        Ok(())
+    }
+
+    fn keep_disk(&self, starting_point: &StartingPoint) -> Result<(), RunError> {
+        fs_err::rename(&starting_point.spec.disk, self.directory.path().join("disk.qcow2"))?;
+        Ok(())
+    }
+}
