@@ -11,7 +11,7 @@ use winfmt::bcd::{
 use winfmt::freeldr::FreeLdr;
 
 use crate::Known;
-use crate::ground::{Ground, file_size, read_file, read_hive};
+use crate::opened_disk::{OpenedDisk, file_size, read_file, read_hive};
 
 /// How the system is started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,9 +147,9 @@ const MAX_FREELDR: u64 = 1 << 20;
 const MAX_ENTRIES: usize = 64;
 
 /// Where a boot configuration is looked for: the volumes that firmware can start from.
-fn candidates(ground: &Ground<'_>) -> Vec<(u32, &'static str)> {
+fn candidates(opened: &OpenedDisk<'_>) -> Vec<(u32, &'static str)> {
     let mut places = Vec::new();
-    for volume in ground.readable() {
+    for volume in opened.readable() {
         let files: &[&str] = match volume.role {
             VolumeRole::Efi => &[EFI_STORE],
             VolumeRole::Boot | VolumeRole::Windows => &[BIOS_STORE, EFI_STORE, FREELDR],
@@ -164,15 +164,15 @@ fn candidates(ground: &Ground<'_>) -> Vec<(u32, &'static str)> {
 
 /// The BCD store that the disk starts by, opened, with its partition and path. `facts` gets how it was
 /// read.
-pub(crate) fn find_store(ground: &mut Ground<'_>) -> Known<(BcdStore, u32, String)> {
+pub(crate) fn find_store(opened: &mut OpenedDisk<'_>) -> Known<(BcdStore, u32, String)> {
     let mut unreadable = None;
-    for (number, file) in candidates(ground) {
+    for (number, file) in candidates(opened) {
         if file == FREELDR {
             continue;
         }
-        let found = ground.volume(number).and_then(|mut volume| {
+        let found = opened.volume(number).and_then(|mut volume| {
             let (hive, facts) = read_hive(&mut *volume, file);
-            ground.hives.extend(facts);
+            opened.hives.extend(facts);
             hive
         });
         match found.and_then(|hive| Known::read(BcdStore::from_hive(hive).map(Some))) {
@@ -190,22 +190,22 @@ pub(crate) fn find_store(ground: &mut Ground<'_>) -> Known<(BcdStore, u32, Strin
 }
 
 /// Reads how the system is started.
-pub(crate) fn read(ground: &mut Ground<'_>) -> Known<BootConfiguration> {
-    match find_store(ground) {
+pub(crate) fn read(opened: &mut OpenedDisk<'_>) -> Known<BootConfiguration> {
+    match find_store(opened) {
         Known::Known((store, partition, path)) => {
-            let facts = bcd(ground, &store, partition, path);
+            let facts = bcd(opened, &store, partition, path);
             match facts {
                 Ok(facts) => Known::Known(BootConfiguration::Bcd(Box::new(facts))),
                 Err(error) => Known::Unknown(error.to_string()),
             }
         }
-        Known::Absent => freeldr(ground).map(BootConfiguration::Freeldr),
+        Known::Absent => freeldr(opened).map(BootConfiguration::Freeldr),
         Known::Unknown(reason) => Known::Unknown(reason),
     }
 }
 
 fn bcd(
-    ground: &Ground<'_>,
+    opened: &OpenedDisk<'_>,
     store: &BcdStore,
     partition: u32,
     path: String,
@@ -219,13 +219,13 @@ fn bcd(
         .iter()
         .filter(|object| object.kind == ObjectType::OS_LOADER && object.is_win_pe())
         .take(MAX_ENTRIES)
-        .map(|object| recovery_loader(ground, store, object.id))
+        .map(|object| recovery_loader(opened, store, object.id))
         .collect();
     Ok(BcdFacts {
         partition,
         path,
         objects: objects.len(),
-        default: Known::read(store.default_loader()).map(|object| loader(ground, store, &object)),
+        default: Known::read(store.default_loader()).map(|object| loader(opened, store, &object)),
         display_order: named(ElementId::DISPLAY_ORDER),
         boot_sequence: named(ElementId::BOOT_SEQUENCE),
         timeout: Known::read(store.integer(known::BOOT_MANAGER, ElementId::TIMEOUT)),
@@ -233,7 +233,7 @@ fn bcd(
     })
 }
 
-fn loader(ground: &Ground<'_>, store: &BcdStore, object: &Object) -> Loader {
+fn loader(opened: &OpenedDisk<'_>, store: &BcdStore, object: &Object) -> Loader {
     let id = object.id;
     let boolean = |element| Known::read(store.boolean(id, element));
     let policy = Known::read(store.boot_status_policy(id));
@@ -242,14 +242,14 @@ fn loader(ground: &Ground<'_>, store: &BcdStore, object: &Object) -> Loader {
             return Known::Absent;
         }
         let ids = ids.into_iter().take(MAX_ENTRIES);
-        Known::Known(ids.map(|id| recovery_loader(ground, store, id)).collect())
+        Known::Known(ids.map(|id| recovery_loader(opened, store, id)).collect())
     });
     Loader {
         id: id.to_string(),
         description: Known::read(store.string(id, ElementId::DESCRIPTION)),
         path: Known::read(store.string(id, ElementId::PATH)),
         device: device(store, id, ElementId::OS_DEVICE).map(|device| Place {
-            partition: partition_of(ground, &device.kind()),
+            partition: partition_of(opened, &device.kind()),
             device: device.kind().to_string(),
         }),
         recovery_enabled: boolean(ElementId::RECOVERY_ENABLED),
@@ -270,7 +270,7 @@ fn device(store: &BcdStore, object: Guid, element: ElementId) -> Known<Device> {
     })
 }
 
-fn recovery_loader(ground: &Ground<'_>, store: &BcdStore, id: Guid) -> RecoveryLoader {
+fn recovery_loader(opened: &OpenedDisk<'_>, store: &BcdStore, id: Guid) -> RecoveryLoader {
     let object = match store.object(id) {
         Ok(object) => object,
         Err(error) => {
@@ -285,7 +285,7 @@ fn recovery_loader(ground: &Ground<'_>, store: &BcdStore, id: Guid) -> RecoveryL
     };
     let image = device(store, id, ElementId::OS_DEVICE).and_then(|device| match device.kind() {
         DeviceKind::File { local: LocalDevice::Ramdisk, parent, path } => {
-            Known::Known(image_place(ground, &parent, path))
+            Known::Known(image_place(opened, &parent, path))
         }
         other => Known::Unknown(format!("it does not start from an image, but from {other}")),
     });
@@ -303,19 +303,19 @@ fn recovery_loader(ground: &Ground<'_>, store: &BcdStore, id: Guid) -> RecoveryL
 }
 
 /// A file on a volume as the store names it, looked up on this disk.
-fn image_place(ground: &Ground<'_>, device: &DeviceKind, path: String) -> ImagePlace {
+fn image_place(opened: &OpenedDisk<'_>, device: &DeviceKind, path: String) -> ImagePlace {
     let path = path.trim_start_matches('\\').to_owned();
-    let partition = partition_of(ground, device);
+    let partition = partition_of(opened, device);
     let size = partition
         .clone()
-        .and_then(|number| ground.volume(number))
+        .and_then(|number| opened.volume(number))
         .and_then(|mut volume| file_size(&mut *volume, &path));
     ImagePlace { device: device.to_string(), partition, path, size }
 }
 
 /// The partition of this disk that a device names.
-pub(crate) fn partition_of(ground: &Ground<'_>, device: &DeviceKind) -> Known<u32> {
-    let table = ground.disk.table();
+pub(crate) fn partition_of(opened: &OpenedDisk<'_>, device: &DeviceKind) -> Known<u32> {
+    let table = opened.disk.table();
     let found = match device {
         DeviceKind::Gpt { disk, partition } => {
             if table.disk != DiskId::Guid(volume::Guid(disk.to_bytes())) {
@@ -330,7 +330,7 @@ pub(crate) fn partition_of(ground: &Ground<'_>, device: &DeviceKind) -> Known<u3
             }
             table.partitions.iter().find(|own| own.start == *offset)
         }
-        DeviceKind::Boot => return boot_partition(ground),
+        DeviceKind::Boot => return boot_partition(opened),
         DeviceKind::File { .. } | DeviceKind::Locate | DeviceKind::Unknown => {
             return Known::Unknown(format!("{device} names no partition"));
         }
@@ -339,19 +339,19 @@ pub(crate) fn partition_of(ground: &Ground<'_>, device: &DeviceKind) -> Known<u3
 }
 
 /// The volume that the boot manager started from.
-fn boot_partition(ground: &Ground<'_>) -> Known<u32> {
-    match candidates(ground).first() {
+fn boot_partition(opened: &OpenedDisk<'_>) -> Known<u32> {
+    match candidates(opened).first() {
         Some((number, _)) => Known::Known(*number),
         None => Known::Absent,
     }
 }
 
-fn freeldr(ground: &Ground<'_>) -> Known<FreeldrFacts> {
-    for (number, file) in candidates(ground) {
+fn freeldr(opened: &OpenedDisk<'_>) -> Known<FreeldrFacts> {
+    for (number, file) in candidates(opened) {
         if file != FREELDR {
             continue;
         }
-        let found = ground
+        let found = opened
             .volume(number)
             .and_then(|mut volume| read_file(&mut *volume, file, MAX_FREELDR))
             .and_then(|bytes| Known::read(FreeLdr::parse(&bytes).map(Some)))

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Known;
 use crate::drives::Drives;
-use crate::ground::Ground;
+use crate::opened_disk::OpenedDisk;
 use crate::services::{Services, Start};
 
 /// What happens on a stop.
@@ -90,9 +90,9 @@ const CRASH_CONTROL: &str = r"Control\CrashControl";
 const MEMORY_MANAGEMENT: &str = r"Control\Session Manager\Memory Management";
 
 /// Reads `CrashControl` and the page files.
-pub(crate) fn read(ground: &Ground<'_>, services: &Known<Services>) -> Known<CrashSettings> {
-    let drives = Drives::read(ground);
-    ground.control().and_then(|control| {
+pub(crate) fn read(opened: &OpenedDisk<'_>, services: &Known<Services>) -> Known<CrashSettings> {
+    let drives = Drives::read(opened);
+    opened.control().and_then(|control| {
         match control.hive.find_key(control.path(CRASH_CONTROL)) {
             Ok(Some(_)) => {}
             Ok(None) => return Known::Absent,

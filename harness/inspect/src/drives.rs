@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use volume::{DiskId, PartitionTable, TableStyle};
 
 use crate::Known;
-use crate::ground::{Ground, Registry};
+use crate::opened_disk::{OpenedDisk, Registry};
 
 /// Letters that the system gave, each with its partition.
 pub(crate) struct Drives {
@@ -18,15 +18,15 @@ pub(crate) struct Drives {
 
 impl Drives {
     /// From `MountedDevices`, and the drive that `SystemRoot` names.
-    pub(crate) fn read(ground: &Ground<'_>) -> Self {
+    pub(crate) fn read(opened: &OpenedDisk<'_>) -> Self {
         const VERSION: &str = r"Microsoft\Windows NT\CurrentVersion";
-        let root = ground
+        let root = opened
             .software
             .as_ref()
             .and_then(|hive| Registry { hive, key: VERSION }.string("", "SystemRoot"));
         let system = root.known().and_then(|root| letter(root)).unwrap_or('C');
         let mut letters = BTreeMap::new();
-        if let Known::Known(hive) = &ground.system
+        if let Known::Known(hive) = &opened.system
             && let Ok(Some(key)) = hive.find_key("MountedDevices")
             && let Ok(values) = key.values()
         {
@@ -34,14 +34,14 @@ impl Drives {
                 let name = value.name.to_string();
                 let device = name.strip_prefix(r"\DosDevices\").and_then(letter);
                 if let Some(device) = device {
-                    letters.insert(device, partition(ground.disk.table(), &value.data.bytes));
+                    letters.insert(device, partition(opened.disk.table(), &value.data.bytes));
                 }
             }
         }
-        if let Known::Known((number, _)) = ground.place {
+        if let Known::Known((number, _)) = opened.place {
             letters.insert(system, Known::Known(number));
         }
-        Self { letters, system, place: ground.place.clone() }
+        Self { letters, system, place: opened.place.clone() }
     }
 
     /// The partition that a path of the running system lies on. `%SystemRoot%` and `\SystemRoot` are

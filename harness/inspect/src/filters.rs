@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use winfmt::hive::HiveError;
 
 use crate::Known;
-use crate::ground::{Ground, Registry};
+use crate::opened_disk::{OpenedDisk, Registry};
 
 /// All filters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,8 +45,8 @@ pub struct Minifilter {
 }
 
 /// Reads `Control\Class` and the instances of every service.
-pub(crate) fn read(ground: &Ground<'_>) -> Known<Filters> {
-    ground.control().and_then(|control| match (classes(control), minifilters(control)) {
+pub(crate) fn read(opened: &OpenedDisk<'_>) -> Known<Filters> {
+    opened.control().and_then(|control| match (classes(control), minifilters(control)) {
         (Ok(classes), Ok(minifilters)) => Known::Known(Filters { classes, minifilters }),
         (Err(error), _) | (_, Err(error)) => Known::Unknown(error.to_string()),
     })

@@ -7,8 +7,8 @@ use winfmt::Guid;
 use winfmt::variables::{GLOBAL, IMAGE_SECURITY, VariableStore};
 
 use crate::Known;
-use crate::ground::Source;
 use crate::layout::Layout;
+use crate::opened_disk::Source;
 
 /// What the machine starts with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

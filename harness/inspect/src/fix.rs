@@ -18,8 +18,8 @@ use winfmt::recovery_settings::{AutoRemediation, RecoverySettings, RecoverySetti
 use crate::Known;
 use crate::boot::find_store;
 use crate::check::{Answer, Check, CheckName, Qualification};
-use crate::ground::{Ground, Source, read_file};
 use crate::inspection::Inspection;
+use crate::opened_disk::{OpenedDisk, Source, read_file};
 use crate::qualify::{qualify, restorable};
 
 /// What was done to an image.
@@ -177,15 +177,15 @@ fn boot(disk: &OfflineDisk, before: &Inspection, edits: &mut Edits<'_>) -> Resul
     if !recovery && !policy && !restart {
         return Ok(());
     }
-    let mut ground = Ground::open(disk);
-    let (mut store, partition, path) = match find_store(&mut ground) {
+    let mut opened = OpenedDisk::open(disk);
+    let (mut store, partition, path) = match find_store(&mut opened) {
         Known::Known(found) => found,
         // A restart is decided in the SYSTEM hive too, and a ReactOS disk has only that.
         Known::Absent if !recovery && !policy => return Ok(()),
         Known::Absent => return Err(unreadable("the boot configuration", "there is none")),
         Known::Unknown(reason) => return Err(unreadable("the boot configuration", &reason)),
     };
-    drop(ground);
+    drop(opened);
     let Some(loader) = store.default_loader()?.map(|loader| loader.id) else {
         return Err(unreadable("the default loader", "there is none"));
     };
@@ -289,20 +289,20 @@ fn system(disk: &OfflineDisk, before: &Inspection, edits: &mut Edits<'_>) -> Res
     if values.is_empty() && !lost_file {
         return Ok(());
     }
-    let mut ground = Ground::open(disk);
-    let control_set = match &ground.control_set {
+    let mut opened = OpenedDisk::open(disk);
+    let control_set = match &opened.control_set {
         Known::Known(set) => set.clone(),
         other => return Err(unreadable("the control set", other.reason().unwrap_or("none"))),
     };
-    let (partition, root) = match &ground.place {
+    let (partition, root) = match &opened.place {
         Known::Known(place) => place.clone(),
         other => return Err(unreadable("the Windows volume", other.reason().unwrap_or("none"))),
     };
-    let mut hive = match std::mem::replace(&mut ground.system, Known::Absent) {
+    let mut hive = match std::mem::replace(&mut opened.system, Known::Absent) {
         Known::Known(hive) => hive,
         other => return Err(unreadable("the SYSTEM hive", other.reason().unwrap_or("none"))),
     };
-    drop(ground);
+    drop(opened);
     let file = format!(r"{root}\System32\config\SYSTEM");
     let failed = |source| FixError::Hive { file: file.clone(), source };
     for (check, key, name, data) in values {

@@ -8,7 +8,7 @@ use winfmt::bootstat::{BootLog, BootStatus, LogEvent, Record};
 use crate::Known;
 use crate::boot::BootConfiguration;
 use crate::event_log::{Event, EventLog};
-use crate::ground::{Ground, read_file};
+use crate::opened_disk::{OpenedDisk, read_file};
 use crate::startup_repair::StartupRepair;
 
 /// What earlier starts left behind.
@@ -92,8 +92,8 @@ const EVENTS: usize = 20;
 const MAX_LOG: u64 = 256 << 20;
 
 /// Reads what earlier starts left behind.
-pub(crate) fn read(ground: &mut Ground<'_>, boot: &Known<BootConfiguration>) -> History {
-    let boot_status = ground.windows().and_then(|(volume, root)| {
+pub(crate) fn read(opened: &mut OpenedDisk<'_>, boot: &Known<BootConfiguration>) -> History {
+    let boot_status = opened.windows().and_then(|(volume, root)| {
         read_file(volume, &format!(r"{root}\bootstat.dat"), MAX_STATUS)
             .and_then(|bytes| Known::read(BootStatus::parse(bytes).map(Some)))
             .map(|status| BootStatusFacts {
@@ -105,19 +105,19 @@ pub(crate) fn read(ground: &mut Ground<'_>, boot: &Known<BootConfiguration>) -> 
     });
     History {
         boot_status,
-        boot_log: boot_log(ground, boot),
-        events: events(ground),
-        startup_repair: startup_repair(ground),
+        boot_log: boot_log(opened, boot),
+        events: events(opened),
+        startup_repair: startup_repair(opened),
     }
 }
 
 /// The log is beside the store.
-fn boot_log(ground: &Ground<'_>, boot: &Known<BootConfiguration>) -> Known<Vec<BootRecord>> {
+fn boot_log(opened: &OpenedDisk<'_>, boot: &Known<BootConfiguration>) -> Known<Vec<BootRecord>> {
     boot.as_ref()
         .and_then(|boot| boot.bcd().map_or(Known::Absent, Known::Known))
         .and_then(|bcd| {
             let folder = bcd.path.rsplit_once('\\').map_or("", |(folder, _)| folder);
-            ground.volume(bcd.partition).and_then(|mut volume| {
+            opened.volume(bcd.partition).and_then(|mut volume| {
                 read_file(&mut *volume, &format!(r"{folder}\BOOTSTAT.DAT"), MAX_STATUS)
             })
         })
@@ -150,8 +150,8 @@ fn record(record: &Record) -> BootRecord {
 }
 
 /// Windows since Vista keeps its log in the first place, before in the second.
-fn events(ground: &mut Ground<'_>) -> Known<EventTail> {
-    ground.windows().and_then(|(volume, root)| {
+fn events(opened: &mut OpenedDisk<'_>) -> Known<EventTail> {
+    opened.windows().and_then(|(volume, root)| {
         let mut log = Known::Absent;
         for file in [r"System32\winevt\Logs\System.evtx", r"System32\config\SysEvent.Evt"] {
             log = read_file(volume, &format!(r"{root}\{file}"), MAX_LOG);
@@ -174,15 +174,15 @@ fn events(ground: &mut Ground<'_>) -> Known<EventTail> {
 
 /// On the Windows volume; where that could not be reached, Startup Repair leaves its log on the EFI
 /// system partition (windows-facts.md 3.6).
-fn startup_repair(ground: &mut Ground<'_>) -> Known<StartupRepairFacts> {
-    let found = ground.windows().and_then(|(volume, root)| {
+fn startup_repair(opened: &mut OpenedDisk<'_>) -> Known<StartupRepairFacts> {
+    let found = opened.windows().and_then(|(volume, root)| {
         repair_log(volume, &format!(r"{root}\System32\LogFiles\Srt\SrtTrail.txt"))
     });
     if found != Known::Absent {
         return found;
     }
-    for summary in ground.readable().filter(|own| own.role == VolumeRole::Efi) {
-        if let Known::Known(mut volume) = ground.volume(summary.number)
+    for summary in opened.readable().filter(|own| own.role == VolumeRole::Efi) {
+        if let Known::Known(mut volume) = opened.volume(summary.number)
             && let Known::Known(log) = repair_log(&mut *volume, r"Temp\SrtTrail.txt")
         {
             return Known::Known(log);

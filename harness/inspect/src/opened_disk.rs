@@ -36,7 +36,7 @@ pub struct HiveFacts {
 }
 
 /// The disk, with what most readers need of it open.
-pub(crate) struct Ground<'a> {
+pub(crate) struct OpenedDisk<'a> {
     pub(crate) disk: &'a OfflineDisk,
     /// The partition of the system, and its folder there.
     pub(crate) place: Known<(u32, String)>,
@@ -48,7 +48,7 @@ pub(crate) struct Ground<'a> {
     pub(crate) hives: Vec<HiveFacts>,
 }
 
-impl<'a> Ground<'a> {
+impl<'a> OpenedDisk<'a> {
     /// Opens what is there.
     pub(crate) fn open(disk: &'a OfflineDisk) -> Self {
         let found = disk.volumes().iter().find(|volume| volume.role == VolumeRole::Windows);

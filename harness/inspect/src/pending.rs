@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Known;
-use crate::ground::{Ground, Registry, read_file};
+use crate::opened_disk::{OpenedDisk, Registry, read_file};
 use crate::servicing::{PendingXml, Rename, ServicingState, renames};
 
 /// What is pending.
@@ -68,8 +68,8 @@ const SESSION_MANAGER: &str = r"Control\Session Manager";
 const UPDATE: &str = r"Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update\RebootRequired";
 
 /// Reads what is pending.
-pub(crate) fn read(ground: &mut Ground<'_>) -> Pending {
-    let control = ground.control();
+pub(crate) fn read(opened: &mut OpenedDisk<'_>) -> Pending {
+    let control = opened.control();
     let renames = control.as_ref().and_then(|control| {
         let key = control.path(SESSION_MANAGER);
         Known::read(control.hive.get(key, "PendingFileRenameOperations")).and_then(|data| {
@@ -80,26 +80,26 @@ pub(crate) fn read(ground: &mut Ground<'_>) -> Pending {
         })
     });
     let boot_execute = control.and_then(|control| control.strings(SESSION_MANAGER, "BootExecute"));
-    let setup_in_progress = ground
+    let setup_in_progress = opened
         .system
         .as_ref()
         .and_then(|hive| Registry { hive, key: "Setup" }.flag("", "SystemSetupInProgress"));
-    Pending { renames, updates: updates(ground), boot_execute, setup_in_progress }
+    Pending { renames, updates: updates(opened), boot_execute, setup_in_progress }
 }
 
 /// What the SOFTWARE hive says, and the list of operations that runs before the session does.
-fn updates(ground: &mut Ground<'_>) -> Known<Updates> {
-    let software = &ground.software;
+fn updates(opened: &mut OpenedDisk<'_>) -> Known<Updates> {
+    let software = &opened.software;
     let servicing =
         software.as_ref().and_then(|hive| Known::read(ServicingState::read(hive).map(Some)));
     let restart_required = software
         .as_ref()
         .and_then(|hive| Known::read(hive.find_key(UPDATE).map(|key| Some(key.is_some()))));
-    let operations = ground.windows().and_then(|(volume, root)| {
+    let operations = opened.windows().and_then(|(volume, root)| {
         read_file(volume, &format!(r"{root}\WinSxS\pending.xml"), MAX_LIST)
             .and_then(|bytes| Known::read(PendingXml::read(&bytes).map(Some)))
     });
-    if matches!((&ground.software, &operations), (Known::Absent, Known::Absent)) {
+    if matches!((&opened.software, &operations), (Known::Absent, Known::Absent)) {
         return Known::Absent;
     }
     Known::Known(Updates { servicing, restart_required, operations })

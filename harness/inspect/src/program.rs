@@ -4,7 +4,7 @@ use volume::Volume;
 
 use crate::Known;
 use crate::executable::Executable;
-use crate::ground::read_file;
+use crate::opened_disk::read_file;
 use crate::services::ServiceImage;
 
 /// Windows' largest driver has some ten megabytes.

@@ -9,7 +9,7 @@ use winfmt::recovery_settings::RecoverySettings;
 
 use crate::Known;
 use crate::boot::{BootConfiguration, ImagePlace};
-use crate::ground::{Ground, read_file};
+use crate::opened_disk::{OpenedDisk, read_file};
 use crate::recovery_image;
 use crate::system::Build;
 
@@ -82,15 +82,15 @@ const MAX_XML: u64 = 1 << 20;
 const IMAGE: &str = r"Recovery\WindowsRE\Winre.wim";
 
 /// Reads everything about the recovery environment. `boot` says which image counts.
-pub(crate) fn read(ground: &mut Ground<'_>, boot: &Known<BootConfiguration>) -> Recovery {
-    let partitions = ground
+pub(crate) fn read(opened: &mut OpenedDisk<'_>, boot: &Known<BootConfiguration>) -> Recovery {
+    let partitions = opened
         .disk
         .volumes()
         .iter()
         .filter(|volume| volume.role == VolumeRole::Recovery)
         .map(|volume| volume.number)
         .collect();
-    let image = image(ground, boot);
+    let image = image(opened, boot);
     let quick_machine_recovery = image.as_ref().and_then(|image| {
         let folder = image.place.path.rsplit_once('\\').map_or("", |(folder, _)| folder);
         let file = format!(r"{folder}\SrSettings.ini");
@@ -98,24 +98,24 @@ pub(crate) fn read(ground: &mut Ground<'_>, boot: &Known<BootConfiguration>) -> 
             .place
             .partition
             .clone()
-            .and_then(|number| ground.volume(number))
+            .and_then(|number| opened.volume(number))
             .and_then(|mut volume| settings(&mut *volume, file.trim_start_matches('\\')))
     });
-    let copy = ground.windows().and_then(|(volume, root)| {
+    let copy = opened.windows().and_then(|(volume, root)| {
         settings(volume, &format!(r"{root}\System32\Recovery\SrSettings.ini"))
     });
     Recovery {
-        reagent: reagent(ground),
+        reagent: reagent(opened),
         partitions,
         image,
-        images_found: images(ground),
+        images_found: images(opened),
         quick_machine_recovery,
         quick_machine_recovery_copy: copy,
     }
 }
 
 /// The image of the first entry of the default loader's recovery sequence.
-fn image(ground: &Ground<'_>, boot: &Known<BootConfiguration>) -> Known<RecoveryImage> {
+fn image(opened: &OpenedDisk<'_>, boot: &Known<BootConfiguration>) -> Known<RecoveryImage> {
     boot.as_ref()
         .and_then(|boot| boot.bcd().map_or(Known::Absent, Known::Known))
         .and_then(|bcd| bcd.default.as_ref())
@@ -123,22 +123,22 @@ fn image(ground: &Ground<'_>, boot: &Known<BootConfiguration>) -> Known<Recovery
         .and_then(|sequence| sequence.first().map_or(Known::Absent, Known::Known))
         .and_then(|entry| entry.image.clone())
         .map(|place| {
-            let windows = ground.place.as_ref().map(|(number, _)| *number);
+            let windows = opened.place.as_ref().map(|(number, _)| *number);
             let on_windows_volume =
                 place.partition.clone().and_then(|number| windows.map(|windows| windows == number));
-            let (build, architecture) = contents(ground, &place);
+            let (build, architecture) = contents(opened, &place);
             RecoveryImage { place, on_windows_volume, build, architecture }
         })
 }
 
-fn images(ground: &Ground<'_>) -> Vec<(u32, String)> {
+fn images(opened: &OpenedDisk<'_>) -> Vec<(u32, String)> {
     let mut found = Vec::new();
-    for summary in ground.readable() {
+    for summary in opened.readable() {
         let mut files = vec![IMAGE.to_owned()];
         files.extend(
             summary.system_root.as_ref().map(|root| format!(r"{root}\System32\Recovery\Winre.wim")),
         );
-        if let Known::Known(mut volume) = ground.volume(summary.number) {
+        if let Known::Known(mut volume) = opened.volume(summary.number) {
             files.retain(|file| volume.exists(file).unwrap_or(false));
             found.extend(files.into_iter().map(|file| (summary.number, file)));
         }
@@ -146,9 +146,9 @@ fn images(ground: &Ground<'_>) -> Vec<(u32, String)> {
     found
 }
 
-fn reagent(ground: &mut Ground<'_>) -> Known<ReAgentFacts> {
-    let table = ground.disk.table().clone();
-    ground.windows().and_then(|(volume, root)| {
+fn reagent(opened: &mut OpenedDisk<'_>) -> Known<ReAgentFacts> {
+    let table = opened.disk.table().clone();
+    opened.windows().and_then(|(volume, root)| {
         let file = format!(r"{root}\System32\Recovery\ReAgent.xml");
         read_file(volume, &file, MAX_XML)
             .and_then(|bytes| Known::read(ReAgent::parse(&bytes).map(Some)))
@@ -206,12 +206,12 @@ fn settings(volume: &mut dyn Volume, file: &str) -> Known<QuickMachineRecovery> 
 }
 
 /// The build and the instruction set of the image that boots, by the image's own description.
-fn contents(ground: &Ground<'_>, place: &ImagePlace) -> (Known<Build>, Known<String>) {
+fn contents(opened: &OpenedDisk<'_>, place: &ImagePlace) -> (Known<Build>, Known<String>) {
     let size = place.size.known().copied();
     let (Known::Known(partition), Some(size)) = (&place.partition, size) else {
         return (Known::Absent, Known::Absent);
     };
-    let image = ground.volume(*partition).and_then(|mut volume| {
+    let image = opened.volume(*partition).and_then(|mut volume| {
         let read = recovery_image::RecoveryImage::read(size, |offset, length| {
             let mut bytes = vec![0; length];
             let read = volume.read_at(&place.path, offset, &mut bytes);

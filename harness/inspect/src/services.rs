@@ -7,7 +7,7 @@ use volume::Volume;
 use winfmt::hive::{Data, Key};
 
 use crate::drives::Drives;
-use crate::ground::{Ground, Registry};
+use crate::opened_disk::{OpenedDisk, Registry};
 use crate::{Known, program};
 
 /// The services of the current control set.
@@ -158,15 +158,15 @@ pub struct ServiceImage {
 const MAX_SERVICES: usize = 20_000;
 
 /// Reads the services of a control set, and their files.
-pub(crate) fn read(ground: &mut Ground<'_>) -> Known<Services> {
-    let drives = Drives::read(ground);
-    let (mut services, keys, group_order) = match ground.control().and_then(entries) {
+pub(crate) fn read(opened: &mut OpenedDisk<'_>) -> Known<Services> {
+    let drives = Drives::read(opened);
+    let (mut services, keys, group_order) = match opened.control().and_then(entries) {
         Known::Known(read) => read,
         Known::Absent => return Known::Absent,
         Known::Unknown(reason) => return Known::Unknown(reason),
     };
     let mut seen = BTreeMap::new();
-    let windows = ground.windows();
+    let windows = opened.windows();
     match windows {
         Known::Known((volume, _)) => {
             for (service, owners) in &mut services {

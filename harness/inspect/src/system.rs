@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Known;
-use crate::ground::{Ground, Registry};
+use crate::opened_disk::{OpenedDisk, Registry};
 
 /// The installed system.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,22 +82,22 @@ pub struct ControlSets {
 const VERSION: &str = r"Microsoft\Windows NT\CurrentVersion";
 
 /// Reads which system it is.
-pub(crate) fn read(ground: &mut Ground<'_>) -> System {
-    let place = ground.place.as_ref();
+pub(crate) fn read(opened: &mut OpenedDisk<'_>) -> System {
+    let place = opened.place.as_ref();
     let partition = place.clone().map(|(number, _)| *number);
     let folder = place.map(|(_, folder)| folder.clone());
-    let architecture = architecture(ground);
-    let computer = ground
+    let architecture = architecture(opened);
+    let computer = opened
         .control()
         .and_then(|control| control.string(r"Control\ComputerName\ComputerName", "ComputerName"));
     let version = |take: &dyn Fn(Registry<'_>) -> Known<String>| {
-        ground.software.as_ref().and_then(|hive| take(Registry { hive, key: VERSION }))
+        opened.software.as_ref().and_then(|hive| take(Registry { hive, key: VERSION }))
     };
     let text = |name: &'static str| version(&|key| key.string("", name));
     let edition = text("EditionID");
     let product = text("ProductName");
-    let build = ground.software.as_ref().and_then(|hive| build(Registry { hive, key: VERSION }));
-    let installed = ground
+    let build = opened.software.as_ref().and_then(|hive| build(Registry { hive, key: VERSION }));
+    let installed = opened
         .software
         .as_ref()
         .and_then(|hive| Registry { hive, key: VERSION }.dword("", "InstallDate"))
@@ -162,10 +162,10 @@ fn licence(edition: &Known<String>, product: &Known<String>) -> Known<Licence> {
 }
 
 /// What the registry says that programs are told; else the kernel's own file.
-fn architecture(ground: &mut Ground<'_>) -> Known<String> {
+fn architecture(opened: &mut OpenedDisk<'_>) -> Known<String> {
     const ENVIRONMENT: &str = r"Control\Session Manager\Environment";
     let told =
-        ground.control().and_then(|control| control.string(ENVIRONMENT, "PROCESSOR_ARCHITECTURE"));
+        opened.control().and_then(|control| control.string(ENVIRONMENT, "PROCESSOR_ARCHITECTURE"));
     if let Known::Known(name) = told {
         return Known::Known(match name.to_ascii_uppercase().as_str() {
             "AMD64" => "x86-64".to_owned(),
@@ -174,15 +174,15 @@ fn architecture(ground: &mut Ground<'_>) -> Known<String> {
             _ => name,
         });
     }
-    ground.windows().and_then(|(volume, root)| {
+    opened.windows().and_then(|(volume, root)| {
         crate::program::read(volume, &format!(r"{root}\System32\ntoskrnl.exe"))
             .map(|image| image.architecture)
     })
 }
 
 /// Reads `Select` and which sets there are.
-pub(crate) fn control_sets(ground: &Ground<'_>) -> Known<ControlSets> {
-    ground.system.as_ref().and_then(|hive| {
+pub(crate) fn control_sets(opened: &OpenedDisk<'_>) -> Known<ControlSets> {
+    opened.system.as_ref().and_then(|hive| {
         let select = Registry { hive, key: "Select" };
         let names = hive.root().and_then(|root| root.subkey_names());
         let names = match names {
