@@ -25,12 +25,14 @@ pub mod signing;
 mod boot_configuration;
 mod catalogue;
 mod inert;
+mod placing;
 mod plan;
 mod registry;
 mod repair;
 mod service;
 mod servicing;
 mod stage;
+mod stage_error;
 mod trust;
 mod updater;
 mod user_mode;
@@ -46,5 +48,6 @@ pub use plan::{
     StagedEdit, TpmState, VolumeRole,
 };
 pub use repair::{RepairError, repair};
-pub use stage::{StageError, Trust, signs, stage, stage_signed};
+pub use stage::{Trust, signs, stage, stage_signed};
+pub use stage_error::StageError;
 pub use vendor::arch_of;

@@ -6,11 +6,13 @@ use winfmt::bcd::{ElementId, ElementValue};
 use winfmt::paths::glob_matches;
 
 use crate::boot_configuration::{STORE, rewrite};
+use crate::placing::on_c;
 use crate::plan::{
     Change, Edit, Offline, OfflineError, Origin, Rewrite, StagePlan, StagedEdit, VolumeRole,
 };
 use crate::registry;
-use crate::stage::{StageError, bytes_of, on_c};
+use crate::stage::bytes_of;
+use crate::stage_error::StageError;
 
 /// Why a disk cannot be repaired as the scenario says.
 #[derive(Debug, thiserror::Error)]

@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use scenario::{FileLoss, FileVersion, ServicingTransaction, TransactionState, WindowsPath};
 
 use crate::driver;
+use crate::placing::on_c;
 use crate::plan::{Act, Change, Edit, HiveName, Online, OnlineAct, OnlineWrite, VolumeRole};
 use crate::service::nt_path;
-use crate::stage::{StageError, on_c};
+use crate::stage_error::StageError;
 use crate::vendor;
 
 const PENDING: &str = "Windows\\WinSxS\\pending.xml";

@@ -8,8 +8,8 @@ use winfmt::recovery_settings::{AutoRemediation, RecoverySettings};
 
 use crate::boot_configuration;
 use crate::content;
-use crate::driver::{self, ContentDriverOptions, DriverError, DriverKind};
-use crate::inf::InfError;
+use crate::driver::{self, ContentDriverOptions, DriverKind};
+use crate::placing::on_c;
 use crate::plan::{
     Act, Change, Edit, HiveName, InterruptedWrite, Online, OnlineAct, OnlineWrite, Origin,
     RegistryValue, StagePlan, StagedEdit, VolumeRole,
@@ -17,7 +17,8 @@ use crate::plan::{
 use crate::registry;
 use crate::service::{DriverService, nt_path};
 use crate::servicing;
-use crate::signing::{Authority, SignError};
+use crate::signing::Authority;
+use crate::stage_error::StageError;
 use crate::updater;
 use crate::user_mode;
 use crate::vendor;
@@ -29,85 +30,6 @@ pub struct Trust {
     pub root: Vec<u8>,
     /// The signer of remediations that the machine accepts.
     pub publisher: Vec<u8>,
-}
-
-/// Why a scenario could not be turned into a plan.
-#[derive(Debug, thiserror::Error)]
-pub enum StageError {
-    /// A driver could not be made.
-    #[error("fault `{fault}`: {source}")]
-    Driver {
-        /// The fault.
-        fault: String,
-        /// Why.
-        source: DriverError,
-    },
-    /// A file of the scenario was not loaded with it.
-    #[error(
-        "fault `{fault}` needs `{file}`, which was not loaded; load the scenario from its folder"
-    )]
-    File {
-        /// The fault.
-        fault: String,
-        /// The file.
-        file: String,
-    },
-    /// A path lies on a volume that the machine does not have.
-    #[error("{object} is to go to `{path}`; a machine has only `C:`")]
-    Drive {
-        /// Fault or canary.
-        object: String,
-        /// The path.
-        path: String,
-    },
-    /// A driver could not be signed.
-    #[error("fault `{fault}`: {source}")]
-    Sign {
-        /// The fault.
-        fault: String,
-        /// Why.
-        source: SignError,
-    },
-    /// There is nobody to sign a driver.
-    #[error(
-        "fault `{fault}` wants a signed driver, and there is no authority to sign it; run it with an image of the store"
-    )]
-    NoAuthority {
-        /// The fault.
-        fault: String,
-    },
-    /// An INF cannot be used.
-    #[error("fault `{fault}`: {source}")]
-    Package {
-        /// The fault.
-        fault: String,
-        /// Why.
-        source: InfError,
-    },
-    /// A name that cannot be one on the machine.
-    #[error("fault `{fault}`: {what}; rename the file")]
-    Name {
-        /// The fault.
-        fault: String,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// A fault can only be done while the machine runs.
-    #[error("fault `{fault}` of kind {kind} can only be `when = \"healthy\"`")]
-    OnlyOnline {
-        /// The fault.
-        fault: String,
-        /// Its kind.
-        kind: &'static str,
-    },
-    /// A fault cannot be done while the machine runs.
-    #[error("fault `{fault}` of kind {kind} can only be `when = \"staged\"`")]
-    NotOnline {
-        /// The fault.
-        fault: String,
-        /// Its kind.
-        kind: &'static str,
-    },
 }
 
 /// Plans everything that is done to the scenario's machine. The same scenario and certificates always
@@ -356,17 +278,6 @@ pub(crate) fn bytes_of(
             .cloned()
             .ok_or_else(|| StageError::File { fault: fault.to_owned(), file: name.clone() }),
     }
-}
-
-/// The path relative to the root of `C:`.
-pub(crate) fn on_c(path: &WindowsPath, object: &str) -> Result<String, StageError> {
-    if path.drive() != 'C' {
-        return Err(StageError::Drive {
-            object: format!("`{object}`"),
-            path: path.as_str().to_owned(),
-        });
-    }
-    Ok(path.components().collect::<Vec<_>>().join("\\"))
 }
 
 /// The settings on `C:` and their mirror on the recovery volume, which is the copy that counts in the

@@ -6,8 +6,9 @@
 use scenario::{ContentUpdater, Scenario};
 
 use crate::driver::{self, DriverError};
+use crate::placing::on_c;
 use crate::plan::{Edit, HiveName, RegistryValue, VolumeRole};
-use crate::stage::{StageError, on_c};
+use crate::stage_error::StageError;
 
 /// Where its program lies on `C:`.
 const FOLDER: &str = "Program Files\\loopbreak";

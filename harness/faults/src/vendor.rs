@@ -11,7 +11,7 @@ use crate::inf::{self, Inf};
 use crate::plan::{Change, Edit, HiveName, RegistryValue};
 use crate::service::DriverService;
 use crate::signing::{Authority, Signing, sign};
-use crate::stage::StageError;
+use crate::stage_error::StageError;
 
 /// A driver with a defect: its file, its signature's root, its service.
 pub(crate) fn driver(

@@ -1,11 +1,30 @@
 //! What a driver's file says of itself, as far as it tells whose the driver is.
 
+use serde::{Deserialize, Serialize};
 use volume::Volume;
 
 use crate::Known;
 use crate::executable::Executable;
 use crate::opened_disk::read_file;
-use crate::services::ServiceImage;
+
+/// What a service's file says of itself. None of it is verified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ServiceImage {
+    /// Bytes.
+    pub size: u64,
+    /// Instruction set.
+    pub architecture: String,
+    /// Whether its checksum is right: the loader refuses a boot driver where it is not.
+    pub checksum_right: bool,
+    /// Four numbers.
+    pub version: Known<String>,
+    /// `CompanyName`.
+    pub company: Known<String>,
+    /// The name on the certificate of the embedded signature. Absent: none is embedded; a catalog may
+    /// still cover the file.
+    pub signer: Known<String>,
+}
 
 /// Windows' largest driver has some ten megabytes.
 const MAX_PROGRAM: u64 = 64 << 20;

@@ -10,6 +10,8 @@ use crate::drives::Drives;
 use crate::opened_disk::{OpenedDisk, Registry};
 use crate::{Known, program};
 
+pub use crate::program::ServiceImage;
+
 /// The services of the current control set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -133,25 +135,6 @@ pub enum Maker {
     Microsoft,
     /// Somebody else.
     ThirdParty,
-}
-
-/// What a service's file says of itself. None of it is verified.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct ServiceImage {
-    /// Bytes.
-    pub size: u64,
-    /// Instruction set.
-    pub architecture: String,
-    /// Whether its checksum is right: the loader refuses a boot driver where it is not.
-    pub checksum_right: bool,
-    /// Four numbers.
-    pub version: Known<String>,
-    /// `CompanyName`.
-    pub company: Known<String>,
-    /// The name on the certificate of the embedded signature. Absent: none is embedded; a catalog may
-    /// still cover the file.
-    pub signer: Known<String>,
 }
 
 /// Services are hundreds; a hive with more was made to be slow.

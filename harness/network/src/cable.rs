@@ -18,12 +18,12 @@ use crate::dns::Hosts;
 use crate::filter::{Query, Refusal, Verdict, judge};
 use crate::frame::{FrameReader, FrameWriter};
 use crate::line::Line;
-use crate::network::StopError;
 use crate::plan::AddressPlan;
 use crate::refusals::Refusals;
 use crate::reset::refuse;
 use crate::service::Service;
 use crate::stack::{Stack, WEB};
+use crate::stop_error::StopError;
 use crate::{dhcp, dns};
 
 /// What went over a network until now.

@@ -53,10 +53,12 @@ mod refusals;
 mod reset;
 mod service;
 mod stack;
+mod stop_error;
 
 pub use cable::Report;
 pub use capture::CaptureError;
 pub use conditions::{Conditions, Loss, Names};
-pub use network::{Network, NetworkConfig, NetworkHandle, StartError, StopError};
+pub use network::{Network, NetworkConfig, NetworkHandle, StartError};
 pub use plan::AddressPlan;
 pub use service::{Connection, Handler, Service, Serving};
+pub use stop_error::StopError;

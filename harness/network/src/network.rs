@@ -16,6 +16,7 @@ use crate::capture::{Capture, CaptureError};
 use crate::conditions::Conditions;
 use crate::plan::AddressPlan;
 use crate::service::Service;
+use crate::stop_error::StopError;
 
 /// What a network is made of.
 #[derive(Debug)]
@@ -112,36 +113,6 @@ pub enum StartError {
     /// The capture could not be made.
     #[error(transparent)]
     Capture(#[from] CaptureError),
-}
-
-/// Why a network ended badly.
-#[derive(Debug, Error)]
-pub enum StopError {
-    /// Its task panicked or was cancelled.
-    #[error(
-        "the task of the network at {socket} ended early; its packet capture may be incomplete"
-    )]
-    Task {
-        /// The network's socket.
-        socket: PathBuf,
-        /// How it ended.
-        #[source]
-        source: tokio::task::JoinError,
-    },
-    /// The capture is incomplete.
-    #[error(transparent)]
-    Capture(#[from] CaptureError),
-    /// The listener failed.
-    #[error(
-        "the socket {socket} stopped accepting connections; the machine had no network from then on"
-    )]
-    Accept {
-        /// The network's socket.
-        socket: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
 }
 
 /// A machine's network. See the crate's documentation.

@@ -24,7 +24,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::authority::{Authority, Validity};
 use crate::manifest::FORMAT;
 use crate::protocol::Availability;
-use crate::service::ServiceError;
+use crate::service_error::ServiceError;
 use crate::tls::acceptor;
 
 /// The name of the service in events.

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 
 use crate::authority::{Authority, Validity};
-use crate::service::ServiceError;
+use crate::service_error::ServiceError;
 use crate::tls::{OTHER_NAME, acceptor};
 
 /// The name of the service.

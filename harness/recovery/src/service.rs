@@ -19,16 +19,16 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use thiserror::Error;
 use timeline::steps::LIFT;
 use timeline::{Body, Sink, Source, StepState};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::authority::{Authority, AuthorityError};
+use crate::authority::Authority;
 use crate::download;
-use crate::log::{Log, LogError};
+use crate::log::Log;
 use crate::manifest::{Action, FORMAT, Manifest, SignedManifest, Target};
 use crate::protocol::{Availability, Kind, Offer, Record, Request, Response, State};
+use crate::service_error::ServiceError;
 use crate::signer::Signer;
 use crate::tls::Tls;
 use crate::trouble::{Met, Place, Trouble, Troubles};
@@ -83,34 +83,6 @@ pub struct RemediationConfig {
     pub clock: Timestamp,
     /// The log that is written (JSON lines), among the evidence of the run.
     pub log: PathBuf,
-}
-
-/// Why there is no remediation service.
-#[derive(Debug, Error)]
-pub enum ServiceError {
-    /// A remediation's name cannot be part of a URL, or is taken.
-    #[error("remediation `{id}` {what}; give it another id")]
-    Id {
-        /// The name.
-        id: String,
-        /// What is wrong with it.
-        what: &'static str,
-    },
-    /// No certificate.
-    #[error(transparent)]
-    Authority(#[from] AuthorityError),
-    /// TLS does not take the certificate.
-    #[error("TLS does not take the certificate for {host}")]
-    Tls {
-        /// The service's host name.
-        host: String,
-        /// What rustls said.
-        #[source]
-        source: rustls::Error,
-    },
-    /// No log.
-    #[error(transparent)]
-    Log(#[from] LogError),
 }
 
 /// A running remediation service. Cheap to clone; clones share the state.

@@ -7,7 +7,7 @@ use rustls::ServerConfig;
 use tokio_rustls::TlsAcceptor;
 
 use crate::authority::{Authority, Validity};
-use crate::service::ServiceError;
+use crate::service_error::ServiceError;
 use crate::trouble::Trouble;
 
 /// The name that a wrong certificate is for.

@@ -3,8 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::fault::{Fault, Moment};
-use crate::model::Scenario;
+use crate::moment::Moment;
 
 /// One thing wrong with the way from the firmware to Windows, done to the disk offline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -123,23 +122,6 @@ pub struct SigningPolicy {
     /// No signature is looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nointegritychecks: Option<bool>,
-}
-
-impl Scenario {
-    /// What the scenario itself makes of the boot entry's settings for signatures: what is set later counts.
-    pub fn signing_policy(&self) -> SigningPolicy {
-        let mut policy = SigningPolicy::default();
-        for fault in self.given.iter().chain(&self.fault) {
-            if let Fault::BootConfiguration(configuration) = fault
-                && let BootDamage::SigningPolicy(set) = &configuration.damage
-                && !configuration.inert
-            {
-                policy.testsigning = set.testsigning.or(policy.testsigning);
-                policy.nointegritychecks = set.nointegritychecks.or(policy.nointegritychecks);
-            }
-        }
-        policy
-    }
 }
 
 /// How full the EFI system partition is.

@@ -8,7 +8,8 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::fault::{Moment, ServiceStart};
+use crate::driver_service::Service;
+use crate::moment::Moment;
 
 /// A real driver, made by this project, with one thing wrong with it, and the service that starts it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -455,51 +456,6 @@ pub enum DriverSignature {
     Expired,
     /// The test authority, but the file was changed after it was signed.
     WrongDigest,
-}
-
-/// How a driver's service is started (windows-facts section 4).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Service {
-    /// The service's name [default: the file's name without `.sys`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// When Windows starts it.
-    #[serde(default)]
-    pub start: ServiceStart,
-    /// What Windows does when it does not start.
-    #[serde(default)]
-    pub error_control: ErrorControl,
-    /// Its load order group [default: none].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub group: Option<String>,
-}
-
-/// What Windows does when a service does not start (windows-facts section 4).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum ErrorControl {
-    /// Nothing.
-    Ignore,
-    /// A note in the event log; the start goes on.
-    #[default]
-    Normal,
-    /// Starts again with the last known good control set; if that is in use already, goes on.
-    Severe,
-    /// Starts again with the last known good control set; if that is in use already, stops.
-    Critical,
-}
-
-impl ErrorControl {
-    /// The value of `ErrorControl` in the service's key.
-    pub const fn value(self) -> u32 {
-        match self {
-            Self::Ignore => 0,
-            Self::Normal => 1,
-            Self::Severe => 2,
-            Self::Critical => 3,
-        }
-    }
 }
 
 /// A number of 64 bits, written as text because TOML's own numbers end at 63: `"0xffff840500000074"`.

@@ -3,9 +3,10 @@
 use std::path::{Component, Path};
 
 use crate::driver::{
-    Defect, DriverFile, DriverPackage, DriverSignature, FaultyDriver, Service, Trigger, Update,
+    Defect, DriverFile, DriverPackage, DriverSignature, FaultyDriver, Trigger, Update,
 };
-use crate::fault::{Moment, ServiceStart};
+use crate::driver_service::{Service, ServiceStart};
+use crate::moment::Moment;
 use crate::rules::{Rules, Step, four_numbers};
 
 impl Rules<'_> {

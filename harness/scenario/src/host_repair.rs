@@ -5,8 +5,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::fault::Content;
-use crate::model::Delete;
+use crate::content::Content;
+use crate::network_services::Delete;
 use crate::registry::RegistryChange;
 use crate::text::WindowsPath;
 

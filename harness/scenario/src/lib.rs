@@ -20,17 +20,23 @@
 //! plan, and `faults`, `recovery` and `timeline` take from it what they need.
 
 mod boot_configuration;
+mod content;
 mod damage_rules;
+mod derived;
 mod driver;
 mod driver_rules;
+mod driver_service;
 mod expect;
 mod fault;
 mod host_repair;
+mod layer;
 mod load;
 mod model;
+mod moment;
 mod need;
 mod network;
 mod network_rules;
+mod network_services;
 mod power;
 mod problem;
 mod recovery_rules;
@@ -52,27 +58,32 @@ pub use boot_configuration::{
     BootConfiguration, BootDamage, BootStatusPolicy, FullEfiPartition, SafeBoot, SafeBootMode,
     SigningPolicy, StatusPolicy,
 };
+pub use content::{
+    ChannelFile, Content, ContentDriver, ContentFile, ContentUpdater, Damage, RunsIn,
+};
 pub use driver::{
     Access, AccessBy, Arch, BugCheck, Chance, Defect, Delay, DriverFile, DriverPackage,
-    DriverSignature, EndlessLoop, ErrorControl, FailureStatus, FaultyDriver, Irql, MissingImport,
-    PoolCorruption, PoolDamage, RaisedIrql, Service, SlowStart, Trigger, Truncated, Update,
-    WildAccess, Word,
+    DriverSignature, EndlessLoop, FailureStatus, FaultyDriver, Irql, MissingImport, PoolCorruption,
+    PoolDamage, RaisedIrql, SlowStart, Trigger, Truncated, Update, WildAccess, Word,
 };
+pub use driver_service::{ErrorControl, Service, ServiceStart};
 pub use expect::{Expect, ServiceAnswer, Stop, Verdict};
-pub use fault::{
-    ChannelFile, Content, ContentDriver, ContentFile, ContentUpdater, Damage, Fault, Moment,
-    RunsIn, ServiceStart,
-};
+pub use fault::Fault;
 pub use host_repair::{BootEntry, FileCopy, FileWrite, HostRepair, RepairAction};
+pub use layer::Layer;
 pub use load::{Listed, list};
 pub use model::{
-    AtStopScreen, Available, Canary, ContentService, Delete, Layer, Limits, Machine, Operator,
-    QuickMachineRecovery, Recovery, Remediation, Scenario, Signature, Start, Target, UpdateService,
+    AtStopScreen, Canary, Limits, Machine, Operator, QuickMachineRecovery, Recovery, Scenario,
+    Start,
 };
+pub use moment::Moment;
 pub use need::Need;
 pub use network::{
     ClockFault, LateLink, Latency, Loss, NetworkFault, NetworkTrouble, ServiceFault,
     ServiceTrouble, SlowService,
+};
+pub use network_services::{
+    Available, ContentService, Delete, Remediation, Signature, Target, UpdateService,
 };
 pub use power::{PowerEvent, PowerFault, PowerMoment, PowerPhase, Unflushed};
 pub use problem::{Problem, ScenarioError};

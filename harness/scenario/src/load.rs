@@ -7,7 +7,8 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::DeTable;
 
-use crate::fault::{Content, ContentFile, Fault};
+use crate::content::{Content, ContentFile};
+use crate::fault::Fault;
 use crate::host_repair::{FileWrite, RepairAction};
 use crate::model::Scenario;
 use crate::problem::{Problem, ScenarioError};
@@ -54,8 +55,32 @@ pub fn list(dir: &Path) -> Result<Vec<Listed>, ScenarioError> {
     Ok(listed)
 }
 
+impl Scenario {
+    /// Reads and checks a scenario. `path` is the file or its folder, or `folder/variant`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with its place and what to do; or that it has variants, and
+    /// which.
+    pub fn load(path: &Path) -> Result<Self, ScenarioError> {
+        load(path)
+    }
+
+    /// As [`Scenario::load`], with all variants where the path names none.
+    ///
+    /// # Errors
+    /// As [`Scenario::load`].
+    pub fn load_all(path: &Path) -> Result<Vec<Self>, ScenarioError> {
+        load_all(path)
+    }
+
+    /// The folder that `path`, as in [`Scenario::load`], means.
+    pub fn home(path: &Path) -> PathBuf {
+        home(path).0
+    }
+}
+
 /// The folder of the scenario that `path` means, and the variant where it names one.
-pub(crate) fn home(path: &Path) -> (PathBuf, Option<String>) {
+fn home(path: &Path) -> (PathBuf, Option<String>) {
     let folder = |path: &Path| path.parent().unwrap_or(Path::new("")).to_owned();
     if path.is_file() {
         return (folder(path), None);
@@ -69,7 +94,7 @@ pub(crate) fn home(path: &Path) -> (PathBuf, Option<String>) {
     (path.to_owned(), None)
 }
 
-pub(crate) fn load_all(path: &Path) -> Result<Vec<Scenario>, ScenarioError> {
+fn load_all(path: &Path) -> Result<Vec<Scenario>, ScenarioError> {
     let (home, variant) = home(path);
     let path = if path.is_file() { path.to_owned() } else { file_of(&home) };
     // Absolute, so that the folder has a name even for `scenario.toml` in the current one.
@@ -92,7 +117,7 @@ pub(crate) fn load_all(path: &Path) -> Result<Vec<Scenario>, ScenarioError> {
     Ok(scenarios)
 }
 
-pub(crate) fn load(path: &Path) -> Result<Scenario, ScenarioError> {
+fn load(path: &Path) -> Result<Scenario, ScenarioError> {
     only(load_all(path)?, path)
 }
 

@@ -1,18 +1,17 @@
 //! The scenario as a whole.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::expect::Expect;
-use crate::fault::{Content, Fault};
+use crate::fault::Fault;
 use crate::host_repair::HostRepair;
 use crate::need::Need;
 use crate::network::{LateLink, NetworkTrouble};
-use crate::problem::ScenarioError;
+use crate::network_services::{ContentService, UpdateService};
 use crate::text::{Span, WindowsPath};
 
 /// A scenario: image, what was there, what goes wrong, what may bring it back, what is expected.
@@ -90,28 +89,6 @@ impl Scenario {
             }
         }
         scenario
-    }
-
-    /// Reads and checks a scenario. `path` is the file or its folder, or `folder/variant`.
-    ///
-    /// # Errors
-    /// Everything that is wrong with it, each with its place and what to do; or that it has variants, and
-    /// which.
-    pub fn load(path: &Path) -> Result<Self, ScenarioError> {
-        crate::load::load(path)
-    }
-
-    /// As [`Scenario::load`], with all variants where the path names none.
-    ///
-    /// # Errors
-    /// As [`Scenario::load`].
-    pub fn load_all(path: &Path) -> Result<Vec<Self>, ScenarioError> {
-        crate::load::load_all(path)
-    }
-
-    /// The folder that `path`, as in [`Scenario::load`], means.
-    pub fn home(path: &Path) -> PathBuf {
-        crate::load::home(path).0
     }
 
     /// The name of its folder.
@@ -205,46 +182,6 @@ pub struct Canary {
     pub text: String,
 }
 
-/// One rung of the recovery ladder.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum Layer {
-    /// Startup Repair without the network.
-    AutomaticRepair,
-    /// Startup Repair that asks the update service.
-    QuickMachineRecovery,
-    /// The last known good control set.
-    LastKnownGood,
-    /// Safe mode.
-    SafeMode,
-    /// Starting from other media.
-    BootMedia,
-    /// Repair of the disk from outside.
-    HostRepair,
-    /// Going back to an earlier state of the disk.
-    Rollback,
-    /// Another machine takes over.
-    Standby,
-}
-
-impl Layer {
-    /// The word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::AutomaticRepair => "automatic-repair",
-            Self::QuickMachineRecovery => "quick-machine-recovery",
-            Self::LastKnownGood => "last-known-good",
-            Self::SafeMode => "safe-mode",
-            Self::BootMedia => "boot-media",
-            Self::HostRepair => "host-repair",
-            Self::Rollback => "rollback",
-            Self::Standby => "standby",
-        }
-    }
-}
-
 /// Somebody at the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -304,108 +241,6 @@ fn default_total_wait_time() -> Span {
 
 fn default_wait_interval() -> Span {
     Span::from_secs(120 * 60)
-}
-
-/// The service that plays Windows Update.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct UpdateService {
-    /// Its DNS name. The machine is told `https://<host>`.
-    #[serde(default = "default_update_host")]
-    pub host: String,
-    /// What it can offer.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub remediation: Vec<Remediation>,
-}
-
-fn default_update_host() -> String {
-    "update.loopbreak.test".to_owned()
-}
-
-/// The service that plays the vendor of content: HTTPS on port 8443, because a machine's network has one
-/// address and the update service has its port 443.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct ContentService {
-    /// Its DNS name.
-    #[serde(default = "default_content_host")]
-    pub host: String,
-    /// Name of the file that is current there.
-    pub file: String,
-    /// What is in it.
-    pub content: Content,
-    /// From when on it is published. `after-scans` counts how often the service was asked.
-    #[serde(default)]
-    pub available: Available,
-}
-
-fn default_content_host() -> String {
-    "content.loopbreak.test".to_owned()
-}
-
-/// A remediation that the update service offers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Remediation {
-    /// Unique within the scenario; letters, digits and hyphens.
-    pub id: String,
-    /// One line for people.
-    pub title: String,
-    /// The crash that it is for.
-    pub target: Target,
-    /// What it deletes.
-    pub delete: Delete,
-    /// From when on it is offered.
-    #[serde(default)]
-    pub available: Available,
-    /// By whom its manifest is signed.
-    #[serde(default)]
-    pub signature: Signature,
-}
-
-/// The crash signature that a remediation is for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Target {
-    /// The blamed module.
-    pub module: String,
-    /// The stop code.
-    pub bug_check: u32,
-}
-
-/// Files that a remediation, or a repair from the host, deletes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Delete {
-    /// Where; the last component may hold `*` and `?`.
-    pub path: WindowsPath,
-    /// Only files last modified before this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub modified_before: Option<Timestamp>,
-}
-
-/// From when on a remediation is offered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Available {
-    /// From the beginning.
-    #[default]
-    AtStart,
-    /// Never: known, not published.
-    Never,
-    /// Once the service has answered this many scans without it.
-    AfterScans(u32),
-}
-
-/// By whom a manifest is signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Signature {
-    /// By the publisher that the machine trusts.
-    #[default]
-    Trusted,
-    /// By somebody else.
-    Untrusted,
 }
 
 /// When watching ends.

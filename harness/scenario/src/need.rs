@@ -7,8 +7,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Layer, Scenario};
-
 /// One thing that an image can do, as its qualification calls it.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
@@ -78,41 +76,5 @@ impl Need {
             Self::Licence => "licence",
             Self::Detectors => "detectors",
         }
-    }
-}
-
-impl Scenario {
-    /// What it needs of its image: what follows from the recovery and the stop that it declares, and
-    /// what `needs` adds, without what `lacks` takes away. Each once, in the order of [`Need`].
-    pub fn needs(&self) -> Vec<Need> {
-        let mut needs = self.machine.needs.clone();
-        let layer = |layer| self.expect.layers.contains(&layer);
-        let settings = self.recovery.quick_machine_recovery.is_some();
-        if settings || layer(Layer::AutomaticRepair) || layer(Layer::QuickMachineRecovery) {
-            needs.extend([
-                Need::RecoveryEnabled,
-                Need::BootStatusPolicy,
-                Need::RecoveryImage,
-                // Its settings lie on it, and set-up by Windows puts it there.
-                Need::RecoveryPartition,
-                Need::RecoveryReachable,
-            ]);
-        }
-        // A scenario that says its own settings does not rest on those of the image.
-        if layer(Layer::QuickMachineRecovery) && !settings {
-            needs.push(Need::QuickMachineRecovery);
-        }
-        if self.expect.stop.is_some() {
-            needs.push(Need::CrashDump);
-            // Somebody who switches it off and on does as well, and a setting of the scenario decides
-            // it whatever the image says.
-            if self.operator.is_none() && self.recovery.automatic_restart.is_none() {
-                needs.push(Need::AutomaticRestart);
-            }
-        }
-        needs.retain(|need| !self.machine.lacks.contains(need));
-        needs.sort();
-        needs.dedup();
-        needs
     }
 }

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::driver::Chance;
-use crate::fault::Moment;
+use crate::moment::Moment;
 use crate::text::Span;
 
 /// Trouble on the machine's network.

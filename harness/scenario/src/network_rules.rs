@@ -1,7 +1,9 @@
 //! What no schema can say about trouble on the network, at the services and with the clock.
 
-use crate::fault::{Content, ContentUpdater, Fault, Moment};
+use crate::content::{Content, ContentUpdater};
+use crate::fault::Fault;
 use crate::model::Scenario;
+use crate::moment::Moment;
 use crate::network::ClockFault;
 use crate::rules::{Rules, Step, is_host};
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::fault::Moment;
+use crate::moment::Moment;
 
 /// The power goes, or somebody presses the reset button, at a chosen moment. Power comes back at once: the machine
 /// starts again from the same disk, firmware variables and TPM state. Several such faults come one after the

@@ -1,10 +1,7 @@
 //! What can be wrong with a scenario, and how it is shown.
 
 use std::fmt;
-use std::ops::Range;
 use std::path::PathBuf;
-
-use crate::sources::Sources;
 
 /// Why a scenario could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -69,32 +66,6 @@ pub struct Problem {
     pub fix: String,
     /// Where it is among all files of the scenario.
     pub(crate) place: usize,
-}
-
-impl Problem {
-    /// A problem at this place.
-    pub(crate) fn new(
-        sources: &Sources,
-        place: Range<usize>,
-        what: impl Into<String>,
-        expected: impl Into<String>,
-        fix: impl Into<String>,
-    ) -> Self {
-        let (path, source, span) = sources.locate(&place);
-        let before = &source[..span.start];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Self {
-            path: path.to_owned(),
-            line: before.matches('\n').count() + 1,
-            column: source[line_start..span.start].chars().count() + 1,
-            text: source[line_start..].lines().next().unwrap_or_default().to_owned(),
-            meant: source[span].to_owned(),
-            what: what.into(),
-            expected: expected.into(),
-            fix: fix.into(),
-            place: place.start,
-        }
-    }
 }
 
 fn render(problems: &[Problem]) -> String {

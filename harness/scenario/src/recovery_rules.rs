@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use crate::expect::{ServiceAnswer, Verdict};
 use crate::host_repair::RepairAction;
-use crate::model::{Available, Layer, QuickMachineRecovery, Signature};
+use crate::layer::Layer;
+use crate::model::QuickMachineRecovery;
+use crate::network_services::{Available, Signature};
 use crate::rules::{Rules, Step, is_host, is_name};
 use crate::text::Span;
 

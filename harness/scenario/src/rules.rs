@@ -7,9 +7,11 @@ use std::path::{Component, Path};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::content::{Content, ContentDriver, ContentFile};
 use crate::driver::Trigger;
-use crate::fault::{Content, ContentDriver, ContentFile, Fault, Moment};
+use crate::fault::Fault;
 use crate::model::{Scenario, Start};
+use crate::moment::Moment;
 use crate::problem::Problem;
 use crate::sources::Sources;
 use crate::text::WindowsPath;
@@ -116,7 +118,7 @@ impl Rules<'_> {
         fix: impl Into<String>,
     ) {
         let place = self.place_of(steps);
-        self.problems.push(Problem::new(self.sources, place, what, expected, fix));
+        self.problems.push(self.sources.problem(place, what, expected, fix));
     }
 
     fn names(&mut self) {

@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::fault::{Content, Moment};
+use crate::content::Content;
+use crate::moment::Moment;
 use crate::text::WindowsPath;
 
 /// A servicing transaction that was left half done: `WinSxS\pending.xml` and the registry's order to carry

@@ -33,7 +33,7 @@ type Place = std::ops::Range<usize>;
 
 impl<'a> Checker<'a> {
     fn problem(&mut self, at: Place, what: String, expected: String, fix: String) {
-        self.problems.push(Problem::new(self.sources, at, what, expected, fix));
+        self.problems.push(self.sources.problem(at, what, expected, fix));
     }
 
     /// Follows references and takes the part of an optional value that is not null.

@@ -61,8 +61,7 @@ impl Sources {
         let document = DeTable::parse(&last.text).map_err(|error| vec![self.syntax(&error)])?;
         let Some(value) = document.get_ref().get(EXTENDS) else { return Ok(None) };
         let Some(name) = value.get_ref().as_str().filter(|name| !name.is_empty()) else {
-            return Err(vec![Problem::new(
-                self,
+            return Err(vec![self.problem(
                 value.span(),
                 "`extends` is no name of a file or folder",
                 "a path from the folder of this file, with `/`",
@@ -72,8 +71,7 @@ impl Sources {
         let folder = last.path.parent().unwrap_or(Path::new("."));
         let path = file_of(&folder.join(name));
         if !path.is_file() {
-            return Err(vec![Problem::new(
-                self,
+            return Err(vec![self.problem(
                 value.span(),
                 format!("there is no `{name}` to extend"),
                 format!("a file, or a folder with a `scenario.toml`, from {}", folder.display()),
@@ -81,8 +79,7 @@ impl Sources {
             )]);
         }
         if self.files.len() == MOST_FILES {
-            return Err(vec![Problem::new(
-                self,
+            return Err(vec![self.problem(
                 value.span(),
                 format!("this file is one that extends another, {MOST_FILES} in all"),
                 "a chain that ends",
@@ -103,11 +100,35 @@ impl Sources {
     pub(crate) fn syntax(&self, error: &toml::de::Error) -> Problem {
         let fix = "correct the line; texts need quotes, Windows paths single ones";
         let place = error.span().unwrap_or(0..0);
-        Problem::new(self, place, error.message(), "TOML (https://toml.io)", fix)
+        self.problem(place, error.message(), "TOML (https://toml.io)", fix)
+    }
+
+    /// A problem at this place.
+    pub(crate) fn problem(
+        &self,
+        place: Range<usize>,
+        what: impl Into<String>,
+        expected: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Problem {
+        let (path, source, span) = self.locate(&place);
+        let before = &source[..span.start];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Problem {
+            path: path.to_owned(),
+            line: before.matches('\n').count() + 1,
+            column: source[line_start..span.start].chars().count() + 1,
+            text: source[line_start..].lines().next().unwrap_or_default().to_owned(),
+            meant: source[span].to_owned(),
+            what: what.into(),
+            expected: expected.into(),
+            fix: fix.into(),
+            place: place.start,
+        }
     }
 
     /// The file that holds a place, its text, and the place within it.
-    pub(crate) fn locate(&self, place: &Range<usize>) -> (&Path, &str, Range<usize>) {
+    fn locate(&self, place: &Range<usize>) -> (&Path, &str, Range<usize>) {
         let file = self.files.iter().rev().find(|file| file.start <= place.start);
         let Some(file) = file.or(self.files.first()) else { return (Path::new(""), "", 0..0) };
         let text = &file.text[file.start..];

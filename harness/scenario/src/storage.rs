@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::fault::Moment;
+use crate::moment::Moment;
 use crate::text::{Span, WindowsPath};
 
 /// Trouble between the machine and its disk. Nothing on the disk is changed by it.

@@ -1,6 +1,7 @@
 //! What no schema can say about the disk and its power.
 
-use crate::fault::{Fault, Moment};
+use crate::fault::Fault;
+use crate::moment::Moment;
 use crate::power::{PowerEvent, PowerFault, PowerMoment, Unflushed};
 use crate::rules::{Rules, Step};
 use crate::servicing::InterruptedWrite;

@@ -3,8 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::fault::{Fault, Moment};
-use crate::model::{Scenario, Start};
+use crate::moment::Moment;
 
 /// The Windows volume is protected by a key that the TPM releases only to a start that is measured as the
 /// one that it was sealed to was. That start, a good one, comes before anything goes wrong.
@@ -54,20 +53,4 @@ pub enum TrustChange {
     TpmCleared,
     /// The boot manager becomes another one that does the same, so that register 4 changes.
     BootManagerChanged,
-}
-
-impl Scenario {
-    /// The encryption that the machine has.
-    pub fn encryption(&self) -> Option<&Encryption> {
-        self.given.iter().find_map(|given| match given {
-            Fault::Encryption(encryption) => Some(encryption),
-            _ => None,
-        })
-    }
-
-    /// True where a good start has to come before the one in which things go wrong: a key is sealed to it. A
-    /// machine that starts from a checkpoint has had one.
-    pub fn starts_twice(&self) -> bool {
-        self.machine.start == Start::Cold && self.encryption().is_some()
-    }
 }

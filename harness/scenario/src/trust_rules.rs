@@ -1,6 +1,7 @@
 //! What no schema can say of trust and encryption.
 
-use crate::fault::{Fault, Moment};
+use crate::fault::Fault;
+use crate::moment::Moment;
 use crate::rules::{Rules, Step};
 use crate::trust::{Encryption, TrustFault};
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::fault::Moment;
+use crate::moment::Moment;
 
 /// A process that ends although the system needs it: stop 0xEF, or 0xC000021A for winlogon and csrss.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -41,7 +41,7 @@ pub(crate) fn complete(sources: &Sources) -> Result<Vec<Complete<'_>>, Vec<Probl
     };
     let place = variants.span();
     let wrong = |place, what: String, expected: &str, fix: &str| {
-        Err(vec![Problem::new(sources, place, what, expected, fix)])
+        Err(vec![sources.problem(place, what, expected, fix)])
     };
     let DeValue::Array(variants) = variants.into_inner() else {
         let expected = "a list of tables";

@@ -270,11 +270,12 @@ impl Seen<'_> {
         let all = self.layout.rows.len();
         let few_colors = self.ground.monochrome >= 900;
         let bars = self.layout.bars.len();
+        // Text modes have one colour behind, and letters of a few others.
+        if self.ground.reaches_the_edges && !few_colors && !self.ground.is_navy() {
+            return screen(ScreenKind::Desktop, Certainty::Likely, ["colours up to the edges"]);
+        }
         if text >= 1 && (few_colors || bars > 0) && thousandths(text, all) >= 600 {
             return screen(ScreenKind::Text, Certainty::Likely, ["lines of text"]);
-        }
-        if self.ground.reaches_the_edges && !few_colors {
-            return screen(ScreenKind::Desktop, Certainty::Likely, ["colours up to the edges"]);
         }
         screen(ScreenKind::Picture, Certainty::Likely, ["neither text alone nor a known page"])
     }

@@ -76,7 +76,8 @@ impl Manifest {
         // The version comes first: a newer manifest may have keys that are unknown here.
         let version: Version = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
         if !(1..=IMAGE_FORMAT).contains(&version.format) {
-            return Err(StoreError::Format { path: path.to_path_buf(), found: version.format });
+            let (path, found) = (path.to_path_buf(), version.format);
+            return Err(StoreError::Format { path, found, newest: IMAGE_FORMAT });
         }
         let manifest: Self = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
         if let Some(name) = manifest.files.keys().find(|name| !is_part(name)) {

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use crate::overlay::OverlayError;
-use crate::store::bundle::IMAGE_FORMAT;
 use crate::store::source::SourceError;
 
 /// The store cannot do what was asked.
@@ -57,12 +56,14 @@ pub enum StoreError {
         what: Vec<String>,
     },
     /// A newer format.
-    #[error("{path} has format {found}; this loopbreak reads 1 to {IMAGE_FORMAT}")]
+    #[error("{path} has format {found}; this loopbreak reads 1 to {newest}")]
     Format {
         /// The manifest.
         path: PathBuf,
         /// Its format.
         found: u32,
+        /// The newest that is read.
+        newest: u32,
     },
     /// The file to take is not a disk, or not one that can be taken.
     #[error(transparent)]

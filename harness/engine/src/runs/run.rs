@@ -1,7 +1,5 @@
 //! One run of one scenario, and what came of it.
 
-use std::time::Duration;
-
 use std::path::{Path, PathBuf};
 
 use report::{Comparison, RunIdentity, Summary};
@@ -15,9 +13,6 @@ use crate::cleanup::Cleaned;
 use crate::error::RunError;
 use crate::record::{RunDir, StatusSink};
 use crate::session::Session;
-
-/// Limit of one request to the guest agent, under software emulation.
-pub(crate) const AGENT: Duration = Duration::from_secs(120);
 
 /// What came of a run.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use iced_x86::code_asm::{
 };
 use iced_x86::{BlockEncoderOptions, Code, IcedError, Instruction, MemoryOperand, Register};
 
-use super::image::{Data, Import, Sections};
+use super::parts::{Data, Import, Sections};
 
 /// One argument of a call.
 #[derive(Debug, Clone, Copy)]

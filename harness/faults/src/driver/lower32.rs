@@ -11,7 +11,7 @@ use iced_x86::code_asm::{CodeAssembler, CodeLabel, dword_ptr, eax, ebp, ecx, edx
 use iced_x86::{BlockEncoderOptions, Code, IcedError, Instruction, MemoryOperand, Register};
 
 use super::asm::Text;
-use super::image::{Import, Sections};
+use super::parts::{Import, Sections};
 use super::program::{Function, Slot, Step, Sum, Value};
 
 /// Which part of an instruction holds an address.

@@ -2,16 +2,19 @@
 //!
 //! `content_driver` is the driver of the main scenario, x86-64 only. `faulty` makes a driver with any
 //! one defect, for x86-64 and x86: its functions are written once (`program`) and lowered to either
-//! (`lower64`, `lower32`). `asm` knows the x64 calling convention and the unwind data, `image` the file
-//! format, `resource` the version. The same options always give the same bytes.
+//! (`lower64`, `lower32`). `asm` knows the x64 calling convention and the unwind data, `parts` what an image
+//! is made of, `image` the file format, `resource` the version, `checksum` the checksum in its headers. The
+//! same options always give the same bytes.
 
 mod asm;
+mod checksum;
 mod content_driver;
 mod faulty;
 mod image;
 mod lower32;
 mod lower64;
 mod names;
+mod parts;
 mod program;
 mod resource;
 
@@ -25,7 +28,7 @@ pub use faulty::{FaultyDriverOptions, acts};
 pub use names::{defects, name};
 pub use scenario::{Delay, Trigger};
 
-pub(crate) use image::{checksum_field, patch_checksum};
+pub(crate) use checksum::{checksum_field, patch_checksum};
 pub(crate) use resource::set_version;
 
 /// A driver to be made.
@@ -135,12 +138,12 @@ pub fn build(kind: &DriverKind) -> Result<Vec<u8>, DriverError> {
 /// # Errors
 /// The assembler refused an instruction.
 pub(crate) fn idle(file_name: &str) -> Result<Vec<u8>, DriverError> {
-    let identity = image::Identity {
+    let identity = resource::Identity {
         file_name: file_name.to_owned(),
         description: "loopbreak idle program (stand-in)".to_owned(),
         version: [1, 0, 0, 0],
     };
-    let parts = image::Parts::new(scenario::Arch::X86_64);
+    let parts = parts::Parts::new(scenario::Arch::X86_64);
     Ok(image::build(&identity, &parts, "idle", |a| {
         a.begin("idle", &asm::Frame::new(&[], 0))?;
         a.place(iced_x86::code_asm::rax, asm::Arg::Imm(0))?;

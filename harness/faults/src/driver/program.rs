@@ -4,7 +4,7 @@
 //! same. Values live in slots of the stack frame or in the image's data, never in registers across
 //! steps, so that both sides stay simple.
 
-use super::image::{Data, Import};
+use super::parts::{Data, Import};
 
 /// A place in a function's frame: one pointer wide, or a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

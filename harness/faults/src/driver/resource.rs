@@ -1,13 +1,21 @@
 //! The version resource of a driver: what Windows shows on the file's details page and crash analysis
 //! quotes (Microsoft: "VS_VERSIONINFO structure").
 
-use super::image::{Identity, checksum_field, patch_checksum};
+use super::checksum::{checksum_field, patch_checksum};
 
 const RT_VERSION: u32 = 16;
 const LANGUAGE: u32 = 0x0409;
 const UNICODE: u32 = 1200;
 /// What VS_FIXEDFILEINFO begins with: signature and version of the structure.
 const FIXED_BEGIN: [u32; 2] = [0xfeef_04bd, 0x0001_0000];
+
+/// Name and version in the version resource, and on the image itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    pub(crate) file_name: String,
+    pub(crate) description: String,
+    pub(crate) version: [u16; 4],
+}
 
 /// The bytes of a `.rsrc` section that lies at `base` relative to the image and holds one version
 /// resource.

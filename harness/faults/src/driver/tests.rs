@@ -42,7 +42,7 @@ fn it_is_a_native_driver_with_a_right_checksum() {
     assert_eq!(optional.subsystem.get(LE), pe::IMAGE_SUBSYSTEM_NATIVE);
     assert_eq!(bytes.len() % optional.file_alignment.get(LE) as usize, 0);
     let field = file.dos_header().nt_headers_offset() as usize + 4 + 20 + 64;
-    assert_eq!(optional.check_sum.get(LE), image::checksum(&bytes, field));
+    assert_eq!(optional.check_sum.get(LE), checksum::checksum(&bytes, field));
     // By hand, as the algorithm is described: all 16-bit words but the field's, carries folded once at
     // the end, plus the length.
     let mut sum: u64 = bytes

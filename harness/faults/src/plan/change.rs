@@ -4,8 +4,8 @@ use volume::Partition;
 use winfmt::bcd::{BcdStore, ElementId, ElementValue};
 use winfmt::hive::{Data, ValueType};
 
-use super::apply::{Offline, OfflineError};
 use super::edit::{Edit, HiveName, RegistryValue, VolumeRole};
+use super::offline::{Offline, OfflineError};
 
 /// Largest file that is made to fill a volume, in bytes: it is held in memory.
 const FILLER_LIMIT: u64 = 1 << 30;

@@ -9,10 +9,13 @@
 mod apply;
 mod change;
 mod edit;
+mod offline;
+mod online;
+mod stage_plan;
 
-pub use apply::{Applied, ApplyError, Offline, OfflineError};
+pub use apply::{Applied, ApplyError};
 pub use change::{Change, Rewrite};
-pub use edit::{
-    Act, Before, Edit, FileState, HiveName, InterruptedWrite, Online, OnlineAct, OnlineWrite,
-    Origin, RegistryValue, StagePlan, StagedEdit, TpmState, VolumeRole,
-};
+pub use edit::{Before, Edit, FileState, HiveName, RegistryValue, TpmState, VolumeRole};
+pub use offline::{Offline, OfflineError};
+pub use online::{Act, InterruptedWrite, Online, OnlineAct, OnlineWrite};
+pub use stage_plan::{Origin, StagePlan, StagedEdit};

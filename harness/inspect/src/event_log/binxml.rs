@@ -9,8 +9,8 @@ use std::ops::Range;
 use jiff::Timestamp;
 use winfmt::{FileTime, Guid};
 
+use super::bytes::{u32_at, u64_at};
 use super::event::{Datum, system_time};
-use super::evtx::{u32_at, u64_at};
 
 const MAX_DEPTH: usize = 24;
 const MAX_NESTING: usize = 6;

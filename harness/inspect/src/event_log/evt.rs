@@ -6,8 +6,8 @@
 
 use jiff::Timestamp;
 
+use super::bytes::u32_at;
 use super::event::{Datum, Event, matters};
-use super::evtx::u32_at;
 use super::{EventLog, EventLogError, Gathered, LogForm, Mark};
 
 pub(super) const MAGIC: &[u8] = b"LfLe";

@@ -7,6 +7,7 @@
 use winfmt::FileTime;
 
 use super::binxml::{self, Budget};
+use super::bytes::{u32_at, u64_at};
 use super::event::{Event, matters};
 use super::{EventLog, EventLogError, Gathered, LogForm, Mark};
 
@@ -111,12 +112,4 @@ fn next_record(chunk: &[u8], from: usize) -> Option<usize> {
             && size > RECORD_HEADER + 4
             && u32_at(chunk, at + size - 4) == Some(size as u32)
     })
-}
-
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..at.checked_add(4)?)?.try_into().ok().map(u32::from_le_bytes)
-}
-
-pub(super) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes.get(at..at.checked_add(8)?)?.try_into().ok().map(u64::from_le_bytes)
 }

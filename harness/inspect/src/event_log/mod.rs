@@ -7,6 +7,7 @@
 //! they could read together with what they could not.
 
 mod binxml;
+mod bytes;
 mod event;
 mod evt;
 mod evtx;

@@ -2,8 +2,8 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
+use super::error::DumpError;
 use super::layout::{self, PAGE, u64_at};
-use super::reader::DumpError;
 
 /// Pages that a bitmap may describe: 2 TiB of memory.
 const MAX_PAGES: u64 = 512 << 20;

@@ -13,6 +13,7 @@
 //! `wdbgexts.h`.
 
 mod builder;
+mod error;
 mod layout;
 mod memory;
 mod reader;
@@ -24,7 +25,8 @@ use serde::Serialize;
 use crate::FileTime;
 
 pub use builder::{BuildError, Builder, Context, Exception, Module, Segment};
-pub use reader::{Dump, DumpError, summarize};
+pub use error::DumpError;
+pub use reader::{Dump, summarize};
 
 /// What kind of dump a file is (`DumpType` of its header).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]

@@ -1,8 +1,9 @@
 //! Reading dumps. Bounded in everything: the file comes from a guest.
 
 use std::collections::HashSet;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 
+use super::error::DumpError;
 use super::layout::{self, get, u16_at, u32_at, u64_at};
 use super::memory::{Pages, read_at, read_virtual};
 use super::{DumpBugCheck, DumpKind, DumpModule, DumpSummary};
@@ -10,31 +11,6 @@ use crate::{FileTime, bugcheck};
 
 const MAX_MODULES: usize = 2048;
 const MAX_NAME: usize = 1024;
-
-/// Why a file is not readable as a dump.
-#[derive(Debug, thiserror::Error)]
-pub enum DumpError {
-    /// No kernel dump of 64-bit Windows.
-    #[error("not a 64-bit kernel dump: it does not start with PAGEDU64{}", hint(.0))]
-    NotADump([u8; 8]),
-    /// A kind that this crate does not know.
-    #[error("dump type {0} is not known")]
-    UnknownKind(u32),
-    /// Cut off or inconsistent.
-    #[error("the dump is damaged: {0}")]
-    Damaged(&'static str),
-    /// The file could not be read.
-    #[error("reading the dump: {0}")]
-    Read(#[source] io::Error),
-}
-
-fn hint(start: &[u8; 8]) -> &'static str {
-    match &start[..4] {
-        b"MDMP" => " (a user-mode minidump)",
-        b"PAGE" => " (a dump of 32-bit Windows, or one that was not finished)",
-        _ => "",
-    }
-}
 
 /// An opened dump.
 pub struct Dump<S> {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::exec::{EndProcess, Jobs};
 use super::files::OpenFiles;
+use super::reply::{Refusal, Reply};
 use crate::storage::{Drive, Registry};
 
 /// What the agent asks the machine to do after the answer went out.
@@ -29,27 +30,6 @@ pub struct Answer {
     /// Power.
     pub wish: Option<Wish>,
 }
-
-/// A refusal.
-#[derive(Debug)]
-pub(super) struct Refusal {
-    class: &'static str,
-    description: String,
-}
-
-impl Refusal {
-    pub(super) fn new(description: impl Into<String>) -> Self {
-        Self { class: "GenericError", description: description.into() }
-    }
-}
-
-impl<E: std::error::Error> From<E> for Refusal {
-    fn from(error: E) -> Self {
-        Self::new(error.to_string())
-    }
-}
-
-pub(super) type Reply = Result<Value, Refusal>;
 
 /// The names of all commands, for `guest-info`.
 const COMMANDS: &[&str] = &[

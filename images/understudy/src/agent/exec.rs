@@ -9,30 +9,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
-use super::commands::{Refusal, Reply};
+use super::output::Output;
 use super::probe;
+use super::reply::{Refusal, Reply};
 use crate::storage::{Drive, Registry, drive_path};
 
 /// Finished commands whose status nobody fetched, kept at most.
 const KEPT: usize = 64;
-
-/// What a command left behind.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Output {
-    pub(super) code: i32,
-    pub(super) out: String,
-    pub(super) err: String,
-}
-
-impl Output {
-    pub(super) fn ok(out: impl Into<String>) -> Self {
-        Self { out: out.into(), ..Self::default() }
-    }
-
-    pub(super) fn failed(code: i32, err: impl Into<String>) -> Self {
-        Self { code, err: err.into(), ..Self::default() }
-    }
-}
 
 #[derive(Debug)]
 struct Job {

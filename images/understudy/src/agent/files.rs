@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
-use super::commands::{Refusal, Reply};
+use super::reply::{Refusal, Reply};
 use crate::storage::{Drive, drive_path};
 
 /// The most bytes of one read (the QEMU guest agent's limit).

@@ -6,7 +6,9 @@ mod commands;
 mod exec;
 mod files;
 mod frame;
+mod output;
 mod probe;
+mod reply;
 mod serve;
 #[cfg(test)]
 mod tests;

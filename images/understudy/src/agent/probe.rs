@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::exec::Output;
+use super::output::Output;
 
 /// How long a probe waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -14,7 +14,9 @@ pub(crate) mod catalog;
 mod check;
 mod embedded;
 mod file;
+mod refusal;
 #[cfg(test)]
 mod tests;
 
-pub use check::{Refusal, Signatures};
+pub use check::Signatures;
+pub use refusal::Refusal;

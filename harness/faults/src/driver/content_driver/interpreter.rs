@@ -8,7 +8,7 @@ use iced_x86::code_asm::{
 };
 
 use super::super::asm::{Arg, Assembler, Frame};
-use super::super::image::{Data, Parts};
+use super::super::parts::{Data, Parts};
 use super::{Constants, Kernel, TAG};
 use crate::content::{DRIVER_INPUTS, HEADER, MAGIC, VERSION};
 

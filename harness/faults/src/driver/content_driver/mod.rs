@@ -19,7 +19,9 @@ use iced_x86::code_asm::{
 use scenario::{Arch, Trigger};
 
 use super::asm::{Arg, Assembler, Frame, Local};
-use super::image::{self, Data, Identity, Import, Parts};
+use super::image;
+use super::parts::{Data, Import, Parts};
+use super::resource::Identity;
 
 /// What goes into one content driver.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 
 use super::schedule::object_attributes;
 use super::{Base, FaultyDriverOptions};
-use crate::driver::image::Data;
+use crate::driver::parts::Data;
 use crate::driver::program::{Function, Step, Sum, Value};
 
 const NULL: Value = Value::Number(0);

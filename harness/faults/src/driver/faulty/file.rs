@@ -2,7 +2,7 @@
 
 use scenario::Defect;
 
-use crate::driver::image::checksum_field;
+use crate::driver::checksum::checksum_field;
 
 /// Does it.
 pub(super) fn damage(image: &mut Vec<u8>, defect: &Defect) {

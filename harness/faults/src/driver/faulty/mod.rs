@@ -16,8 +16,10 @@ mod stops;
 use scenario::{Arch, Chance, Defect, Trigger};
 
 use super::DriverError;
-use super::image::{self, Data, Identity, Import, Parts};
+use super::image;
+use super::parts::{Data, Import, Parts};
 use super::program::{Function, Step, Value};
+use super::resource::Identity;
 
 pub use count::acts;
 

@@ -4,7 +4,7 @@ use scenario::Trigger;
 
 use super::Base;
 use super::stall::{ALL_ACCESS, delay, relative};
-use crate::driver::image::Data;
+use crate::driver::parts::Data;
 use crate::driver::program::{Function, Step, Value};
 
 const NULL: Value = Value::Number(0);

@@ -1,0 +1,61 @@
+//! What a plan needs of a powered-off machine.
+
+use volume::Partition;
+use winfmt::Guid;
+use winfmt::variables::Variable;
+
+use super::edit::{Edit, FileState, HiveName, RegistryValue, VolumeRole};
+
+/// Why a disk could not do something: its own words.
+pub type OfflineError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A powered-off machine's disk, as far as a plan needs it. Paths as in [`Edit`], keys from the hive's root.
+pub trait Offline {
+    /// A file, `None` if there is none.
+    fn read_file(
+        &mut self,
+        volume: VolumeRole,
+        path: &str,
+    ) -> Result<Option<FileState>, OfflineError>;
+
+    /// The names of the files in a folder; none where there is no such folder.
+    fn file_names(&mut self, volume: VolumeRole, folder: &str)
+    -> Result<Vec<String>, OfflineError>;
+
+    /// True if there is a folder.
+    fn folder_exists(&mut self, volume: VolumeRole, path: &str) -> Result<bool, OfflineError>;
+
+    /// A value, `None` if it or its key is not there.
+    fn read_value(
+        &mut self,
+        hive: HiveName,
+        key: &str,
+        name: &str,
+    ) -> Result<Option<RegistryValue>, OfflineError>;
+
+    /// True if there is a key.
+    fn key_exists(&mut self, hive: HiveName, key: &str) -> Result<bool, OfflineError>;
+
+    /// Bytes that a volume has free.
+    fn free_space(&mut self, volume: VolumeRole) -> Result<u64, OfflineError>;
+
+    /// The slot of the partition table that a volume has, `None` if there is no such volume.
+    fn partition_of(&mut self, volume: VolumeRole) -> Result<Option<u32>, OfflineError>;
+
+    /// What a slot of the partition table holds.
+    fn read_partition(&mut self, number: u32) -> Result<Option<Partition>, OfflineError>;
+
+    /// A firmware variable, `None` if it is not there.
+    fn read_variable(&mut self, vendor: Guid, name: &str)
+    -> Result<Option<Variable>, OfflineError>;
+
+    /// What the TPM remembers, `None` if nothing.
+    fn read_tpm(&mut self) -> Result<Option<Vec<u8>>, OfflineError>;
+
+    /// Does one change.
+    fn edit(&mut self, edit: &Edit) -> Result<(), OfflineError>;
+
+    /// Brings everything to the disk and drops what is cached, so that what is read afterwards comes
+    /// from there.
+    fn commit(&mut self) -> Result<(), OfflineError>;
+}

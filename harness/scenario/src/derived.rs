@@ -1,0 +1,73 @@
+//! What follows from all that a scenario declares.
+
+use crate::boot_configuration::{BootDamage, SigningPolicy};
+use crate::fault::Fault;
+use crate::layer::Layer;
+use crate::model::{Scenario, Start};
+use crate::need::Need;
+use crate::trust::Encryption;
+
+impl Scenario {
+    /// What the scenario itself makes of the boot entry's settings for signatures: what is set later counts.
+    pub fn signing_policy(&self) -> SigningPolicy {
+        let mut policy = SigningPolicy::default();
+        for fault in self.given.iter().chain(&self.fault) {
+            if let Fault::BootConfiguration(configuration) = fault
+                && let BootDamage::SigningPolicy(set) = &configuration.damage
+                && !configuration.inert
+            {
+                policy.testsigning = set.testsigning.or(policy.testsigning);
+                policy.nointegritychecks = set.nointegritychecks.or(policy.nointegritychecks);
+            }
+        }
+        policy
+    }
+
+    /// The encryption that the machine has.
+    pub fn encryption(&self) -> Option<&Encryption> {
+        self.given.iter().find_map(|given| match given {
+            Fault::Encryption(encryption) => Some(encryption),
+            _ => None,
+        })
+    }
+
+    /// True where a good start has to come before the one in which things go wrong: a key is sealed to it. A
+    /// machine that starts from a checkpoint has had one.
+    pub fn starts_twice(&self) -> bool {
+        self.machine.start == Start::Cold && self.encryption().is_some()
+    }
+
+    /// What it needs of its image: what follows from the recovery and the stop that it declares, and
+    /// what `needs` adds, without what `lacks` takes away. Each once, in the order of [`Need`].
+    pub fn needs(&self) -> Vec<Need> {
+        let mut needs = self.machine.needs.clone();
+        let layer = |layer| self.expect.layers.contains(&layer);
+        let settings = self.recovery.quick_machine_recovery.is_some();
+        if settings || layer(Layer::AutomaticRepair) || layer(Layer::QuickMachineRecovery) {
+            needs.extend([
+                Need::RecoveryEnabled,
+                Need::BootStatusPolicy,
+                Need::RecoveryImage,
+                // Its settings lie on it, and set-up by Windows puts it there.
+                Need::RecoveryPartition,
+                Need::RecoveryReachable,
+            ]);
+        }
+        // A scenario that says its own settings does not rest on those of the image.
+        if layer(Layer::QuickMachineRecovery) && !settings {
+            needs.push(Need::QuickMachineRecovery);
+        }
+        if self.expect.stop.is_some() {
+            needs.push(Need::CrashDump);
+            // Somebody who switches it off and on does as well, and a setting of the scenario decides
+            // it whatever the image says.
+            if self.operator.is_none() && self.recovery.automatic_restart.is_none() {
+                needs.push(Need::AutomaticRestart);
+            }
+        }
+        needs.retain(|need| !self.machine.lacks.contains(need));
+        needs.sort();
+        needs.dedup();
+        needs
+    }
+}
