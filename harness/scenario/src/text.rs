@@ -80,7 +80,11 @@ impl JsonSchema for Span {
     }
 }
 
-/// An absolute path as Windows writes it, with a drive: `C:\Windows\System32\drivers\null.sys`. The
+/// The folder of the system, as the environment of Windows calls it.
+const SYSTEM_ROOT: &str = "%SystemRoot%";
+
+/// An absolute path as Windows writes it, with a drive: `C:\Windows\System32\drivers\null.sys`. `C:\Windows` is
+/// the folder of the system that starts, wherever it lies, and may be written `%SystemRoot%`. The
 /// last component may hold wildcards only where a field's documentation says so.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WindowsPath(String);
@@ -121,6 +125,11 @@ impl FromStr for WindowsPath {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        let below =
+            text.get(..SYSTEM_ROOT.len()).filter(|head| head.eq_ignore_ascii_case(SYSTEM_ROOT));
+        if let Some(below) = below.and_then(|head| text.strip_prefix(head)) {
+            return format!("C:\\Windows{below}").parse();
+        }
         let mut letters = text.chars();
         let drive = letters.next().is_some_and(|c| c.is_ascii_alphabetic());
         if !drive || letters.next() != Some(':') || letters.next() != Some('\\') {
@@ -180,7 +189,7 @@ impl JsonSchema for WindowsPath {
         json_schema!({
             "type": "string",
             "format": "windows-path",
-            "pattern": r"^[A-Za-z]:\\",
+            "pattern": r"^([A-Za-z]:|%SystemRoot%)\\",
         })
     }
 }

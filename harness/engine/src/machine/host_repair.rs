@@ -41,12 +41,18 @@ impl MachineController<'_> {
         let editing = move || {
             let opened = OfflineDisk::open_overlay(&disk, Access::ReadWrite, &scratch)?;
             let mut windows = WindowsDisk::new(opened, clock)?;
+            let given_up = windows
+                .accept_crash_state()
+                .map_err(Box::new)
+                .map_err(|source| disk::DiskError::Volume { path: disk.clone(), source })?;
+            let mut proof: Vec<String> = given_up.into_iter().collect();
             let backup = OfflineDisk::open(&image, Access::ReadOnly, &scratch)?;
             let mut backup = WindowsDisk::new(backup, None)?;
             let applied =
                 faults::repair(&scenario, &mut windows, &mut backup)?.apply(&mut windows)?;
             windows.into_disk().close()?;
-            Ok(applied.landed.into_iter().flat_map(|(_, lines)| lines).collect())
+            proof.extend(applied.landed.into_iter().flat_map(|(_, lines)| lines));
+            Ok(proof)
         };
         self.context.jobs.blocking(editing).await
     }

@@ -5,6 +5,7 @@ mod by_hand;
 mod machine_files;
 mod reversal;
 mod staging;
+mod system_folder;
 mod windows_disk;
 
 pub(crate) use before::{Before, find, is_startup_repair_log, noise, relative, repair_sessions};

@@ -11,11 +11,15 @@ use winfmt::Guid;
 use winfmt::hive::{Data, EMPTY_LOG, Hive, ValueType};
 use winfmt::variables::{Variable, VariableStore};
 
+use super::system_folder::SystemFolder;
+
 use super::machine_files::{MachineFiles, TPM_STATE};
 
 /// The volumes and hives of one disk. Hives are read when first needed and written back by `commit`.
 pub(crate) struct WindowsDisk {
     windows: Box<dyn Volume>,
+    /// Where on it the system lies.
+    folder: String,
     /// Opened when first needed: not every image has them.
     recovery: Option<Box<dyn Volume>>,
     efi: Option<Box<dyn Volume>>,
@@ -98,18 +102,21 @@ impl WindowsDisk {
     /// Opens the Windows volume. `clock` is the time that new files get where none is given, in seconds
     /// since 1970.
     pub(crate) fn new(disk: OfflineDisk, clock: Option<u64>) -> Result<Self, disk::DiskError> {
-        let root = disk.system_root()?;
-        let windows = disk.windows_volume()?;
+        let folder = disk.system_root()?;
+        let windows = SystemFolder::on(disk.windows_volume()?, &folder);
+        // Where the system lies elsewhere, paths below this lead there.
+        let root = if folder.is_empty() { "" } else { "Windows" };
         let mut opened = Self {
             windows,
+            folder,
             recovery: None,
             efi: None,
             disk,
             variables: None,
             tpm: None,
             clock: clock.map(FileTime::from_unix_seconds),
-            system: OpenHive::at(&root, "SYSTEM"),
-            software: OpenHive::at(&root, "SOFTWARE"),
+            system: OpenHive::at(root, "SYSTEM"),
+            software: OpenHive::at(root, "SOFTWARE"),
         };
         set_clock(&mut *opened.windows, opened.clock);
         Ok(opened)
@@ -143,6 +150,14 @@ impl WindowsDisk {
 
     pub(crate) fn windows(&mut self) -> &mut dyn Volume {
         &mut *self.windows
+    }
+
+    /// Makes the Windows volume writable where a crash loop or a power cut left it as it was in the middle of its
+    /// work. Gives what was given up by that, for people.
+    pub(crate) fn accept_crash_state(&mut self) -> Result<Option<String>, volume::VolumeError> {
+        let given_up = self.windows.accept_crash_state()?;
+        Ok(given_up
+            .map(|what| format!("the Windows volume was taken as the crash left it: {what}")))
     }
 
     /// Gives the disk back, with nothing of it open.
@@ -353,7 +368,7 @@ impl Offline for WindowsDisk {
                 volume.flush()?;
             }
         }
-        self.windows = self.disk.windows_volume()?;
+        self.windows = SystemFolder::on(self.disk.windows_volume()?, &self.folder);
         set_clock(&mut *self.windows, self.clock);
         Ok(())
     }
@@ -462,5 +477,54 @@ mod tests {
             let log = disk.windows().metadata(&format!("{config}.{log}")).unwrap();
             assert_eq!(log.size, 0, "Windows would replay the log over the edit");
         }
+    }
+
+    /// A FAT disk of ReactOS's layout, as a crash leaves it: the system lies in a folder of its own name, and the
+    /// volume was not let go of.
+    #[test]
+    fn what_goes_to_the_windows_folder_goes_to_the_systems_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("disk.img");
+        let file =
+            std::fs::File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+        file.set_len(64 << 20).unwrap();
+        let options = FatFormat { kind: FatKind::Fat32, id: 1, label: "REACTOS".to_owned() };
+        let mut fat = Fat::format(FileDevice::new(file).unwrap(), &options).unwrap();
+        fat.create_dir_all(r"ReactOS\system32\config").unwrap();
+        let hive = Hive::create("SYSTEM").unwrap();
+        fat.write(r"ReactOS\system32\config\system", &hive.to_bytes().unwrap()).unwrap();
+        fat.flush().unwrap();
+        drop(fat);
+        let mark = std::fs::File::options().write(true).open(&path).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&mark, &[1], 0x41).unwrap();
+
+        let open = |access| {
+            let disk = OfflineDisk::open(&path, access, directory.path()).unwrap();
+            WindowsDisk::new(disk, None).unwrap()
+        };
+        let mut disk = open(Access::ReadWrite);
+        let driver = r"Windows\System32\drivers\bad.sys";
+        let write = Edit::WriteFile {
+            volume: VolumeRole::Windows,
+            path: driver.to_owned(),
+            bytes: b"MZ".to_vec(),
+            modified: None,
+        };
+        let error = disk.edit(&write).unwrap_err().to_string();
+        assert!(error.contains("marked as dirty"), "{error}");
+        let given_up = disk.accept_crash_state().unwrap().unwrap();
+        assert!(given_up.contains("as the crash left it"), "{given_up}");
+        disk.edit(&write).unwrap();
+        let (key, name) = (r"ControlSet001\Services\bad".to_owned(), "Start".to_owned());
+        let value = RegistryValue::Dword(1);
+        disk.edit(&Edit::SetValue { hive: HiveName::System, key, name, value }).unwrap();
+        disk.commit().unwrap();
+        assert!(disk.read_file(VolumeRole::Windows, driver).unwrap().is_some());
+        disk.into_disk().close().unwrap();
+
+        let bare = OfflineDisk::open(&path, Access::ReadOnly, directory.path()).unwrap();
+        let mut volume = bare.windows_volume().unwrap();
+        assert!(volume.exists(r"ReactOS\System32\drivers\bad.sys").unwrap());
+        assert!(!volume.exists("Windows").unwrap(), "nothing lies where nobody reads it");
     }
 }
