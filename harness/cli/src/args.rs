@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::commands::bcd::BcdCommand;
 use crate::commands::driver::DriverCommand;
 use crate::commands::fault::FaultCommand;
+use crate::commands::guestfs::GuestfsCommand;
 use crate::commands::hive::HiveCommand;
 use crate::commands::image::ImageCommand;
 
@@ -104,6 +105,11 @@ pub(crate) enum Command {
     /// Boot configuration stores.
     #[command(subcommand)]
     Bcd(BcdCommand),
+    /// Files of volumes that are not read otherwise, by libguestfs: BitLocker with its key, dynamic disks.
+    ///
+    /// Each command starts a small Linux of its own, which takes many seconds.
+    #[command(subcommand)]
+    Guestfs(GuestfsCommand),
     /// Crash dumps.
     #[command(subcommand)]
     Dump(DumpCommand),

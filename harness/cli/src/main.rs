@@ -53,6 +53,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Accept { what } => commands::accept::run(global, what),
         Command::Scenario(command) => commands::scenario::run(global, command),
         Command::Image(command) => commands::image::run(global, command),
+        Command::Guestfs(command) => commands::guestfs::run(command),
         Command::Hive(command) => commands::hive::run(command),
         Command::Bcd(command) => commands::bcd::run(command),
         Command::Dump(command) => commands::dump::run(command),

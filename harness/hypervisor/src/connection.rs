@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::mpsc;
 use virt::connect::Connect;
 
+use crate::claim::claim;
 use crate::error::HypervisorError;
 use crate::ffi::{self, DomainEvent, Subscription};
-use crate::reap;
 
 /// Where libvirt is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +91,7 @@ impl Connection {
         let claim = match address {
             Address::Embedded { root } => {
                 check_root(root)?;
-                let claim = reap::claim(root)?;
+                let claim = claim(root)?;
                 write_settings(root)?;
                 Some(claim)
             }

@@ -9,13 +9,15 @@
 //! through these modules: `domain` writes the definition, `connection` routes libvirt's events (from
 //! `ffi`, the only unsafe code) to the machine, `events` translates them, `serial` and `screen` listen
 //! and look, `agent` talks to the guest, `tpm` gives it a TPM. `checkpoint` lets any number of machines
-//! be restored from one frozen one. `orphans` collects emulators that end, [`reap()`] those that
-//! outlived a killed harness. [`examine`] is the doctor; [`FakeHypervisor`] plays a script instead.
+//! be restored from one frozen one. `orphans` collects emulators that end; whoever looks for those that
+//! outlived a killed harness ends them with [`end_process`]. [`examine`] is the doctor; [`FakeHypervisor`]
+//! plays a script instead.
 
 mod accelerator;
 mod agent;
 mod api;
 mod checkpoint;
+mod claim;
 mod connection;
 mod doctor;
 mod domain;
@@ -28,7 +30,6 @@ mod machine;
 mod orphans;
 mod process;
 mod profile;
-mod reap;
 mod screen;
 mod serial;
 mod tpm;
@@ -43,9 +44,9 @@ pub use error::HypervisorError;
 pub use fake::{FakeHypervisor, Trigger};
 pub use firmware::{FirmwareFiles, firmware_files};
 pub use machine::{Libvirt, Options};
+pub use process::{Ended, end_process};
 pub use profile::{
     Architecture, ClockBase, DiskBus, Display, EvidencePaths, Firmware, FirmwareKind,
     MachineProfile, MemorySize, NetworkModel, PROFILE_FORMAT, PanicDevice, ProfileError, TimeScale,
     TpmVersion,
 };
-pub use reap::{Reaped, reap};

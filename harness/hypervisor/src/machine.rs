@@ -26,7 +26,6 @@ use crate::events::{Raw, Watch, translate};
 use crate::ffi::{self, DomainEvent};
 use crate::firmware::firmware_files;
 use crate::profile::MachineProfile;
-use crate::reap::MachineRecord;
 use crate::screen::Screen;
 use crate::tpm::Tpm;
 use crate::{orphans, process, serial};
@@ -133,25 +132,15 @@ impl Libvirt {
             fs_err::create_dir_all(directory)
                 .map_err(|error| HypervisorError::io("create", directory, error))?;
         }
-        let mut record = MachineRecord::new(spec, &sockets);
-        if let Some(root) = self.root() {
-            record.write(root)?;
-        }
         let cleanup = Cleanup {
             connection: Arc::clone(&self.connection),
             name: spec.name.clone(),
             sockets: sockets.clone(),
-            root: self.root().map(Path::to_owned),
         };
 
         let tpm = match (&spec.profile.tpm, &spec.tpm_state) {
             (Some(_), Some(state)) => {
-                let tpm = Tpm::start(state, &sockets.tpm, &spec.evidence.join("swtpm.log"))?;
-                record.tpm_pid = tpm.pid();
-                if let Some(root) = self.root() {
-                    record.write(root)?;
-                }
-                Some(tpm)
+                Some(Tpm::start(state, &sockets.tpm, &spec.evidence.join("swtpm.log"))?)
             }
             (Some(_), None) => {
                 return Err(HypervisorError::Unsupported {
@@ -342,7 +331,6 @@ struct Cleanup {
     connection: Arc<Connection>,
     name: String,
     sockets: Sockets,
-    root: Option<PathBuf>,
 }
 
 impl Cleanup {
@@ -351,9 +339,6 @@ impl Cleanup {
         self.connection.routes.remove(&self.name);
         for path in self.sockets.all() {
             let _ = fs_err::remove_file(path);
-        }
-        if let Some(root) = &self.root {
-            MachineRecord::remove(root, &self.name);
         }
     }
 }
@@ -497,7 +482,7 @@ impl Machine for LibvirtMachine {
         };
         let killed = blocking("cut the power", move || {
             let ours = move |arguments: &[String]| process::is_emulator_of(arguments, &name);
-            process::kill(pid, ours, END_LIMIT)
+            process::end_process(pid, ours, END_LIMIT)
         })
         .await?
         .map_err(|error| failed(error.to_string()))?;
@@ -532,7 +517,7 @@ impl Drop for LibvirtMachine {
                     let name = self.name.clone();
                     let ours =
                         move |arguments: &[String]| process::is_emulator_of(arguments, &name);
-                    if let Err(error) = process::kill(pid, ours, Duration::from_secs(5)) {
+                    if let Err(error) = process::end_process(pid, ours, Duration::from_secs(5)) {
                         tracing::error!(machine = %self.name, pid, "could not kill: {error}");
                     }
                 }

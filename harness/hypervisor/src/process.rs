@@ -11,7 +11,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// How an attempt to end a process went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub enum Ended {
     /// It is gone now because of us.
     Killed,
     /// It was gone before, or the id belongs to somebody else.
@@ -21,7 +21,10 @@ pub(crate) enum Ended {
 }
 
 /// Kills `pid` if its command line is what `is_ours` expects, and waits for its end up to `limit`.
-pub(crate) fn kill(
+///
+/// # Errors
+/// The kernel refused.
+pub fn end_process(
     pid: u32,
     is_ours: impl Fn(&[String]) -> bool,
     limit: Duration,
@@ -55,27 +58,13 @@ pub(crate) fn kill(
 }
 
 /// The command line of a process; `None` where it is gone or a zombie.
-pub(crate) fn arguments(pid: u32) -> Option<Vec<String>> {
+fn arguments(pid: u32) -> Option<Vec<String>> {
     let raw = fs_err::read(format!("/proc/{pid}/cmdline")).ok()?;
     let arguments: Vec<String> = raw
         .split(|byte| *byte == 0)
         .map(|part| String::from_utf8_lossy(part).into_owned())
         .collect();
     (!raw.is_empty()).then_some(arguments)
-}
-
-/// All processes that this user may look at, with their command lines.
-pub(crate) fn all() -> std::io::Result<Vec<(u32, Vec<String>)>> {
-    let mut found = Vec::new();
-    for entry in fs_err::read_dir("/proc")? {
-        let name = entry?.file_name();
-        if let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok())
-            && let Some(arguments) = arguments(pid)
-        {
-            found.push((pid, arguments));
-        }
-    }
-    Ok(found)
 }
 
 /// True for an emulator of the domain `name`: libvirt passes `-name guest=NAME,…`.
@@ -87,22 +76,6 @@ pub(crate) fn is_emulator_of(arguments: &[String], name: &str) -> bool {
                     .strip_prefix("guest=")
                     .is_some_and(|rest| rest.split(',').next() == Some(name))
         })
-}
-
-/// True for an emulator that libvirt started below `root` (its monitor socket lies there).
-pub(crate) fn is_emulator_below(arguments: &[String], root: &Path) -> bool {
-    let Some(root) = root.to_str() else { return false };
-    let prefix = format!("{}/", root.trim_end_matches('/'));
-    is_program(arguments, "qemu-system-")
-        && arguments.iter().any(|argument| {
-            argument.find(&prefix).is_some_and(|at| at == 0 || argument[..at].ends_with(['=', '"']))
-        })
-}
-
-/// True for a TPM emulator whose state lies in `state`.
-pub(crate) fn is_tpm_emulator_of(arguments: &[String], state: &Path) -> bool {
-    let wanted = format!("dir={}", state.display());
-    is_program(arguments, "swtpm") && arguments.contains(&wanted)
 }
 
 fn is_program(arguments: &[String], start: &str) -> bool {
@@ -130,10 +103,6 @@ mod tests {
         assert!(!is_emulator_of(&qemu, "lb-11"));
         assert!(!is_emulator_of(&qemu, "lb"));
         assert!(!is_emulator_of(&line("vim -name guest=lb-1"), "lb-1"));
-        let rooted = line("qemu-system-x86_64 -object {\"file\":\"/tmp/r/lib/qemu/key\"}");
-        assert!(is_emulator_below(&rooted, Path::new("/tmp/r")));
-        assert!(!is_emulator_below(&rooted, Path::new("/tmp/r/lib/qemu/key2")));
-        assert!(!is_emulator_below(&rooted, Path::new("/r")));
     }
 
     #[test]
@@ -147,12 +116,12 @@ mod tests {
         child.stdin.as_mut().unwrap().write_all(b"x").unwrap();
         child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
         let limit = Duration::from_secs(5);
-        let strange = kill(child.id(), |arguments| is_emulator_of(arguments, "x"), limit);
+        let strange = end_process(child.id(), |arguments| is_emulator_of(arguments, "x"), limit);
         assert_eq!(strange.unwrap(), Ended::NotThere);
         assert!(child.try_wait().unwrap().is_none());
-        let own = kill(child.id(), |arguments| is_program(arguments, "cat"), limit);
+        let own = end_process(child.id(), |arguments| is_program(arguments, "cat"), limit);
         assert_eq!(own.unwrap(), Ended::Killed);
         child.wait().unwrap();
-        assert_eq!(kill(u32::MAX, |_| true, limit).unwrap(), Ended::NotThere);
+        assert_eq!(end_process(u32::MAX, |_| true, limit).unwrap(), Ended::NotThere);
     }
 }

@@ -56,10 +56,6 @@ impl Tpm {
         Ok(Self { child, log: log.to_owned() })
     }
 
-    pub(crate) fn pid(&self) -> Option<u32> {
-        self.child.id()
-    }
-
     /// Waits for its end after QEMU closed the connection, so that its state is complete on disk.
     pub(crate) async fn ended(&mut self) -> Result<(), HypervisorError> {
         match tokio::time::timeout(LEAVE, self.child.wait()).await {

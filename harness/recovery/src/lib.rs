@@ -30,7 +30,6 @@
 //! - [`ContentService`] plays the vendor from whom a sensor's updater fetches content.
 //! - [`CaptivePortal`] plays the page that wants a login before anything else on a network.
 //! - [`Trouble`] is what can go wrong at a service.
-//! - [`ladder`] tells what the layers need and where they leave traces.
 //!
 //! # The protocol
 //!
@@ -49,7 +48,6 @@
 mod authority;
 mod content;
 mod download;
-pub mod ladder;
 mod log;
 pub mod manifest;
 mod portal;

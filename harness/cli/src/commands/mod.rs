@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 pub(crate) mod driver;
 pub(crate) mod dump;
 pub(crate) mod fault;
+pub(crate) mod guestfs;
 pub(crate) mod hive;
 pub(crate) mod image;
 pub(crate) mod repeat;

@@ -12,9 +12,10 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use hypervisor::Ended;
 use rustix::fs::{FlockOperation, flock};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
 use crate::state_dir::StateDir;
@@ -268,27 +269,19 @@ fn names_directory(pid: u32, directory: &[u8]) -> bool {
 }
 
 /// How long a killed process may take to go before it counts as leaked.
-const PROCESS_END: rustix::time::Timespec = rustix::time::Timespec { tv_sec: 20, tv_nsec: 0 };
+const PROCESS_END: Duration = Duration::from_secs(20);
 
 fn end_process(pid: u32, mark: &str) -> Result<bool, String> {
-    let Some(handle) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
-        return Err(format!("{pid} is no process id"));
-    };
-    // The handle is taken before the command line is read: the id cannot be given to another process
-    // between the check and the signal.
-    let Ok(process) = pidfd_open(handle, PidfdFlags::empty()) else { return Ok(false) };
-    let Ok(command) = std::fs::read(format!("/proc/{pid}/cmdline")) else { return Ok(false) };
-    if !command.windows(mark.len()).any(|window| window == mark.as_bytes()) {
-        // Either it has ended and the id belongs to somebody else, or it is a zombie without a command
-        // line, which holds nothing.
-        return Ok(false);
-    }
-    pidfd_send_signal(&process, Signal::KILL).map_err(|errno| errno.to_string())?;
-    let mut wait = [rustix::event::PollFd::new(&process, rustix::event::PollFlags::IN)];
-    match rustix::event::poll(&mut wait, Some(&PROCESS_END)) {
-        Ok(0) => Err("it did not end within 20 seconds of being killed".to_owned()),
-        Ok(_) => Ok(true),
-        Err(errno) => Err(errno.to_string()),
+    // Where no argument has the mark the process has ended, and the id belongs to somebody else.
+    let is_ours = |arguments: &[String]| arguments.iter().any(|argument| argument.contains(mark));
+    match hypervisor::end_process(pid, is_ours, PROCESS_END) {
+        Ok(Ended::Killed) => Ok(true),
+        Ok(Ended::NotThere) => Ok(false),
+        Ok(Ended::Stays) => {
+            let seconds = PROCESS_END.as_secs();
+            Err(format!("it did not end within {seconds} seconds of being killed"))
+        }
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use hypervisor::{Hypervisor as _, Libvirt, Machine, MachineProfile, MachineSpec, Options, reap};
+use hypervisor::{Hypervisor as _, Machine, MachineProfile, MachineSpec};
 use timeline::{Body, ResetBy, StartedFrom};
 
 use crate::support::{Seen, libvirt, line, overlay, qemu_img, text, tools_are_here};
@@ -370,63 +370,5 @@ async fn a_machine_that_cannot_start_says_why_and_leaves_nothing() -> Result<()>
     let error = libvirt().await?.start(&spec, seen.sink()).await.err().context("it started")?;
     assert!(error.to_string().contains("missing.qcow2"), "{error}");
     assert_eq!(std::fs::read_dir(&spec.sockets)?.count(), 0);
-    Ok(())
-}
-
-const KILLED_ROOT: &str = "LOOPBREAK_TEST_ROOT_OF_THE_KILLED";
-
-/// Not a test by itself: the harness that `after_kill_9_everything_is_found` kills.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_harness_to_be_killed() -> Result<()> {
-    let Some(directory) = std::env::var_os(KILLED_ROOT).map(PathBuf::from) else { return Ok(()) };
-    let disk = Sector::new().say("up").halt().disk(&directory, "killed")?;
-    let hypervisor = Libvirt::open(Options::embedded(directory.join("lv"))).await?;
-    let seen = Seen::default();
-    let profile = format!("{PROFILE}[time-scale]\nfw-cfg = \"opt/x\"\n");
-    let profile = profile.replace("panic", "tpm = \"2.0\"\npanic");
-    let mut spec = spec(&directory, "killed", disk, &profile);
-    spec.tpm_state = Some(directory.join("tpm"));
-    let machine = hypervisor.start(&spec, seen.sink()).await?;
-    seen.wait(1, "the boot", line("up")).await?;
-    println!("emulator {}", machine.emulator_pid().context("pid")?);
-    std::future::pending::<()>().await;
-    Ok(())
-}
-
-#[test]
-fn after_kill_9_everything_is_found() -> Result<()> {
-    use std::io::{BufRead as _, BufReader};
-    if !tools_are_here() || Command::new("swtpm").arg("-v").output().is_err() {
-        println!("skipped: QEMU or swtpm is not installed");
-        return Ok(());
-    }
-    let directory = tempfile::Builder::new().prefix("lbk").tempdir()?;
-    let mut harness = Command::new(std::env::current_exe()?)
-        .args(["--exact", "boot_sector::a_harness_to_be_killed", "--nocapture"])
-        .env(KILLED_ROOT, directory.path())
-        .stdout(std::process::Stdio::piped())
-        .spawn()?;
-    let stdout = BufReader::new(harness.stdout.take().context("stdout")?);
-    let pid = stdout
-        .lines()
-        .map_while(Result::ok)
-        .find_map(|line| line.split_once("emulator ").and_then(|(_, pid)| pid.trim().parse().ok()))
-        .context("the harness did not start its machine")?;
-    let root = directory.path().join("lv");
-    assert!(reap(&root)?.in_use);
-    harness.kill()?;
-    harness.wait()?;
-    assert!(alive(pid), "the emulator should outlive its harness, else there is nothing to test");
-
-    let reaped = reap(&root)?;
-    assert!(reaped.killed.iter().any(|(killed, _)| *killed == pid), "{reaped:?}");
-    assert_eq!(reaped.left, Vec::<String>::new());
-    assert!(!alive(pid) || zombie(pid));
-    assert!(!root.exists());
-    assert_eq!(std::fs::read_dir(directory.path().join("s-killed"))?.count(), 0);
-    // swtpm ends with its emulator's connection, by itself or by the reaper.
-    let tpm = format!("dir={}", directory.path().join("tpm").display());
-    let left = Command::new("pgrep").args(["-f", &tpm]).output()?;
-    assert!(left.stdout.is_empty() || reaped.killed.len() == 2, "{reaped:?}");
     Ok(())
 }

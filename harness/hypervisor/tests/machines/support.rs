@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use hypervisor::{Libvirt, Options, reap};
+use hypervisor::{Libvirt, Options};
 use timeline::{Body, Observation, Sink};
 use tokio::sync::Notify;
 
@@ -85,27 +85,12 @@ pub(crate) fn overlay(base: &Path, directory: &Path, name: &str) -> Result<PathB
 
 const ROOT_PREFIX: &str = "loopbreak-lv-";
 
-/// A static is never dropped, so each run removes what earlier ones left. One in use is not touched.
-fn remove_roots_of_the_dead() -> Result<()> {
-    for entry in std::fs::read_dir(std::env::temp_dir())? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(ROOT_PREFIX)
-            && entry.path().join("owner.lock").exists()
-        {
-            // Another user's cannot be opened, and is not ours to remove.
-            let _ = reap(&entry.path());
-        }
-    }
-    Ok(())
-}
-
 /// One embedded libvirt for the process: it allows no second root. Its event thread serves all tests.
 pub(crate) async fn libvirt() -> Result<&'static Libvirt> {
     static ROOT: OnceLock<tempfile::TempDir> = OnceLock::new();
     static LIBVIRT: tokio::sync::OnceCell<Libvirt> = tokio::sync::OnceCell::const_new();
     LIBVIRT
         .get_or_try_init(|| async {
-            remove_roots_of_the_dead()?;
             let root = tempfile::Builder::new().prefix(ROOT_PREFIX).tempdir()?;
             let mut options = Options::embedded(ROOT.get_or_init(|| root).path());
             options.screen_period = Some(Duration::from_millis(300));
