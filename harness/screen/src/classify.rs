@@ -270,9 +270,15 @@ impl Seen<'_> {
         let all = self.layout.rows.len();
         let few_colors = self.ground.monochrome >= 900;
         let bars = self.layout.bars.len();
-        // Text modes have one colour behind, and letters of a few others.
-        if self.ground.reaches_the_edges && !few_colors && !self.ground.is_navy() {
-            return screen(ScreenKind::Desktop, Certainty::Likely, ["colours up to the edges"]);
+        // Text modes, and pages such as that of an update at work, have one colour behind, letters of a few
+        // others, and nobody to point at anything.
+        if self.ground.reaches_the_edges && !self.ground.is_navy() {
+            if self.ground.has_pointer {
+                return screen(ScreenKind::Desktop, Certainty::Likely, ["a mouse pointer"]);
+            }
+            if !few_colors {
+                return screen(ScreenKind::Desktop, Certainty::Likely, ["colours up to the edges"]);
+            }
         }
         if text >= 1 && (few_colors || bars > 0) && thousandths(text, all) >= 600 {
             return screen(ScreenKind::Text, Certainty::Likely, ["lines of text"]);

@@ -128,8 +128,7 @@ mod tests {
             share: 900,
             ink,
             monochrome: 1000,
-            reaches_the_edges: true,
-        }
+            reaches_the_edges: true, has_pointer: false }
     }
 
     #[test]

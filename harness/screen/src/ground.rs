@@ -20,6 +20,8 @@ pub(crate) struct Ground {
     pub(crate) monochrome: usize,
     /// Nearly all pixels at the edges are of a colour other than black: no logo on a dark screen.
     pub(crate) reaches_the_edges: bool,
+    /// The arrow of a mouse is on it, as NT has drawn it since its beginning.
+    pub(crate) has_pointer: bool,
 }
 
 impl Ground {
@@ -42,6 +44,7 @@ impl Ground {
             .count();
         Self {
             reaches_the_edges: edges_are_bright(frame),
+            has_pointer: has_pointer(frame),
             width,
             height,
             color,
@@ -74,6 +77,26 @@ impl Ground {
         let [red, green, blue] = self.color;
         red < 64 && blue < 64 && (90..=170).contains(&green)
     }
+}
+
+/// Rows of the arrow in which it only grows.
+const ARROW: usize = 10;
+
+/// True where the upper part of the arrow is somewhere: a black edge that goes down, another one that goes down and
+/// to the right from the same point, and white between them.
+fn has_pointer(frame: &Frame) -> bool {
+    let (width, height) = (frame.width() as usize, frame.height() as usize);
+    let pixels: Vec<[u8; 3]> = frame.pixels().collect();
+    let is_black = |at: usize| pixels[at].iter().all(|channel| *channel < 8);
+    let is_white = |at: usize| pixels[at].iter().all(|channel| *channel > 247);
+    let arrow = |x: usize, y: usize| {
+        (0..ARROW).all(|down| {
+            let left = (y + down) * width + x;
+            is_black(left) && is_black(left + down) && (1..down).all(|right| is_white(left + right))
+        })
+    };
+    let (across, down) = (width.saturating_sub(ARROW), height.saturating_sub(ARROW));
+    (0..down).any(|y| (0..across).any(|x| is_black(y * width + x) && arrow(x, y)))
 }
 
 /// True where nine of ten pixels of the outermost rows and columns are brighter than black.
