@@ -272,7 +272,7 @@ const PROCESS_END: rustix::time::Timespec = rustix::time::Timespec { tv_sec: 20,
 
 fn end_process(pid: u32, mark: &str) -> Result<bool, String> {
     let Some(handle) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
-        return Err(format!("{pid} is no process id"));
+        return Err(format!("{pid} is not a process id"));
     };
     // The handle is taken before the command line is read: the id cannot be given to another process
     // between the check and the signal.

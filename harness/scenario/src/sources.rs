@@ -64,7 +64,7 @@ impl Sources {
             return Err(vec![Problem::new(
                 self,
                 value.span(),
-                "`extends` is no name of a file or folder",
+                "`extends` is not a name of a file or folder",
                 "a path from the folder of this file, with `/`",
                 "write a path such as \"../base/sensor.toml\"",
             )]);

@@ -1,6 +1,7 @@
 //! What the check of a volume against itself finds.
 
 use serde::{Deserialize, Serialize};
+use winfmt::escaped;
 
 /// Most findings that are kept.
 const MAX_FINDINGS: usize = 1000;
@@ -20,10 +21,10 @@ pub struct Check {
 }
 
 impl Check {
-    /// Notes damage.
+    /// Notes damage. What it quotes comes from the volume.
     pub(crate) fn error(&mut self, text: String) {
         if self.errors.len() < MAX_FINDINGS {
-            self.errors.push(text);
+            self.errors.push(escaped(text).to_string());
         }
     }
 }

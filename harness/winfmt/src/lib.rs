@@ -16,6 +16,7 @@
 //! - [`variables`]: what UEFI firmware remembers: Secure Boot's databases.
 //! - [`wim`]: the header of a Windows image file.
 //! - [`dump`]: kernel crash dumps.
+//! - [`escape`]: how text of a guest is shown.
 //! - [`filetime`], [`guid`], [`paths`]: the small types that all of these use.
 
 pub mod bcd;
@@ -23,6 +24,7 @@ pub mod bootstat;
 pub mod bugcheck;
 pub mod certificates;
 pub mod dump;
+pub mod escape;
 pub mod filetime;
 pub mod freeldr;
 pub mod guid;
@@ -39,6 +41,7 @@ mod artifacts;
 mod bytes;
 mod xml;
 
+pub use escape::escaped;
 pub use filetime::FileTime;
 pub use guid::Guid;
 pub use xml::XmlError;

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use volume::Partition;
-use winfmt::Guid;
 use winfmt::variables::Variable;
+use winfmt::{Guid, escaped};
 
 use super::change::described;
 use super::edit::{
@@ -70,7 +70,7 @@ pub trait Offline {
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// The disk refused.
-    #[error("staging `{origin}` failed at {object}: {source}")]
+    #[error("staging `{origin}` failed at {}: {source}", escaped(object))]
     Disk {
         /// What the change was for.
         origin: Origin,
@@ -80,7 +80,11 @@ pub enum ApplyError {
         source: OfflineError,
     },
     /// What was read back is not what was written.
-    #[error("staging `{origin}` did not land: {object} {found}; the disk's driver is at fault")]
+    #[error(
+        "staging `{origin}` did not land: {} {}; the disk's driver is at fault",
+        escaped(object),
+        escaped(found)
+    )]
     NotLanded {
         /// What the change was for.
         origin: Origin,
