@@ -65,14 +65,20 @@ fn read(key: &Key<'_>, text: &str) -> Result<Reading, HiveError> {
     {
         return Ok(best);
     }
-    let text = text.trim_start_matches('\\');
+    // A leading backslash may part names, or begin an escape.
+    let leading = text.len() - text.trim_start_matches('\\').len();
     for subkey in key.subkeys()? {
         let shown = subkey.name().to_string();
-        let rest = text.strip_prefix(&shown).filter(|_| shown.contains('\\'));
-        if let Some(rest) = rest.filter(|rest| rest.is_empty() || rest.starts_with('\\'))
-            && consider(&subkey, rest)?
-        {
-            break;
+        if !shown.contains('\\') {
+            continue;
+        }
+        for text in (0..=leading).filter_map(|skipped| text.get(skipped..)) {
+            let rest = text.strip_prefix(&shown);
+            if let Some(rest) = rest.filter(|rest| rest.is_empty() || rest.starts_with('\\'))
+                && consider(&subkey, rest)?
+            {
+                return Ok(best);
+            }
         }
     }
     Ok(best)
@@ -144,6 +150,16 @@ mod tests {
         );
         let path = meant(r"ev\x1b[31mil\new\x86");
         assert_eq!(path, ["ev\u{1b}[31mil", "new", "x86"].map(Name::from));
+    }
+
+    #[test]
+    fn a_name_may_begin_with_an_escape() {
+        let mut hive = hive();
+        let names = vec![Name::from("\u{1b}[2J"), Name::from("\u{202e}x"), Name::from("\u{7}")];
+        hive.create_key(KeyPath::from(names.clone())).unwrap();
+        for text in [r"\x1b[2J\\u{202e}x\\x07", r"\\x1b[2J\\u{202e}x\\x07\"] {
+            assert_eq!(key_path(&hive, text).unwrap().names(), names, "{text}");
+        }
     }
 
     #[test]
