@@ -11,13 +11,9 @@ use crate::commands::guestfs::GuestfsCommand;
 use crate::commands::hive::HiveCommand;
 use crate::commands::image::ImageCommand;
 
-/// Breaks Windows virtual machines on purpose and proves that they come back.
-///
-/// Exit codes: 0 as expected; 1 the outcome differs from its reference or an expectation was not met;
-/// 2 usage, scenario or image error; 3 the harness or the host failed, or the command was interrupted;
-/// 4 something of the run was left behind.
+/// Break Windows virtual machines on purpose and prove that they come back.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true)]
+#[command(version, propagate_version = true, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -25,111 +21,145 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  as expected
+  1  the outcome differs from its reference, or an expectation was not met
+  2  usage, scenario or image error; nothing was run
+  3  the harness or the host failed, or the command was interrupted
+  4  something that a run made was left behind";
+
 /// Options of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = GLOBAL)]
 pub(crate) struct Global {
-    /// Where images, checkpoints and runs are kept [default: $XDG_STATE_HOME/loopbreak].
-    #[arg(long, global = true, value_name = "DIR", env = "LOOPBREAK_STATE")]
+    /// Where images, checkpoints and runs are kept
+    ///
+    /// LOOPBREAK_STATE sets it as well. The default is $XDG_STATE_HOME/loopbreak, or ~/.local/state/loopbreak.
+    #[arg(long, global = true, value_name = "DIR", env = "LOOPBREAK_STATE", hide_env = true)]
     pub(crate) state: Option<PathBuf>,
-    /// Where scenarios are looked for by name.
+    /// Where scenarios are looked up by name
+    ///
+    /// LOOPBREAK_SCENARIOS sets it as well.
     #[arg(
         long,
         global = true,
         value_name = "DIR",
         env = "LOOPBREAK_SCENARIOS",
+        hide_env = true,
         default_value = "scenarios"
     )]
     pub(crate) scenarios: PathBuf,
-    /// A libvirt connection instead of the embedded one, for example qemu:///system.
-    #[arg(long, global = true, value_name = "URI", env = "LOOPBREAK_CONNECT")]
+    /// Use this libvirt connection instead of the built-in one
+    ///
+    /// For example qemu:///system, or qemu+ssh://host/system. LOOPBREAK_CONNECT sets it as well.
+    #[arg(long, global = true, value_name = "URI", env = "LOOPBREAK_CONNECT", hide_env = true)]
     pub(crate) connect: Option<String>,
-    /// Says more on standard error; twice for everything. LOOPBREAK_LOG takes a filter instead.
+    /// Log to standard error; -vv for everything
+    ///
+    /// LOOPBREAK_LOG takes a filter instead, for example `info,engine=debug`.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// When to colour.
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    /// When to use colours: auto, always or never
+    ///
+    /// `auto` uses them on a terminal, unless NO_COLOR is set.
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = true
+    )]
     pub(crate) color: When,
 }
+
+/// They come last in the help of every command.
+const GLOBAL: &str = "Global options";
 
 /// When to colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum When {
-    /// On a terminal, unless NO_COLOR is set.
+    /// On a terminal, unless NO_COLOR is set
     Auto,
-    /// Always.
+    /// Always
     Always,
-    /// Never.
+    /// Never
     Never,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Runs scenarios and compares their outcomes with the references.
+    /// Run scenarios and compare their outcomes with the references
     Run(RunArgs),
-    /// Shows the timeline of a recorded run.
-    Timeline {
-        /// A run's name, part of it, its directory, or `latest`.
-        #[arg(default_value = "latest")]
-        run: String,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Derives timeline and outcome of a recorded run again, from its events alone.
-    Replay {
-        /// A run's name, part of it, its directory, or `latest`.
-        #[arg(default_value = "latest")]
-        run: String,
-    },
-    /// Lists recorded runs.
+    /// List recorded runs
     Runs {
-        /// As JSON lines.
+        /// Print JSON lines
         #[arg(long)]
         json: bool,
     },
-    /// Takes the outcome of a run, or all pending ones of a scenario, as the new reference.
-    Accept {
-        /// A run's name, part of it, `latest`, or a scenario's name, or `scenario/variant`.
+    /// Show the timeline of a recorded run
+    Timeline {
+        /// A run's name, part of it, its directory, or `latest`
         #[arg(default_value = "latest")]
+        run: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Derive the outcome of a recorded run again, from its events alone
+    Replay {
+        /// A run's name, part of it, its directory, or `latest`
+        #[arg(default_value = "latest")]
+        run: String,
+    },
+    /// Accept the outcome of a run as the new reference
+    ///
+    /// Given a scenario, it accepts all outcomes that are pending for it.
+    Accept {
+        /// A run, `latest`, a scenario, or `scenario/variant`
+        ///
+        /// A run goes by its name or part of it.
+        #[arg(default_value = "latest", value_name = "RUN|SCENARIO")]
         what: String,
     },
-    /// Scenarios: check, list, schema.
+    /// Check, list and prepare scenarios
     #[command(subcommand)]
     Scenario(ScenarioCommand),
-    /// Images in the store.
-    #[command(subcommand)]
-    Image(ImageCommand),
-    /// Registry hives.
-    #[command(subcommand)]
-    Hive(HiveCommand),
-    /// Boot configuration stores.
-    #[command(subcommand)]
-    Bcd(BcdCommand),
-    /// Files of volumes that are not read otherwise, by libguestfs: BitLocker with its key, dynamic disks.
-    ///
-    /// Each command starts a small Linux of its own, which takes many seconds.
-    #[command(subcommand)]
-    Guestfs(GuestfsCommand),
-    /// Crash dumps.
-    #[command(subcommand)]
-    Dump(DumpCommand),
-    /// Faulty drivers.
-    #[command(subcommand)]
-    Driver(DriverCommand),
-    /// What can go wrong: the fault catalogue.
+    /// Explain faults, and prove them on real machines
     #[command(subcommand)]
     Fault(FaultCommand),
-    /// Checks what this host can do, and says what to do about the rest.
+    /// Import, inspect and maintain images
+    #[command(subcommand)]
+    Image(ImageCommand),
+    /// Read and edit registry hives
+    #[command(subcommand)]
+    Hive(HiveCommand),
+    /// Read and edit boot configuration stores
+    #[command(subcommand)]
+    Bcd(BcdCommand),
+    /// Read and write files of volumes that only libguestfs can read
     ///
-    /// The accelerator is proved by running a guest. Exit code 3 where no machine would run.
+    /// BitLocker volumes, given their key, and dynamic disks. Each command starts a small Linux of its own, which
+    /// takes many seconds.
+    #[command(subcommand)]
+    Guestfs(GuestfsCommand),
+    /// Read crash dumps
+    #[command(subcommand)]
+    Dump(DumpCommand),
+    /// Build faulty drivers
+    #[command(subcommand)]
+    Driver(DriverCommand),
+    /// Check what this host can do, and say how to fix the rest
+    ///
+    /// The accelerator is tested by running a guest. Exit code 3 if no machine would run.
     Doctor {
-        /// As JSON.
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Removes what a killed run left behind: processes, sockets, overlays, locks.
+    /// Remove what killed runs left behind: processes, sockets, overlays, locks
     Clean {
-        /// As JSON.
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
@@ -137,29 +167,36 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// Scenarios, by name or by path; with all their variants, or one, as `scenario/variant`.
+    /// Scenarios, by name or path, or one variant as `scenario/variant`
+    ///
+    /// A scenario's name runs all of its variants.
     #[arg(value_name = "SCENARIO", required_unless_present = "all")]
     pub(crate) names: Vec<String>,
-    /// Runs every scenario there is.
+    /// Run every scenario in the scenarios folder
     #[arg(long, conflicts_with = "names")]
     pub(crate) all: bool,
-    /// How many machines may run at once.
+    /// How many machines may run at once
     #[arg(short, long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) jobs: u32,
-    /// How machines come to run, instead of what the scenario says.
-    #[arg(long, value_name = "HOW")]
+    /// How machines start, cold or checkpoint, instead of what the scenario says
+    ///
+    /// `cold` is from power-on, `checkpoint` from a checkpoint of the healthy machine, RAM included.
+    #[arg(long, value_name = "HOW", hide_possible_values = true)]
     pub(crate) start: Option<StartArg>,
-    /// Prints one JSON document on standard output: the summary of the run, or an array of them.
+    /// Print JSON: the run's summary, or an array of summaries
     #[arg(long)]
     pub(crate) json: bool,
-    /// Keeps the machine's disk in the run directory.
+    /// Keep the machine's disk in the run directory
     #[arg(long)]
     pub(crate) keep_disk: bool,
-    /// Runs one scenario with each of the seeds from 1 to N, and counts what comes out. Nothing is compared
-    /// with a reference.
+    /// Run one scenario with the seeds 1 to N and count the verdicts
+    ///
+    /// Nothing is compared with a reference.
     #[arg(long, value_name = "N", conflicts_with_all = ["all", "json", "times"], value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) seeds: Option<u32>,
-    /// Runs one scenario N times as it is, and counts what comes out. Nothing is compared with a reference.
+    /// Run one scenario N times as it is and count the verdicts
+    ///
+    /// Nothing is compared with a reference.
     #[arg(long, value_name = "N", conflicts_with_all = ["all", "json"], value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) times: Option<u32>,
 }
@@ -167,33 +204,33 @@ pub(crate) struct RunArgs {
 /// How a machine comes to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum StartArg {
-    /// From power-on.
+    /// From power-on
     Cold,
-    /// From a RAM checkpoint of the healthy machine.
+    /// From a checkpoint of the healthy machine, RAM included
     Checkpoint,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ScenarioCommand {
-    /// Says whether scenario files are right, with line and column where not.
+    /// Check scenario files; errors come with line, column and the fix
     Check {
-        /// Files, folders or names; all scenarios where none is given.
+        /// Files, folders or names [default: all scenarios]
         #[arg(value_name = "SCENARIO")]
         names: Vec<String>,
     },
-    /// Lists scenarios.
+    /// List scenarios
     List {
-        /// As JSON lines.
+        /// Print JSON lines
         #[arg(long)]
         json: bool,
     },
-    /// Prints the JSON Schema of scenario files.
+    /// Print the JSON Schema of scenario files
     Schema,
-    /// Prepares the disk of a scenario's machine as a run would, for use by hand.
+    /// Prepare the disk of a scenario's machine as a run would, to boot it by hand
     Stage {
-        /// The scenario, or `scenario/variant`.
+        /// The scenario, or `scenario/variant`
         scenario: String,
-        /// Directory to make: disk.qcow2, vars.fd and the command line for QEMU.
+        /// New directory for disk.qcow2, vars.fd and QEMU's command line
         #[arg(short, long, value_name = "DIR")]
         output: PathBuf,
     },
@@ -201,11 +238,11 @@ pub(crate) enum ScenarioCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DumpCommand {
-    /// Shows stop code, parameters, blamed module and time.
+    /// Show a dump's stop code, parameters, blamed module and time
     Show {
-        /// The dump.
+        /// The dump file
         file: PathBuf,
-        /// As JSON.
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },

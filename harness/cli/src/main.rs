@@ -17,18 +17,18 @@ use tracing_subscriber::prelude::*;
 
 use crate::args::{Cli, Command};
 use crate::exit::{Exit, IntoCode, exit_of};
-use crate::output::tell;
+use crate::output::{Log, tell, tell_usage};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are answers, not errors. If they cannot be printed nobody reads them.
-            let _ = error.print();
+            tell_usage(&error);
             return if error.use_stderr() { Exit::Usage } else { Exit::AsExpected }.into_code();
         }
     };
     log(cli.global.verbose);
+    std::panic::set_hook(Box::new(tell_of_panic));
     // What a panic has to say it has said; runs have cleaned up after it, and their records are named.
     match std::panic::catch_unwind(|| dispatch(&cli)) {
         Ok(Ok(exit)) => exit.into_code(),
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
             exit_of(&error).into_code()
         }
         Err(_) => {
-            tell("error: loopbreak panicked, which is a bug of its own");
+            tell("error: loopbreak panicked; this is a bug in loopbreak");
             Exit::Infrastructure.into_code()
         }
     }
@@ -72,9 +72,22 @@ fn log(verbose: u8) {
     };
     let own = std::env::var("LOOPBREAK_LOG").unwrap_or_else(|_| default.to_owned());
     let filter = own.parse::<Targets>().unwrap_or_else(|error| {
-        eprintln!("warning: LOOPBREAK_LOG={own}: {error}; write it like `info,engine=debug`");
+        tell(format!("warning: LOOPBREAK_LOG={own}: {error}; write it like `info,engine=debug`"));
         Targets::new().with_default(tracing::Level::WARN)
     });
-    let to_stderr = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let to_stderr = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(Log::default);
     tracing_subscriber::registry().with(to_stderr.with_filter(filter)).init();
+}
+
+/// What the standard library prints of a panic, through the filter: its words may quote what a guest said.
+fn tell_of_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("<unnamed>");
+    let place = panic.location().map(|place| format!(" at {place}")).unwrap_or_default();
+    let words = panic.payload_as_str().unwrap_or("it did not say why");
+    tell(format!("thread '{name}' panicked{place}:\n{words}"));
+    let backtrace = std::backtrace::Backtrace::capture();
+    if backtrace.status() == std::backtrace::BacktraceStatus::Captured {
+        tell(backtrace);
+    }
 }

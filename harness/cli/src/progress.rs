@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use engine::{Status, StatusSink};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use timeline::Phase;
+use winfmt::escaped;
 
 use crate::output::tell;
 
@@ -41,7 +42,7 @@ fn plain() -> StatusSink {
     let began = Instant::now();
     let said: Mutex<BTreeMap<String, String>> = Mutex::default();
     Arc::new(move |status: &Status| {
-        let sentence = if status.done { "over".to_owned() } else { sentence(status) };
+        let sentence = if status.done { "done".to_owned() } else { sentence(status) };
         let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
         let last = said.entry(status.scenario.clone()).or_default();
         if *last != sentence {
@@ -59,9 +60,10 @@ fn sentence(status: &Status) -> String {
         parts.push(format!("boot {} {phase}", status.boot).trim_end().to_owned());
     }
     if !status.waits_for.is_empty() {
-        parts.push(format!("waits for {}", status.waits_for));
+        parts.push(format!("waiting for {}", status.waits_for));
     }
-    parts.join(", ")
+    // Some of it may be what a guest said.
+    escaped(parts.join(", ")).to_string()
 }
 
 fn phase_word(phase: Phase) -> &'static str {

@@ -15,7 +15,7 @@ pub(crate) fn find(folder: &Path, name: &str) -> anyhow::Result<Vec<Found>> {
     let path = place(folder, name);
     if !Scenario::home(&path).exists() {
         return Err(usage(anyhow::anyhow!(
-            "no scenario `{name}`: {} is not there; `loopbreak scenario list` shows what there is",
+            "no scenario `{name}`: {} does not exist; `loopbreak scenario list` lists all scenarios",
             path.display()
         )));
     }

@@ -84,7 +84,7 @@ pub(crate) fn describe(entry: &Entry) -> String {
 }
 
 fn may_be_left(ledgers: &Ledgers) -> Vec<String> {
-    let mut lines = vec!["ended at once; this may be left behind:".to_owned()];
+    let mut lines = vec!["stopped at once; this may have been left behind:".to_owned()];
     lines.extend(ledgers.noted().iter().map(|entry| format!("  {}", describe(entry))));
     lines.push(CLEAN.to_owned());
     lines

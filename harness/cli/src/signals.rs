@@ -42,7 +42,7 @@ pub(crate) fn listen(
                 None => {
                     first = Some(Instant::now());
                     raiser.raise();
-                    tell("interrupted: cleaning up; once more ends it at once");
+                    tell("interrupted: cleaning up; interrupt again to stop at once");
                 }
                 Some(first) if Instant::now().duration_since(first) < BURST => {}
                 Some(_) => {

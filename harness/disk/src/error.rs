@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use volume::VolumeError;
+use winfmt::escaped;
 
 use crate::overlay::OverlayError;
 use crate::store::SourceError;
@@ -53,7 +54,7 @@ pub enum DiskError {
         source: WorkerError,
     },
     /// A volume that was asked for is not there.
-    #[error("{path} has no {what}; on it: {found}")]
+    #[error("{path} has no {what}; on it: {}", escaped(found))]
     NoVolume {
         /// The disk.
         path: PathBuf,
@@ -95,8 +96,10 @@ pub enum DiskError {
     },
     /// What the second reader finds is not what was written.
     #[error(
-        "{path}, partition {number}: '{file}' did not land: {expected} should be there, and another \
-         reader finds {found}; throw the disk away"
+        "{path}, partition {number}: '{}' did not land: {expected} should be there, and another \
+         reader finds {}; throw the disk away",
+        escaped(file),
+        escaped(found)
     )]
     NotLanded {
         /// The disk.

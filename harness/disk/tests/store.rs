@@ -288,7 +288,7 @@ fn all_parts_of_a_bundle_come_in_and_out_again_with_the_same_digest() {
     assert_eq!(same.digest, image.digest);
     let mut draft = bench.store.draft_of_image(&image, &unwatched).unwrap();
     let text = draft.set_tpm_state(bench.directory.path()).unwrap_err().to_string();
-    assert!(text.contains("no TPM state") || text.contains("no file of TPM state"), "{text}");
+    assert!(text.contains("not TPM state") || text.contains("no file of TPM state"), "{text}");
 
     let out = bench.path("out");
     bench.store.export(&image, &out, &unwatched).unwrap();
@@ -303,7 +303,7 @@ fn all_parts_of_a_bundle_come_in_and_out_again_with_the_same_digest() {
     let manifest = std::fs::read_to_string(out.join("manifest.json")).unwrap();
     std::fs::write(out.join("manifest.json"), manifest.replace("vars.fd", "../../evil")).unwrap();
     let text = other.import(&out, "x").unwrap_err().to_string();
-    assert!(text.contains("`../../evil` is no part of an image"), "{text}");
+    assert!(text.contains("`../../evil` is not part of an image"), "{text}");
     let newer = manifest.replace("\"format\": 2", "\"format\": 3");
     std::fs::write(out.join("manifest.json"), newer).unwrap();
     assert!(matches!(other.import(&out, "x"), Err(StoreError::Format { found: 3, .. })));

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use winfmt::escaped;
+
 use crate::record::RunDir;
 use crate::tasks::EndsEarly;
 
@@ -70,7 +72,8 @@ pub enum RunError {
     Reference(#[from] report::ReferenceError),
     /// The machine did not come up healthy while its checkpoint was made, or at its first start.
     #[error(
-        "the machine did not come up healthy once before the run: {reason}; its events are in {events}"
+        "the machine did not come up healthy once before the run: {}; its events are in {events}",
+        escaped(reason)
     )]
     NotHealthy {
         /// What happened instead.
@@ -79,7 +82,7 @@ pub enum RunError {
         events: PathBuf,
     },
     /// The harness or the host failed while a fault was proved, so that nothing can be said of the fault.
-    #[error("{because}; the run is kept in {directory}")]
+    #[error("{}; the run is kept in {directory}", escaped(because))]
     NotProved {
         /// What failed.
         because: String,

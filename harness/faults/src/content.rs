@@ -45,7 +45,7 @@ pub enum ContentError {
     #[error("{0} bytes are too few for a channel file; its header alone has {HEADER}")]
     Short(usize),
     /// Another beginning.
-    #[error("this is no channel file: it does not begin with `LBCF`")]
+    #[error("this is not a channel file: it does not begin with `LBCF`")]
     Magic,
     /// Another version.
     #[error("channel file version {0} is not supported; this build reads version {VERSION}")]

@@ -266,7 +266,7 @@ fn loader(opened: &OpenedDisk<'_>, store: &BcdStore, object: &Object) -> Loader 
 fn device(store: &BcdStore, object: Guid, element: ElementId) -> Known<Device> {
     Known::read(store.effective(object, element)).and_then(|value| match value {
         ElementValue::Device(device) => Known::Known(device),
-        _ => Known::Unknown("it is no device".to_owned()),
+        _ => Known::Unknown("it is not a device".to_owned()),
     })
 }
 

@@ -31,7 +31,7 @@ impl Drives {
             && let Ok(values) = key.values()
         {
             for value in values {
-                let name = value.name.to_string();
+                let name = value.name.text();
                 let device = name.strip_prefix(r"\DosDevices\").and_then(letter);
                 if let Some(device) = device {
                     letters.insert(device, partition(opened.disk.table(), &value.data.bytes));

@@ -65,7 +65,7 @@ fn classes(control: Registry<'_>) -> Result<Vec<ClassFilters>, HiveError> {
         let (upper, lower) = (list("UpperFilters")?, list("LowerFilters")?);
         if !upper.is_empty() || !lower.is_empty() {
             let name = class.value("Class")?.and_then(|data| data.as_string());
-            found.push(ClassFilters { class: class.name().to_string(), name, upper, lower });
+            found.push(ClassFilters { class: class.name().text(), name, upper, lower });
         }
     }
     Ok(found)
@@ -91,11 +91,11 @@ fn minifilters(control: Registry<'_>) -> Result<Vec<Minifilter>, HiveError> {
         for instance in instances.subkeys()? {
             let altitude = instance.value("Altitude")?.and_then(|data| data.as_string());
             if let Some(altitude) = altitude {
-                let name = instance.name().to_string();
+                let name = instance.name().text();
                 let is_default =
                     default.as_ref().is_some_and(|default| default.eq_ignore_ascii_case(&name));
                 found.push(Minifilter {
-                    service: service.name().to_string(),
+                    service: service.name().text(),
                     instance: name,
                     altitude,
                     default: is_default,

@@ -74,7 +74,7 @@ pub(crate) fn read(opened: &mut OpenedDisk<'_>) -> Pending {
         let key = control.path(SESSION_MANAGER);
         Known::read(control.hive.get(key, "PendingFileRenameOperations")).and_then(|data| {
             renames(&data).map_or_else(
-                || Known::Unknown("PendingFileRenameOperations is no list of texts".to_owned()),
+                || Known::Unknown("PendingFileRenameOperations is not a list of texts".to_owned()),
                 Known::Known,
             )
         })

@@ -219,7 +219,7 @@ fn automatic_restart(inspection: &Inspection) -> Finding {
         && loader.no_crash_restart == Known::Known(true)
     {
         return Finding::fail(format!(
-            "loader {} has `disablecrashautoreboot Yes`: it stands still after a stop",
+            "loader {} has `disablecrashautoreboot Yes`: the machine halts after a stop",
             loader.id
         ))
         .remedy("run `bcdedit /deletevalue {default} disablecrashautoreboot`")
@@ -228,7 +228,7 @@ fn automatic_restart(inspection: &Inspection) -> Finding {
     match &crash.automatic_restart {
         Known::Known(true) => Finding::pass(format!("{KEY}\\AutoReboot is 1")),
         Known::Known(false) => {
-            Finding::fail(format!("{KEY}\\AutoReboot is 0: it stands still after a stop"))
+            Finding::fail(format!("{KEY}\\AutoReboot is 0: the machine halts after a stop"))
                 .remedy(remedy)
                 .fixable()
         }
@@ -268,7 +268,7 @@ fn recovery_image(inspection: &Inspection) -> Finding {
         ))
         .remedy(put_back),
         (Known::Absent, _) => Finding::fail(format!(
-            "loader {} starts an image on {}, which is no partition of this disk",
+            "loader {} starts an image on {}, which is not a partition of this disk",
             target.id, image.device
         ))
         .remedy("run `reagentc /disable`, then `reagentc /enable` in Windows"),
@@ -350,7 +350,7 @@ fn recovery_partition(inspection: &Inspection) -> Finding {
             ))
         }
         Known::Absent => Finding::fail(format!(
-            "the boot configuration looks for the recovery image on {}, which is no partition of this \
+            "the boot configuration looks for the recovery image on {}, which is not a partition of this \
              disk",
             image.place.device
         ))
@@ -568,7 +568,7 @@ fn licence(inspection: &Inspection) -> Finding {
     let product = inspection.system.product.known().map_or("it", String::as_str);
     match &inspection.system.licence {
         Known::Known(licence) if !licence.evaluation => {
-            Finding::pass(format!("{product} is no evaluation edition"))
+            Finding::pass(format!("{product} is not an evaluation edition"))
         }
         Known::Known(licence) => match &licence.expires {
             Known::Known(when) => {

@@ -22,7 +22,7 @@ pub enum RecoveryImageError {
     #[error("{0}")]
     Read(String),
     /// It is something else.
-    #[error("it is no WIM file: {0}")]
+    #[error("it is not a WIM file: {0}")]
     NotAWim(String),
     /// It is shorter than what it speaks of.
     #[error("it is cut off: {what} ends at byte {needed}, the file at {size}")]
@@ -190,11 +190,12 @@ fn images(xml: &[u8]) -> Result<Vec<ImageFacts>, String> {
     let xml = xml.strip_prefix(&[0xff, 0xfe]).unwrap_or(xml);
     let units: Vec<u16> =
         xml.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
-    let text = String::from_utf16(&units).map_err(|_| "its description is no UTF-16".to_owned())?;
+    let text =
+        String::from_utf16(&units).map_err(|_| "its description is not UTF-16".to_owned())?;
     let options =
         ParsingOptions { allow_dtd: false, nodes_limit: MAX_NODES, ..ParsingOptions::default() };
     let document = Document::parse_with_options(text.trim_end_matches('\0'), options)
-        .map_err(|error| format!("its description is no well-formed XML: {error}"))?;
+        .map_err(|error| format!("its description is not well-formed XML: {error}"))?;
     let root = document.root_element();
     if root.tag_name().name() != "WIM" {
         return Err(format!(
@@ -387,16 +388,16 @@ mod tests {
             )
         );
         assert!(says(&whole[..100]).contains("its header ends at byte 208, the file at 100"));
-        assert!(says(b"").contains("no WIM"));
-        assert!(says(b"MZ").contains("no WIM"));
+        assert!(says(b"").contains("not a WIM"));
+        assert!(says(b"MZ").contains("not a WIM"));
         let mut damaged = whole.clone();
         let place = size - 40;
         damaged[place] = 0xff;
         damaged[place + 1] = 0xdc;
-        assert!(says(&damaged).contains("it is damaged: its description is no UTF-16"));
+        assert!(says(&damaged).contains("it is damaged: its description is not UTF-16"));
         let mut damaged = whole.clone();
         damaged[size - 4] = b'x';
-        assert!(says(&damaged).contains("no well-formed XML"), "{}", says(&damaged));
+        assert!(says(&damaged).contains("not well-formed XML"), "{}", says(&damaged));
         let mut damaged = whole;
         damaged[44] = 2;
         assert!(says(&damaged).contains("counts 2 images, its description 1"));

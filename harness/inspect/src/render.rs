@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use winfmt::escaped;
 use words::CheckName;
 
 use crate::Known;
@@ -36,19 +37,21 @@ pub fn render(inspection: &Inspection) -> String {
 pub fn render_qualification(qualification: &Qualification) -> String {
     let mut page = String::new();
     for check in &qualification.checks {
-        let _ = writeln!(page, "  {:<15}{:<24}{}", check.answer, check.name, check.evidence);
+        let evidence = escaped(&check.evidence);
+        let _ = writeln!(page, "  {:<15}{:<24}{evidence}", check.answer, check.name);
         if check.answer != Answer::Pass
             && let Some(remedy) = &check.remedy
         {
             // What an image chose is only changed where it is asked for by name.
             let chosen = check.answer == Answer::NotApplicable;
             let fix = if check.fixable && !chosen { " (or `image qualify --fix`)" } else { "" };
-            let _ = writeln!(page, "  {:<15}{:<24}to do: {remedy}{fix}", "", "");
+            let _ = writeln!(page, "  {:<15}{:<24}to do: {}{fix}", "", "", escaped(remedy));
         }
     }
     page
 }
 
+/// A page of lines. Nearly all that it shows comes from a guest, so every line is escaped.
 #[derive(Default)]
 struct Page(String);
 
@@ -58,7 +61,7 @@ impl Page {
     }
 
     fn line(&mut self, name: &str, value: impl std::fmt::Display) {
-        let _ = writeln!(self.0, "  {name:<NAME$}{value}");
+        let _ = writeln!(self.0, "  {:<NAME$}{}", escaped(name), escaped(value));
     }
 
     /// A fact; one that is absent takes no line, one that could not be read says why.
@@ -105,7 +108,7 @@ fn summary(page: &mut Page, inspection: &Inspection, qualification: &Qualificati
     if let Known::Known(architecture) = &system.architecture {
         let _ = write!(title, ", {architecture}");
     }
-    let _ = writeln!(page.0, "{title}");
+    let _ = writeln!(page.0, "{}", escaped(title));
     page.line("firmware", firmware(inspection));
     page.line("can it recover?", can_it_recover(qualification));
     let mut failing: Vec<String> = qualification

@@ -193,7 +193,7 @@ fn entries(control: Registry<'_>) -> Known<Entries> {
         let string = |name| text(&key, name, Data::as_string).filter(|text| !text.is_empty());
         services.push((
             Service {
-                name: key.name().to_string(),
+                name: key.name().text(),
                 kind: dword(&key, "Type").unwrap_or_default(),
                 start: start.into(),
                 error_control: dword(&key, "ErrorControl").map_or(Known::Absent, Known::Known),

@@ -22,13 +22,13 @@ const MIN_DASHES: usize = 10;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StartupRepairError {
     /// Far larger than any such log.
-    #[error("the file has {size} bytes, more than {MAX_SIZE}; it is no log of Startup Repair")]
+    #[error("the file has {size} bytes, more than {MAX_SIZE}; it is not a log of Startup Repair")]
     TooLarge {
         /// Its size.
         size: usize,
     },
     /// No section of it was found.
-    #[error("the file has no section under a line of dashes; it is no log of Startup Repair")]
+    #[error("the file has no section under a line of dashes; it is not a log of Startup Repair")]
     NoSections,
 }
 

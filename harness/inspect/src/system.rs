@@ -132,7 +132,7 @@ fn build(version: Registry<'_>) -> Known<Build> {
             let revision = version.dword("", "UBR").known().copied();
             Known::Known(Build { number, revision })
         }
-        Err(_) => Known::Unknown(format!("`CurrentBuild` is '{text}', which is no number")),
+        Err(_) => Known::Unknown(format!("`CurrentBuild` is '{text}', which is not a number")),
     })
 }
 

@@ -96,7 +96,7 @@ pub enum StartError {
         path: PathBuf,
     },
     /// Something that is not a socket is in the way.
-    #[error("{path} is in the way of the network's socket and is no socket; move it away")]
+    #[error("{path} is in the way of the network's socket and is not a socket; move it away")]
     NotASocket {
         /// The path.
         path: PathBuf,

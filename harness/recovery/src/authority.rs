@@ -239,7 +239,7 @@ fn new_key(subject: &str) -> Result<KeyPair, AuthorityError> {
 
 fn signing_key(key: &KeyPair) -> Result<SigningKey, String> {
     SigningKey::from_pkcs8_der(key.serialized_der())
-        .map_err(|error| format!("a key is no P-256 key ({error})"))
+        .map_err(|error| format!("a key is not a P-256 key ({error})"))
 }
 
 /// Makes the file under another name and links it to its own, so that it is whole from the first
@@ -314,7 +314,7 @@ fn read(path: &Path) -> Result<Authority, AuthorityError> {
         .map_err(|error| damaged(error.to_string()))?;
     let root_signing = signing_key(&root_key).map_err(damaged)?;
     let publisher_signing = SigningKey::from_pkcs8_der(publisher_key.secret_pkcs8_der())
-        .map_err(|error| damaged(format!("the publisher's key is no P-256 key ({error})")))?;
+        .map_err(|error| damaged(format!("the publisher's key is not a P-256 key ({error})")))?;
     for (whose, certificate, key) in
         [("root", root, &root_signing), ("publisher", publisher, &publisher_signing)]
     {

@@ -170,7 +170,7 @@ impl Request {
             let digits = parameter.strip_prefix("0x").unwrap_or("");
             if u64::from_str_radix(digits, 16).is_err() {
                 let parameter = brief(parameter);
-                return Self::bad(Kind::Scan, format_args!("`{parameter}` is no parameter"));
+                return Self::bad(Kind::Scan, format_args!("`{parameter}` is not a parameter"));
             }
         }
         Self::Scan(scan)

@@ -9,8 +9,8 @@
 //! - [`summary`] is the document that `run --json` prints.
 //! - [`proof_table`] is what `fault prove` came to.
 //!
-//! Nothing here decides anything: verdicts are the timeline's. Text that came from a guest is stripped of
-//! control characters before it reaches a terminal.
+//! Nothing here decides anything: verdicts are the timeline's. Text that came from a guest is escaped
+//! before it reaches a terminal.
 
 mod happenings;
 mod json;

@@ -218,7 +218,7 @@ fn read(path: &Path) -> Result<Option<String>, ReferenceError> {
 fn pending_path(reference: &Path, run: &str) -> Result<PathBuf, ReferenceError> {
     let stem = stem(reference, ENDING).ok_or_else(|| {
         ReferenceError::Name(format!(
-            "{} is no reference: it must end in .snap",
+            "{} is not a reference: it must end in .snap",
             reference.display()
         ))
     })?;

@@ -39,16 +39,19 @@ impl Style {
         if !self.colour || text.is_empty() {
             return text.to_owned();
         }
-        let code = match paint {
-            Paint::Good => "32",
-            Paint::Bad => "31",
-            Paint::Odd => "33",
-            Paint::Faint => "2",
-            Paint::Strong => "1",
-        };
-        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        format!("{}{text}{OFF}", paint.on())
+    }
+
+    /// The colour sequence of this style that `text` begins with, if it begins with one: what a filter lets through.
+    pub fn sequence_at(self, text: &str) -> Option<&str> {
+        let paints = [Paint::Good, Paint::Bad, Paint::Odd, Paint::Faint, Paint::Strong];
+        let mut sequences = paints.map(Paint::on).into_iter().chain([OFF]);
+        let found = sequences.find(|own| self.colour && text.starts_with(own))?;
+        text.get(..found.len())
     }
 }
+
+const OFF: &str = "\u{1b}[0m";
 
 /// What a piece of text is, from which its colour follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,9 +63,32 @@ pub(crate) enum Paint {
     Strong,
 }
 
+impl Paint {
+    const fn on(self) -> &'static str {
+        match self {
+            Paint::Good => "\u{1b}[32m",
+            Paint::Bad => "\u{1b}[31m",
+            Paint::Odd => "\u{1b}[33m",
+            Paint::Faint => "\u{1b}[2m",
+            Paint::Strong => "\u{1b}[1m",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_its_own_sequences_are_told_apart_from_text() {
+        let style = Style::terminal(80);
+        let painted = style.paint(Paint::Bad, "x");
+        assert_eq!(style.sequence_at(&painted), Some("\u{1b}[31m"));
+        assert_eq!(style.sequence_at("\u{1b}[0m"), Some("\u{1b}[0m"));
+        assert_eq!(style.sequence_at("\u{1b}[2Jx"), None);
+        assert_eq!(style.sequence_at("x"), None);
+        assert_eq!(Style::plain().sequence_at(&painted), None);
+    }
 
     #[test]
     fn colour_only_on_a_terminal_that_wants_it() {

@@ -157,8 +157,8 @@ impl Page {
         let lost: Vec<_> = outcome.canaries.iter().filter(|canary| !canary.intact).collect();
         if lost.is_empty() && !outcome.canaries.is_empty() {
             let files = match outcome.canaries.len() {
-                1 => "the file that was left there is intact".to_owned(),
-                n => format!("all {n} files that were left there are intact"),
+                1 => "the file placed there is intact".to_owned(),
+                n => format!("all {n} files placed there are intact"),
             };
             self.labelled("user data", Some(Paint::Good), &files);
         }
@@ -192,7 +192,7 @@ impl Page {
         let (paint, words) = match comparison {
             Comparison::Same { .. } => (Paint::Good, format!("same as {reference}")),
             Comparison::Different { .. } => (Paint::Bad, format!("differs from {reference}")),
-            Comparison::Missing { .. } => (Paint::Odd, format!("there is none at {reference}")),
+            Comparison::Missing { .. } => (Paint::Odd, format!("none yet at {reference}")),
             Comparison::NotCompared { .. } => {
                 (Paint::Odd, "not compared: the run says nothing about the product".to_owned())
             }

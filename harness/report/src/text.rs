@@ -1,20 +1,22 @@
 //! Words and numbers as people read them.
 
 use timeline::{Cause, End, Micros, Phase, Signature, StopCode};
+use winfmt::escaped;
 
 /// Longest piece of guest text in a line.
 pub(crate) const GUEST_TEXT: usize = 100;
 
-/// Guest text, fit for a terminal: no control characters, no longer than `limit` characters.
+/// Guest text, fit for a terminal: [`escaped`], and no longer than `limit` characters as shown.
 pub(crate) fn clean(text: &str, limit: usize) -> String {
-    // Also the marks that turn the direction of writing: they make a line read as another one.
-    let unfit = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let mut clean: String = text.chars().filter(|c| !unfit(*c)).take(limit).collect();
-    if text.chars().filter(|c| !unfit(*c)).count() > limit {
-        clean.push('…');
+    let (mut clean, mut length) = (String::new(), 0);
+    for c in text.chars() {
+        let shown = escaped(c).to_string();
+        length += shown.chars().count();
+        if length > limit {
+            clean.push('…');
+            break;
+        }
+        clean.push_str(&shown);
     }
     clean
 }
@@ -157,8 +159,11 @@ mod tests {
 
     #[test]
     fn guest_text_cannot_steer_the_terminal() {
-        assert_eq!(clean("a\u{1b}[31mb\r\n\u{202e}c", 80), "a[31mbc");
+        assert_eq!(clean("a\u{1b}[31mb\r\n\u{202e}c", 80), r"a\x1b[31mb\x0d\x0a\u{202e}c");
+        assert_eq!(clean(r"C:\new", 80), r"C:\new");
         assert_eq!(clean("abcdef", 3), "abc…");
+        assert_eq!(clean("abc", 3), "abc");
+        assert_eq!(clean("ab\u{1b}", 5), "ab…", "an escape is shown whole or not at all");
     }
 
     #[test]

@@ -20,7 +20,7 @@ impl Rules<'_> {
         if !four_numbers(&fault.version) {
             self.problem(
                 &[at[0], at[1], Step::Key("version")],
-                format!("`{}` is no version", fault.version),
+                format!("`{}` is not a version", fault.version),
                 "four numbers up to 65535 with dots",
                 "write a version such as \"10.0.19041.1\"",
             );

@@ -76,7 +76,7 @@ impl Rules<'_> {
         if !is_host(&service.host) {
             self.problem(
                 &[SERVICE, Step::Key("host")],
-                format!("`{}` is no host name", service.host),
+                format!("`{}` is not a host name", service.host),
                 "names of letters, digits and hyphens with dots between them",
                 "write a name such as \"content.loopbreak.test\"",
             );

@@ -214,7 +214,7 @@ impl Rules<'_> {
         if !four_numbers(&driver.version) {
             self.problem(
                 &[at[0], at[1], Step::Key("version")],
-                format!("`{}` is no version", driver.version),
+                format!("`{}` is not a version", driver.version),
                 "four numbers up to 65535 with dots",
                 "write a version such as \"7.11.0.0\"",
             );

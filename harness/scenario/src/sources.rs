@@ -63,7 +63,7 @@ impl Sources {
         let Some(name) = value.get_ref().as_str().filter(|name| !name.is_empty()) else {
             return Err(vec![self.problem(
                 value.span(),
-                "`extends` is no name of a file or folder",
+                "`extends` is not a name of a file or folder",
                 "a path from the folder of this file, with `/`",
                 "write a path such as \"../base/sensor.toml\"",
             )]);

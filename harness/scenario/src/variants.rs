@@ -45,13 +45,13 @@ pub(crate) fn complete(sources: &Sources) -> Result<Vec<Complete<'_>>, Vec<Probl
     };
     let DeValue::Array(variants) = variants.into_inner() else {
         let expected = "a list of tables";
-        return wrong(place, "`variant` is no list".to_owned(), expected, "write `[[variant]]`");
+        return wrong(place, "`variant` is not a list".to_owned(), expected, "write `[[variant]]`");
     };
     let mut complete: Vec<Complete<'_>> = Vec::new();
     for variant in variants {
         let place = variant.span();
         let DeValue::Table(mut variant) = variant.into_inner() else {
-            let what = "a variant is no table".to_owned();
+            let what = "a variant is not a table".to_owned();
             return wrong(place, what, "a table", "write `[[variant]]`");
         };
         let Some(name) = variant.remove("name") else {
@@ -70,7 +70,7 @@ pub(crate) fn complete(sources: &Sources) -> Result<Vec<Complete<'_>>, Vec<Probl
         }
         for key in NOT_IN_A_VARIANT {
             if let Some((key, _)) = variant.get_key_value(key) {
-                let what = format!("`{}` is no key of a variant", key.get_ref());
+                let what = format!("`{}` is not a key of a variant", key.get_ref());
                 let expected = "a key of the scenario, but for `format`, `extends` and `variant`";
                 return wrong(key.span(), what, expected, "remove it");
             }

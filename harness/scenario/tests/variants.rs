@@ -177,7 +177,11 @@ fn mistakes_with_bases_and_variants_are_told() {
         ("name = \"automatic-repair\"\n", "", "a variant has no name"),
         ("\"automatic-repair\"", "\"automatic repair\"", "cannot be a variant's name"),
         ("\"automatic-repair\"", "\"quick-machine-recovery\"", "two variants called"),
-        ("[variant.machine]", "format = 1\n[variant.machine]", "`format` is no key of a variant"),
+        (
+            "[variant.machine]",
+            "format = 1\n[variant.machine]",
+            "`format` is not a key of a variant",
+        ),
     ] {
         let own = OWN.replacen(replace, by, 1);
         assert_ne!(own, OWN, "{replace}");

@@ -1,6 +1,7 @@
 //! What the check of a volume against itself finds.
 
 use serde::{Deserialize, Serialize};
+use words::escaped;
 
 /// Most findings that are kept.
 const MAX_FINDINGS: usize = 1000;
@@ -27,14 +28,14 @@ impl Check {
     /// Notes what was not finished.
     pub(crate) fn unfinished(&mut self, text: String) {
         if self.unfinished.len() < MAX_FINDINGS {
-            self.unfinished.push(text);
+            self.unfinished.push(escaped(text).to_string());
         }
     }
 
-    /// Notes damage.
+    /// Notes damage. What it quotes comes from the volume.
     pub(crate) fn error(&mut self, text: String) {
         if self.errors.len() < MAX_FINDINGS {
-            self.errors.push(text);
+            self.errors.push(escaped(text).to_string());
         }
     }
 }

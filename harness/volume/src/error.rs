@@ -4,6 +4,7 @@ use crate::Guard;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use thiserror::Error;
+use words::escaped;
 
 /// What was being done on a volume when it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,7 +145,7 @@ mod device_error {
 
 /// An operation on a volume failed.
 #[derive(Debug, Error, Serialize, Deserialize)]
-#[error("cannot {operation} '{path}' on the {file_system} volume: {reason}")]
+#[error("cannot {operation} '{}' on the {file_system} volume: {}", escaped(path), escaped(reason))]
 pub struct VolumeError {
     /// `NTFS` or `FAT`.
     pub file_system: Cow<'static, str>,

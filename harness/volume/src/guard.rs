@@ -119,7 +119,7 @@ impl Guard {
     pub(crate) fn not_readable(what: &str) -> Self {
         Self::new(
             GuardKind::NotReadable,
-            format!("it is no NTFS or FAT volume: {what}"),
+            format!("it is not an NTFS or FAT volume: {what}"),
             "choose a volume of NTFS or FAT".to_owned(),
         )
     }

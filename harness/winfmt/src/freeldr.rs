@@ -16,14 +16,14 @@ const MAX_LINES: usize = 20_000;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FreeLdrError {
     /// Far larger than any such file.
-    #[error("freeldr.ini has {size} bytes or too many lines; it is no boot configuration")]
+    #[error("freeldr.ini has {size} bytes or too many lines; it is not a boot configuration")]
     TooLarge {
         /// Its size in bytes.
         size: usize,
     },
     /// It holds something else than text.
     #[error(
-        "freeldr.ini, line {line}, column {column}: a zero byte; the file is no text, or damaged"
+        "freeldr.ini, line {line}, column {column}: a zero byte; the file is not text, or damaged"
     )]
     NotText {
         /// From 1.

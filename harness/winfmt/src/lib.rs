@@ -16,6 +16,7 @@
 //! - [`variables`]: what UEFI firmware remembers: Secure Boot's databases.
 //! - [`wim`]: the header of a Windows image file.
 //! - [`dump`]: kernel crash dumps.
+//! - [`escaped`]: how text of a guest is shown.
 //! - [`FileTime`], [`Guid`], [`paths`]: the small types that all of these use.
 
 pub mod bcd;
@@ -37,5 +38,5 @@ mod artifacts;
 mod bytes;
 mod xml;
 
-pub use words::{FileTime, Guid};
+pub use words::{FileTime, Guid, escaped};
 pub use xml::XmlError;

@@ -36,7 +36,7 @@ pub struct Sealed {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProtectorError {
     /// It does not begin as one.
-    #[error("it is no protector of the understudy")]
+    #[error("it is not a protector of the understudy")]
     NotAProtector,
     /// A line that is missing or says nothing sensible.
     #[error("its line `{0}` is missing or damaged")]

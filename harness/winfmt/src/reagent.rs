@@ -47,7 +47,7 @@ pub enum ReAgentError {
     #[error("ReAgent.xml: {0}")]
     Xml(#[from] XmlError),
     /// An attribute has a value of another kind.
-    #[error("ReAgent.xml: `{attribute}` of `{element}` is `{value}`, which is no {wanted}")]
+    #[error("ReAgent.xml: `{attribute}` of `{element}` is `{value}`, which is not a {wanted}")]
     BadValue {
         /// The element.
         element: String,
@@ -197,7 +197,10 @@ mod tests {
         let agent = ReAgent::parse(disabled).unwrap();
         assert_eq!((agent.winre_bcd, agent.winre_location), (None, Some(Location::default())));
         let error = ReAgent::parse(br#"<WindowsRE><WinreBCD id="x"/></WindowsRE>"#).unwrap_err();
-        assert_eq!(error.to_string(), "ReAgent.xml: `id` of `WinreBCD` is `x`, which is no GUID");
+        assert_eq!(
+            error.to_string(),
+            "ReAgent.xml: `id` of `WinreBCD` is `x`, which is not a GUID"
+        );
         assert!(ReAgent::parse(b"\xff\xfe<").is_err());
         assert!(ReAgent::parse(b"").is_err());
     }

@@ -119,7 +119,7 @@ pub struct VariableStore {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VariablesError {
     /// No firmware volume.
-    #[error("it is no variable store of edk2: it has no firmware volume header")]
+    #[error("it is not a variable store of edk2: it has no firmware volume header")]
     NotAVolume,
     /// Something else than authenticated variables.
     #[error("its variable store is of another kind than OVMF's")]

@@ -163,7 +163,7 @@ impl WimHeader {
             .and_then(|range| file.get(range))
             .ok_or_else(|| damaged("lies outside the file"))?;
         let units = utf16_units(bytes.strip_prefix(&[0xff, 0xfe]).unwrap_or(bytes));
-        String::from_utf16(&units).map_err(|_| damaged("is no UTF-16"))
+        String::from_utf16(&units).map_err(|_| damaged("is not UTF-16"))
     }
 }
 

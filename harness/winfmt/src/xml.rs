@@ -10,7 +10,7 @@ const MAX_NODES: u32 = 10_000;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum XmlError {
     /// Far larger than any such file.
-    #[error("the file has {size} bytes, more than {MAX_SIZE}; it is no settings file")]
+    #[error("the file has {size} bytes, more than {MAX_SIZE}; it is not a settings file")]
     TooLarge {
         /// Its size.
         size: usize,
@@ -19,7 +19,7 @@ pub enum XmlError {
     #[error("the file is neither UTF-8 nor UTF-16 with a byte order mark")]
     Encoding,
     /// No well-formed XML.
-    #[error("the file is no well-formed XML: {0}")]
+    #[error("the file is not well-formed XML: {0}")]
     Syntax(String),
     /// Another document.
     #[error("the root element is `{found}`, it should be `WindowsRE`")]

@@ -88,8 +88,8 @@ fn own(hive: &Hive) -> Entries {
             let path = walked.path.to_string();
             let place = if path.is_empty() { ROOT.to_owned() } else { format!("{ROOT}\\{path}") };
             let values = walked.key.values().unwrap().into_iter();
-            let values = values
-                .map(|value| (value.name.to_string(), (value.data.kind.into(), value.data.bytes)));
+            let values =
+                values.map(|value| (value.name.text(), (value.data.kind.into(), value.data.bytes)));
             (place, values.collect())
         })
         .collect()

@@ -7,7 +7,7 @@ use scenario::Scenario;
 
 use crate::args::Global;
 use crate::exit::{Exit, infrastructure, usage};
-use crate::output::print;
+use crate::output::{print, tell};
 use crate::scenarios;
 
 pub(crate) fn run(global: &Global, what: &str) -> anyhow::Result<Exit> {
@@ -16,7 +16,7 @@ pub(crate) fn run(global: &Global, what: &str) -> anyhow::Result<Exit> {
     for one in accepted {
         print(&format!("accepted {} (from {})\n", one.reference.display(), one.from.display()))?;
         for other in one.others {
-            eprintln!("note: another run's outcome is still pending: {}", other.display());
+            tell(format!("note: another run's outcome is still pending: {}", other.display()));
         }
     }
     Ok(Exit::AsExpected)

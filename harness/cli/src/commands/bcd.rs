@@ -4,65 +4,75 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde_json::json;
-use winfmt::Guid;
 use winfmt::bcd::{BcdError, BcdStore, ObjectType};
+use winfmt::{Guid, escaped};
 
 use crate::commands::hive::{HiveFile, in_file};
 use crate::exit::{Exit, usage};
-use crate::output::print;
+use crate::output::{print, print_json};
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-#[command(
-    after_help = "A store that Windows left dirty is read together with the log beside it (BCD.LOG). {default} is the boot manager's default entry; {current} is the same, for nothing was started from a file."
-)]
+#[command(after_long_help = ABOUT_STORES)]
 pub(crate) enum BcdCommand {
-    /// Shows objects and elements, much as `bcdedit /enum all` would, and whether the default entry
-    /// can recover.
+    /// Show objects and elements, and whether the default entry can recover
+    ///
+    /// Much as `bcdedit /enum all` does. Control and formatting characters are shown escaped.
     Show {
-        /// The store.
+        /// The store file
         file: PathBuf,
-        /// One object only: a GUID or an alias such as {bootmgr} or {default}.
+        /// Only this object: a GUID or an alias such as {bootmgr} or {default}
         object: Option<String>,
-        /// As JSON, with every element's type, name and value.
+        /// Print JSON, with every element's type, name and value
         #[arg(long)]
         json: bool,
     },
-    /// Prints an element, also one that the object inherits; `not set` where there is none.
+    /// Print an element, including one that the object inherits
+    ///
+    /// Prints `not set` if there is none.
     Get {
-        /// The store.
+        /// The store file
         file: PathBuf,
-        /// The object: a GUID or an alias such as {bootmgr} or {default}.
+        /// The object: a GUID or an alias such as {bootmgr} or {default}
         object: String,
-        /// The element: a name such as recoveryenabled, or its type such as 16000009.
+        /// The element: a name such as recoveryenabled, or a type such as 16000009
         element: String,
-        /// As JSON, with the object that the element comes from.
+        /// Print JSON, with the object that the element comes from
         #[arg(long)]
         json: bool,
     },
-    /// Sets an element. Everything else in the store stays as it is.
+    /// Set an element; everything else in the store stays as it is
     Set {
-        /// The store.
+        /// The store file
         file: PathBuf,
-        /// The object: a GUID or an alias such as {bootmgr} or {default}.
+        /// The object: a GUID or an alias such as {bootmgr} or {default}
         object: String,
-        /// The element: a name such as recoveryenabled, or its type such as 16000009.
+        /// The element: a name such as recoveryenabled, or a type such as 16000009
         element: String,
-        /// The value: yes or no; a number or its word (IgnoreAllFailures); text; objects; a device as
-        /// `show` prints it; or `hex:` and bytes.
+        /// The value, for example yes, 30, or IgnoreAllFailures
+        ///
+        /// Yes or no; a number, or the word for it (IgnoreAllFailures); text; objects; a device as `show` prints
+        /// it; or `hex:` and bytes.
         #[arg(required = true, allow_hyphen_values = true)]
         value: Vec<String>,
     },
-    /// Deletes an element, or an object with all its elements. References to it stay.
+    /// Delete an element, or an object with all of its elements
+    ///
+    /// References to a deleted object stay.
     Delete {
-        /// The store.
+        /// The store file
         file: PathBuf,
-        /// The object: a GUID or an alias such as {bootmgr} or {default}.
+        /// The object: a GUID or an alias such as {bootmgr} or {default}
         object: String,
-        /// The element; the whole object without it.
+        /// The element [default: delete the whole object]
         element: Option<String>,
     },
 }
+
+const ABOUT_STORES: &str = "\
+{default} is the boot manager's default entry, and so is {current}, as nothing was started from a file.
+
+A store that Windows left dirty is read together with the log beside it (BCD.LOG).";
 
 pub(crate) fn run(command: &BcdCommand) -> anyhow::Result<Exit> {
     match command {
@@ -87,7 +97,11 @@ fn show(file: &Path, object: Option<&str>, as_json: bool) -> anyhow::Result<Exit
             (Some(object), true) => pretty(&json!(store.object_listing(store.resolve(object)?)?)),
         })
     })?;
-    print(&text)?;
+    if as_json {
+        print_json(&text)?
+    } else {
+        print(&text)?
+    }
     Ok(Exit::AsExpected)
 }
 
@@ -96,7 +110,7 @@ fn summary(store: &BcdStore) -> Result<String, BcdError> {
     let listing = store.listing()?;
     let described = |id: Guid| -> Result<String, BcdError> {
         Ok(match store.object(id)? {
-            Some(object) => format!("{id} {}", object.description().unwrap_or_default()),
+            Some(object) => format!("{id} {}", escaped(object.description().unwrap_or_default())),
             None => format!("{id} (not in this store)"),
         })
     };
@@ -149,7 +163,11 @@ fn get(file: &Path, object: &str, element: &str, as_json: bool) -> anyhow::Resul
             None => "not set\n".to_owned(),
         })
     })?;
-    print(&text)?;
+    if as_json {
+        print_json(&text)?
+    } else {
+        print(&text)?
+    }
     Ok(Exit::AsExpected)
 }
 

@@ -4,7 +4,7 @@ use engine::StateDir;
 
 use crate::args::Global;
 use crate::exit::{Exit, infrastructure, usage};
-use crate::output::print;
+use crate::output::{print, print_json};
 use crate::session::describe;
 
 pub(crate) fn run(global: &Global, json: bool) -> anyhow::Result<Exit> {
@@ -12,7 +12,7 @@ pub(crate) fn run(global: &Global, json: bool) -> anyhow::Result<Exit> {
     let report = engine::clean(&state).map_err(infrastructure)?;
     let exit = if report.leaked() { Exit::Leaked } else { Exit::AsExpected };
     if json {
-        print(&(serde_json::to_string_pretty(&report)? + "\n"))?;
+        print_json(&(serde_json::to_string_pretty(&report)? + "\n"))?;
         return Ok(exit);
     }
     let mut text = String::new();
@@ -30,7 +30,7 @@ pub(crate) fn run(global: &Global, json: bool) -> anyhow::Result<Exit> {
     }
     if report.under_way > 0 {
         text +=
-            &format!("{} runs or sessions are under way and were left alone\n", report.under_way);
+            &format!("{} runs or sessions are in progress and were left alone\n", report.under_way);
     }
     print(&text)?;
     Ok(exit)

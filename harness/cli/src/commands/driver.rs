@@ -17,62 +17,71 @@ use crate::output::print;
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DriverCommand {
-    /// Makes a driver with one thing wrong with it.
+    /// Build a driver with one thing wrong with it
     ///
-    /// A real PE image; no compiler is needed. `loopbreak fault list` shows the defects.
+    /// It is a real PE image, and no compiler is needed. `loopbreak fault list` shows the defects.
     Build(BuildArgs),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct BuildArgs {
-    /// What is wrong with it: `content-driver` or a defect.
+    /// The defect, or `content-driver`
+    ///
+    /// `loopbreak fault list` lists the defects.
     #[arg(long, value_name = "KIND", default_value = "content-driver")]
     fault: String,
-    /// Its file name.
+    /// The driver's file name
     #[arg(long, value_name = "NAME", default_value = "csagent.sys")]
     name: String,
-    /// The processor.
-    #[arg(long, value_name = "ARCH", default_value = "x86_64")]
+    /// The processor architecture, x86_64 or x86
+    #[arg(long, value_name = "ARCH", default_value = "x86_64", hide_possible_values = true)]
     arch: ArchArg,
-    /// Who signs it, from the test authority of the state directory.
-    #[arg(long, value_name = "HOW", default_value = "none")]
+    /// Who signs it, for example trusted or expired
+    ///
+    /// One of: none; trusted, the test authority of the state directory; untrusted, an authority that nothing
+    /// trusts; expired, the test authority with a certificate that has expired; wrong-digest, the test authority, but
+    /// the file is changed afterwards.
+    #[arg(long, value_name = "HOW", default_value = "none", hide_possible_values = true)]
     sign: SignArg,
-    /// A key of the defect as a scenario writes it, for example 'code = 0xEF'. May be repeated.
+    /// A key of the defect; may be repeated
+    ///
+    /// Written as in a scenario, for example 'code = 0xEF'.
     #[arg(long, value_name = "KEY = VALUE")]
     parameter: Vec<String>,
-    /// A key of the driver as a scenario writes it, for example 'trigger = { thread = { seconds = 5 } }'.
-    /// May be repeated.
+    /// A key of the driver; may be repeated
+    ///
+    /// Written as in a scenario, for example 'trigger = { thread = { seconds = 5 } }'.
     #[arg(long, value_name = "KEY = VALUE")]
     with: Vec<String>,
-    /// The inert control: the same driver without its defect.
+    /// Build the inert control: the same driver without its defect
     #[arg(long)]
     inert: bool,
-    /// Where to write it.
+    /// Where to write it
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ArchArg {
-    /// 64 bits.
+    /// 64 bits
     #[value(name = "x86_64")]
     X86_64,
-    /// 32 bits.
+    /// 32 bits
     #[value(name = "x86")]
     X86,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum SignArg {
-    /// Nobody.
+    /// Nobody
     None,
-    /// The test authority.
+    /// The test authority
     Trusted,
-    /// Somebody whom nobody vouches for.
+    /// An authority that nothing trusts
     Untrusted,
-    /// The test authority, with a certificate that has expired.
+    /// The test authority, with a certificate that has expired
     Expired,
-    /// The test authority; then the file is changed.
+    /// The test authority, but the file is changed afterwards
     WrongDigest,
 }
 

@@ -5,7 +5,8 @@ use std::path::Path;
 use crate::args::DumpCommand;
 use crate::commands::hive::in_file;
 use crate::exit::{Exit, usage};
-use crate::output::print;
+use crate::output::{print, print_json};
+use winfmt::escaped;
 
 pub(crate) fn run(command: &DumpCommand) -> anyhow::Result<Exit> {
     match command {
@@ -20,7 +21,7 @@ fn show(file: &Path, as_json: bool) -> anyhow::Result<Exit> {
     if as_json {
         let mut document = serde_json::to_value(&summary)?;
         document["time"] = summary.time.to_string().into();
-        print(&(serde_json::to_string_pretty(&document)? + "\n"))?;
+        print_json(&(serde_json::to_string_pretty(&document)? + "\n"))?;
         return Ok(Exit::AsExpected);
     }
     let kind = serde_json::to_value(summary.kind)?;
@@ -30,7 +31,7 @@ fn show(file: &Path, as_json: bool) -> anyhow::Result<Exit> {
     for (number, parameter) in stop.parameters.iter().enumerate() {
         text += &format!("parameter {}  {parameter:#018x}\n", number + 1);
     }
-    text += &format!("module       {}\n", summary.module.as_deref().unwrap_or("unknown"));
+    text += &format!("module       {}\n", escaped(summary.module.as_deref().unwrap_or("unknown")));
     text += &format!("time         {}\n", summary.time);
     text += &format!("kind         {}\n", kind.as_str().unwrap_or_default());
     print(&text)?;

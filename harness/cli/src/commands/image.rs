@@ -18,58 +18,66 @@ use crate::exit::{Exit, infrastructure, usage};
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImageCommand {
-    /// Lists images: what they are, and whether they can recover at all.
+    /// List images: what they are, and whether they can recover at all
     List {
-        /// As JSON lines.
+        /// Print JSON lines
         #[arg(long)]
         json: bool,
     },
-    /// Takes a disk (qcow2, raw, VHD, VHDX, VMDK) or a bundle's directory into the store.
+    /// Import a disk or a bundle into the store
     ///
-    /// The disk is copied or converted, inspected and qualified; what it comes from is left alone. The
-    /// same input gives the same digest.
+    /// A disk (qcow2, raw, VHD, VHDX or VMDK) is copied or converted, inspected and qualified; the original is not
+    /// changed. A bundle is a directory, as `image export` writes it. The same input gives the same digest.
     Import(ImportArgs),
-    /// Shows what is on an image or on a disk file, offline.
+    /// Show what is on an image or a disk file, without booting it
     Inspect {
-        /// Name, digest, disk file, or bundle's directory.
+        /// Name, digest, disk file or bundle directory
         #[arg(value_name = "IMAGE|PATH")]
         image: String,
-        /// As JSON.
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Says whether an image can recover at all, check by check. Exit code 1 where one fails.
+    /// Say whether an image can recover at all, check by check
+    ///
+    /// Exit code 1 if a check fails.
     Qualify(QualifyArgs),
-    /// Reads an image whole and compares it with its digests. Exit code 2 where it is damaged.
+    /// Read an image in full and compare it with its digests
+    ///
+    /// Exit code 2 if it is damaged.
     Verify {
-        /// Name or digest.
+        /// Name or digest
         image: String,
     },
-    /// Writes an image as a bundle's directory, or its disk in another format.
+    /// Export an image as a bundle directory, or its disk in another format
     Export(ExportArgs),
-    /// Prints an image's machine profile, or makes an image with another one.
+    /// Print an image's machine profile, or make an image with a different one
     Profile {
-        /// Name or digest.
+        /// Name or digest
         image: String,
-        /// The new profile, a TOML file.
+        /// The new profile, a TOML file
         #[arg(long, value_name = "FILE", requires = "name")]
         edit: Option<PathBuf>,
-        /// The new image's name.
+        /// The new image's name
         #[arg(long, requires = "edit")]
         name: Option<String>,
     },
-    /// Removes a name, and the image where it has no other. A digest removes all its names.
+    /// Remove a name, and the image if that was its only one
+    ///
+    /// Given a digest, it removes all names of the image.
     Rm {
-        /// Name or digest.
+        /// Name or digest
         image: String,
     },
-    /// Removes what nobody needs: images without name, checkpoint or run, checkpoints without image,
-    /// what imports that were killed left behind.
+    /// Remove what nothing needs any more
+    ///
+    /// That is: images without a name, a checkpoint or a run; checkpoints whose image is gone; and what interrupted
+    /// imports left behind.
     Gc {
-        /// Only says what would go.
+        /// Only say what would be removed
         #[arg(long)]
         dry_run: bool,
-        /// As JSON lines.
+        /// Print JSON lines
         #[arg(long)]
         json: bool,
     },
@@ -77,55 +85,59 @@ pub(crate) enum ImageCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
-    /// A disk file, or the directory of a bundle (disk.qcow2, profile.toml, …).
+    /// A disk file or a bundle directory
     path: PathBuf,
-    /// Its name in the store.
+    /// Its name in the store
     #[arg(long, required_unless_present = "dry_run")]
     name: Option<String>,
-    /// The machine's firmware, instead of what the disk tells.
-    #[arg(long, value_name = "KIND")]
+    /// The machine's firmware, bios or uefi, instead of what the disk suggests
+    #[arg(long, value_name = "KIND", hide_possible_values = true)]
     firmware: Option<FirmwareArg>,
-    /// Firmware variables that belong to the disk, instead of fresh ones.
+    /// The disk's own firmware variables, instead of fresh ones
     #[arg(long, value_name = "FILE")]
     vars: Option<PathBuf>,
-    /// Directory of the TPM state (swtpm's) that belongs to the disk.
+    /// The disk's own TPM state, a directory of swtpm
     #[arg(long, value_name = "DIR")]
     tpm: Option<PathBuf>,
-    /// A machine profile, instead of the proposed one.
+    /// A machine profile, instead of the proposed one
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
-    /// Takes nothing in; prints the machine profile that would be proposed.
+    /// Import nothing; print the machine profile that would be proposed
     #[arg(long)]
     dry_run: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct QualifyArgs {
-    /// Name or digest.
+    /// Name or digest
     image: String,
-    /// As JSON.
+    /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Boots it twice, once with a driver that stops it and once with a harmless one, and says which
-    /// detectors saw it: panic event, stop screen, dump, reset, healthy. Exit code 1 where one did not.
+    /// Boot it twice and say which detectors work
+    ///
+    /// One boot has a driver that stops it, the other a harmless one. The detectors are: panic event, stop screen,
+    /// dump, reset, healthy. Exit code 1 if one does not work.
     #[arg(long, conflicts_with = "fix")]
     boot: bool,
-    /// Makes a new image in which what can be fixed is fixed.
+    /// Make a new image with everything fixed that can be fixed
     #[arg(long, requires = "name")]
     fix: bool,
-    /// The new image's name.
+    /// The new image's name
     #[arg(long, requires = "fix")]
     name: Option<String>,
-    /// Fixes only these checks, and those that an image chose (`quick-machine-recovery`) only so.
+    /// Fix only these checks
+    ///
+    /// What an image has chosen itself (`quick-machine-recovery`) is only changed if it is named here.
     #[arg(long, value_name = "CHECK", requires = "fix", value_delimiter = ',')]
     check: Vec<inspect::CheckName>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
-    /// Name or digest.
+    /// Name or digest
     image: String,
-    /// The bundle's directory, to be made.
+    /// New directory for the bundle
     #[arg(
         short,
         long,
@@ -134,10 +146,10 @@ pub(crate) struct ExportArgs {
         conflicts_with = "disk"
     )]
     output: Option<PathBuf>,
-    /// Only the disk, to this new file.
+    /// Export only the disk, to this new file
     #[arg(long, value_name = "FILE", requires = "format")]
     disk: Option<PathBuf>,
-    /// The disk's format.
+    /// The disk's format
     #[arg(long, requires = "disk")]
     format: Option<FormatArg>,
 }
@@ -145,24 +157,24 @@ pub(crate) struct ExportArgs {
 /// Firmware.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FirmwareArg {
-    /// SeaBIOS.
+    /// SeaBIOS
     Bios,
-    /// OVMF.
+    /// OVMF
     Uefi,
 }
 
 /// Format of a disk file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FormatArg {
-    /// The plain bytes.
+    /// The plain bytes
     Raw,
-    /// QEMU's.
+    /// QEMU
     Qcow2,
-    /// Virtual PC's, dynamic.
+    /// Virtual PC, dynamic
     Vhd,
-    /// Hyper-V's, dynamic.
+    /// Hyper-V, dynamic
     Vhdx,
-    /// VMware's, in one file.
+    /// VMware, in one file
     Vmdk,
 }
 

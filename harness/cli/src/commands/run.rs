@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use crate::args::{Global, RunArgs, StartArg};
 use crate::commands::repeat;
 use crate::exit::{Exit, infrastructure, usage};
-use crate::output::{coloured, print, tell};
+use crate::output::{coloured, print, print_json, print_styled, tell};
 use crate::progress::status_sink;
 use crate::scenarios::{self, Found};
 use crate::session::{exit_code, in_session, marked, panicked};
@@ -32,7 +32,7 @@ pub(crate) fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit> {
     let chosen = match chosen.as_slice() {
         _ if args.seeds.or(args.times).is_none() => chosen,
         [(scenario, _)] => repeat::many(args, scenario, aside.path()),
-        _ => return Err(usage(anyhow::anyhow!("--seeds and --times are for one scenario"))),
+        _ => return Err(usage(anyhow::anyhow!("--seeds and --times take a single scenario"))),
     };
     let state = StateDir::open(global.state.as_deref()).map_err(usage)?;
     in_session(global, state, async |session, interrupt| {
@@ -68,7 +68,7 @@ async fn run_all(
                 if args.json {
                     summaries.push(serde_json::to_value(&result.summary)?);
                 } else {
-                    print(&page(&result, style))?;
+                    print_styled(&page(&result, style), style)?;
                 }
             }
             Err(error) => {
@@ -80,7 +80,7 @@ async fn run_all(
     if args.json {
         let one = summaries.len() == 1 && !args.all && args.names.len() == 1;
         let document = if one { summaries.remove(0) } else { serde_json::Value::Array(summaries) };
-        print(&(serde_json::to_string_pretty(&document)? + "\n"))?;
+        print_json(&(serde_json::to_string_pretty(&document)? + "\n"))?;
     }
     Ok(exit)
 }

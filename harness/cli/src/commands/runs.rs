@@ -1,11 +1,12 @@
 //! Recorded runs: `loopbreak runs`, `timeline`, `replay`.
 
 use engine::{RunDir, StateDir, replay};
+use winfmt::escaped;
 
 use crate::args::Global;
 use crate::commands::run::style;
 use crate::exit::{Exit, infrastructure, usage};
-use crate::output::print;
+use crate::output::{print, print_json, print_styled, tell};
 
 pub(crate) fn open(global: &Global, name: &str) -> anyhow::Result<RunDir> {
     let state = StateDir::open(global.state.as_deref()).map_err(usage)?;
@@ -15,11 +16,12 @@ pub(crate) fn open(global: &Global, name: &str) -> anyhow::Result<RunDir> {
 pub(crate) fn list(global: &Global, json: bool) -> anyhow::Result<Exit> {
     let state = StateDir::open(global.state.as_deref()).map_err(usage)?;
     let mut text = String::new();
+    let print = if json { print_json } else { print };
     for run in RunDir::list(&state.runs()).map_err(infrastructure)? {
         let record = match run.record() {
             Ok(record) => record,
             Err(error) => {
-                eprintln!("warning: {error}");
+                tell(format!("warning: {error}"));
                 continue;
             }
         };
@@ -37,7 +39,8 @@ pub(crate) fn list(global: &Global, json: bool) -> anyhow::Result<Exit> {
             text += &format!("{line}\n");
         } else {
             let verdict = verdict.unwrap_or_else(|| format!("{:?}", record.status).to_lowercase());
-            text += &format!("{}  {:<36} {verdict}\n", record.run, record.scenario);
+            let (run, scenario) = (&record.run, escaped(&record.scenario));
+            text += &format!("{run}  {scenario:<36} {}\n", escaped(verdict));
         }
     }
     print(&text)?;
@@ -48,14 +51,14 @@ pub(crate) fn timeline(global: &Global, name: &str, json: bool) -> anyhow::Resul
     let run = open(global, name)?;
     let replayed = replay(&run).map_err(usage)?;
     if replayed.incomplete {
-        eprintln!("note: the record of this run breaks off; the harness was killed");
+        tell("note: the record of this run is incomplete; the harness was killed");
     }
-    let text = if json {
-        serde_json::to_string_pretty(&replayed.derived.timeline)? + "\n"
+    if json {
+        print_json(&(serde_json::to_string_pretty(&replayed.derived.timeline)? + "\n"))?;
     } else {
-        report::render_timeline(&replayed.derived, None, style(global))
-    };
-    print(&text)?;
+        let style = style(global);
+        print_styled(&report::render_timeline(&replayed.derived, None, style), style)?;
+    }
     Ok(Exit::AsExpected)
 }
 
@@ -64,22 +67,25 @@ pub(crate) fn replay_run(global: &Global, name: &str) -> anyhow::Result<Exit> {
     let replayed = replay(&run).map_err(usage)?;
     print(&replayed.derived.outcome.render())?;
     for line in report::expectation_lines(&replayed.derived.timeline.expectation) {
-        eprintln!("{}: as expected: {line}", run.name());
+        tell(format!("{}: expectations met: {line}", run.name()));
     }
     match replayed.same {
         Some(true) => {
-            eprintln!(
-                "{}: outcome and measurements are byte for byte those of the run",
+            tell(format!(
+                "{}: outcome and measurements are the same as the run's, byte for byte",
                 run.name()
-            );
+            ));
             Ok(Exit::AsExpected)
         }
         Some(false) => {
-            eprintln!("{}: differs from what the run wrote; was its directory edited?", run.name());
+            tell(format!(
+                "{}: differs from what the run wrote; was its directory edited?",
+                run.name()
+            ));
             Ok(Exit::Differs)
         }
         None => {
-            eprintln!("{}: the run wrote no outcome of its own to compare with", run.name());
+            tell(format!("{}: the run wrote no outcome to compare with", run.name()));
             Ok(Exit::AsExpected)
         }
     }

@@ -1,8 +1,10 @@
 //! `loopbreak scenario`.
 
+use winfmt::escaped;
+
 use crate::args::{Global, ScenarioCommand};
 use crate::exit::{Exit, exit_of, usage};
-use crate::output::print;
+use crate::output::{print, print_json, tell};
 use crate::scenarios;
 
 pub(crate) fn run(global: &Global, command: &ScenarioCommand) -> anyhow::Result<Exit> {
@@ -10,7 +12,7 @@ pub(crate) fn run(global: &Global, command: &ScenarioCommand) -> anyhow::Result<
         ScenarioCommand::Check { names } => check(global, names),
         ScenarioCommand::List { json } => list(global, *json),
         ScenarioCommand::Schema => {
-            print(&scenario::schema_text())?;
+            print_json(&scenario::schema_text())?;
             Ok(Exit::AsExpected)
         }
         ScenarioCommand::Stage { scenario, output } => super::run::stage(global, scenario, output),
@@ -24,12 +26,12 @@ fn check(global: &Global, names: &[String]) -> anyhow::Result<Exit> {
         match scenarios::find(&global.scenarios, &name) {
             Ok(found) => {
                 for (scenario, _) in found {
-                    print(&format!("{}: right\n", scenario.name))?;
+                    print(&format!("{}: ok\n", scenario.name))?;
                 }
             }
             Err(error) => {
                 exit = exit.max(exit_of(&error));
-                eprintln!("{error}");
+                tell(error);
             }
         }
     }
@@ -50,6 +52,7 @@ fn all_names(global: &Global) -> anyhow::Result<Vec<String>> {
 
 fn list(global: &Global, json: bool) -> anyhow::Result<Exit> {
     let mut text = String::new();
+    let print = if json { print_json } else { print };
     for (scenario, folder) in scenarios::all(&global.scenarios)? {
         if json {
             let line = serde_json::json!({
@@ -58,7 +61,8 @@ fn list(global: &Global, json: bool) -> anyhow::Result<Exit> {
             });
             text += &format!("{line}\n");
         } else {
-            text += &format!("{:<44} {}\n", scenario.name, scenario.describe());
+            let (name, title) = (escaped(&scenario.name), escaped(scenario.describe()));
+            text += &format!("{name:<44} {title}\n");
         }
     }
     print(&text)?;

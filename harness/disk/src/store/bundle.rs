@@ -81,7 +81,7 @@ impl Manifest {
         }
         let manifest: Self = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
         if let Some(name) = manifest.files.keys().find(|name| !is_part(name)) {
-            return Err(bad(format!("`{name}` is no part of an image")));
+            return Err(bad(format!("`{name}` is not part of an image")));
         }
         for part in [DISK, PROFILE] {
             if !manifest.files.contains_key(part) {
@@ -133,7 +133,7 @@ pub(crate) fn tpm_files(directory: &Path) -> Result<Vec<String>, StoreError> {
         if names.len() > TPM_FILES {
             return Err(StoreError::BadBundle {
                 bundle: directory.to_path_buf(),
-                what: format!("more than {TPM_FILES} files are no TPM state"),
+                what: format!("more than {TPM_FILES} files are not TPM state"),
             });
         }
     }

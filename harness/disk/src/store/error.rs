@@ -29,7 +29,7 @@ pub enum StoreError {
     )]
     BadName(String),
     /// A bundle lacks a part.
-    #[error("{bundle} is no image bundle: {part} is missing")]
+    #[error("{bundle} is not an image bundle: {part} is missing")]
     Incomplete {
         /// The bundle.
         bundle: PathBuf,

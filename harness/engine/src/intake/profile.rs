@@ -287,7 +287,7 @@ fn is_model(facts: &Facts, why: &mut Reasons) -> bool {
         return false;
     }
     why.model = format!(
-        "It calls itself \"{product}\", which is no Windows. Reports say that it is a model."
+        "It calls itself \"{product}\", which is not Windows. Reports say that it is a model."
     );
     true
 }

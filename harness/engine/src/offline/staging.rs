@@ -63,8 +63,9 @@ impl Prepared {
             other => return other.into(),
         };
         let reason = format!(
-            "image `{}` {lacks} that can be edited offline: {found}; nothing was started",
-            self.plan.image
+            "image `{}` {lacks} that can be edited offline: {}; nothing was started",
+            self.plan.image,
+            winfmt::escaped(found)
         );
         RunError::Refused(reason)
     }

@@ -4,6 +4,8 @@ use disk::{Access, Image, OfflineDisk};
 use inspect::{Answer, Check, CheckName, Inspection, Qualification, Source};
 use scenario::Scenario;
 
+use winfmt::escaped;
+
 use crate::error::RunError;
 
 /// Refuses a scenario whose image lacks what it needs, or can do what the scenario says it cannot.
@@ -70,9 +72,10 @@ fn refusal(
     if !missing.is_empty() {
         reason += &format!("image `{image}` lacks what the scenario needs; nothing was started");
         for check in &missing {
-            reason += &format!("\n  {} ({}): {}", check.name, check.answer, check.evidence);
+            reason +=
+                &format!("\n  {} ({}): {}", check.name, check.answer, escaped(&check.evidence));
             if let Some(remedy) = &check.remedy {
-                reason += &format!("\n    to do: {remedy}");
+                reason += &format!("\n    to do: {}", escaped(remedy));
             }
         }
         if missing.iter().any(|check| check.fixable) {
@@ -98,7 +101,8 @@ fn refusal(
         for check in there {
             reason += &format!(
                 "\n  {}: {}\n    to do: remove it from `lacks`, or choose another image",
-                check.name, check.evidence
+                check.name,
+                escaped(&check.evidence)
             );
         }
     }

@@ -20,13 +20,13 @@ pub(super) const KINDS: &[KindInfo] = &[KindInfo {
                  signatures of drivers where `nointegritychecks` is off (it is on there), after a model of its \
                  own; it takes any recovery image that is one.",
     expect: "Missing store or loader: 0xC000000F. Damaged store: 0xC000014C. Wrong device: \
-                 0xC000000E. The machine stands there until somebody switches it off and on; after \
-                 two such starts of a missing loader it goes to recovery, without a store it \
-                 cannot. Recovery off or failures ignored: a crashing driver loops for ever. Safe \
+                 0xC000000E. The machine halts there until somebody switches it off and on; after \
+                 two such starts with a missing loader it goes to recovery, which it cannot do without \
+                 a store. Recovery off or failures ignored: a crashing driver loops for ever. Safe \
                  mode: drivers that are not on its list are left out; on the understudy without \
-                 network and agent for `minimal`. A full partition or an older recovery image do no harm \
-                 by themselves: on Windows an update fails there, or a repair that the image does not \
-                 know; the understudy has no servicing that writes there, and one build.",
+                 network and agent for `minimal`. A full partition or an older recovery image does no harm \
+                 by itself: on Windows an update fails there, or a repair that the image does not \
+                 know; the understudy has no servicing that writes there, and only one build.",
     examples: BOOT_EXAMPLES,
 }];
 
@@ -42,25 +42,25 @@ const BOOT_EXAMPLES: &[Example] = &[
         "missing-store",
         r#""missing-store""#,
         stands!("0xC000000F"),
-        "the boot manager stands at 0xC000000F"
+        "the boot manager halts at 0xC000000F"
     ),
     damage!(
         "corrupt-store",
         r#""corrupt-store""#,
         stands!("0xC000014C"),
-        "the boot manager stands at 0xC000014C"
+        "the boot manager halts at 0xC000014C"
     ),
     damage!(
         "wrong-device",
         r#""wrong-device""#,
         stands!("0xC000000E"),
-        "the boot manager stands at 0xC000000E"
+        "the boot manager halts at 0xC000000E"
     ),
     damage!(
         "missing-loader",
         r#""missing-loader""#,
         stands!("0xC000000F"),
-        "the boot manager stands at 0xC000000F"
+        "the boot manager halts at 0xC000000F"
     ),
     damage!(
         "missing-loader-operator",

@@ -86,21 +86,21 @@ pub(super) const KINDS: &[KindInfo] = &[
     KindInfo {
         name: "network",
         title: "trouble on the machine's network",
-        what: "No link, a link that comes late at each boot or at some, nobody who hands out addresses, no \
-               names or wrong ones, a captive portal, latency, loss by a seed; for ever, or for a number of \
-               boots.",
+        what: "No link, a link that comes up late at each boot or at some, no DHCP server, no DNS or wrong \
+               answers from it, a captive portal, latency, packet loss by a seed; for ever, or for a number \
+               of boots.",
         lands: "The harness is the machine's network: from power-on, or once the machine is up, it behaves \
-                so, and says itself what it does from then on. Frames, requests and names that meet the \
-                trouble are told as refused.",
+                that way, and reports what it does from then on. Frames, requests and names that meet the \
+                trouble are recorded as refused.",
         undone: "The trouble is lifted after its boots, or with the end of the run. Nothing on the disk was \
                  changed.",
         inert: "The same network without the trouble.",
         images: "Any, on a hypervisor that the harness's cable reaches: the embedded driver, or libvirt on \
                  the same host. Windows' recovery environment needs a driver for the network card in its \
                  image.",
-        expect: "A machine that is well does not mind. One that needs its update service does not get to \
-                 it: Quick Machine Recovery asks again until its time is over, and the machine is stuck, \
-                 unless the trouble ends before.",
+        expect: "A healthy machine is not affected. One that needs its update service cannot reach \
+                 it: Quick Machine Recovery retries until its time is up, and the machine is stuck, \
+                 unless the trouble ends before that.",
         examples: &[
             example(
                 "network-no-link",
@@ -155,16 +155,16 @@ pub(super) const KINDS: &[KindInfo] = &[
         what: "The service is down (it refuses connections), slow, answers 503, shows a certificate for \
                another name or one that has expired, or its downloads end in the middle or are changed on \
                the way; for ever, or for a number of requests that met it.",
-        lands: "From power-on, or once the machine is up, the service behaves so, and says itself what is \
-                wrong with it. Each request that meets the trouble is told, with the trouble as the answer.",
+        lands: "From power-on, or once the machine is up, the service behaves that way, and reports what \
+                is wrong with it. Each request that meets the trouble is recorded, with the trouble as the answer.",
         undone: "The trouble is lifted after its requests, or with the end of the run. Nothing on the disk \
                  was changed.",
         inert: "The same service without the trouble.",
         images: "Those whose update client speaks the protocol of the harness's update service: the \
                  understudy. Windows Update's own protocol in recovery is not public; Windows asks, and \
                  what it makes of the answers is its own.",
-        expect: "Quick Machine Recovery does not trust, does not get or does not accept what it needs, asks \
-                 again until its time is over, and the machine is stuck, unless the trouble ends before.",
+        expect: "Quick Machine Recovery does not trust, does not get or does not accept what it needs, retries \
+                 until its time is up, and the machine is stuck, unless the trouble ends before that.",
         examples: &[
             example("service-down", stays_stuck!("kind = \"service\"\ntrouble = \"down\""), STUCK),
             example(
@@ -216,7 +216,7 @@ pub(super) const KINDS: &[KindInfo] = &[
     KindInfo {
         name: "clock",
         title: "a clock that is wrong",
-        what: "The machine's clock chip says another time at power-on than it is, as after its battery has \
+        what: "The machine's clock chip has the wrong time at power-on, as after its battery has \
                died. What was on the disk before keeps its right times.",
         lands: "The machine is powered on with that time in its clock chip.",
         undone: "The next machine starts with the right time. Nothing on the disk was changed.",

@@ -12,8 +12,8 @@ pub(super) const KINDS: &[KindInfo] = &[KindInfo {
     lands: "The disk loses its power in the moment itself, and the emulator is killed; how much of the unflushed \
             data is on the disk is in the proof. The next boot's cause is a power loss. A fault whose moment \
             does not come has not landed, and the run says nothing.",
-    undone: "The power is back. What was lost is lost: nothing is there to be undone.",
-    inert: "The harness has the disk and its power in its hand, and leaves the power on.",
+    undone: "The power is back. What was lost stays lost: there is nothing to undo.",
+    inert: "The harness serves the disk and controls its power, and leaves the power on.",
     images: "Phases: images whose machine profile has a marker for that phase. Cuts: the disk is served by the \
              harness itself, on a hypervisor of this host.",
     expect: "One cut alone does little to a sound system. Two in the middle of starts, or soon after them, count \

@@ -35,7 +35,7 @@ const REGISTRY_EXAMPLES: &[Example] = &[
         "corrupt-hive-system-header",
         r#"{ corrupt-hive = { hive = "system", how = "header" } }"#,
         stands!("0xC000014C"),
-        "the loader stands at 0xC000014C"
+        "the loader halts at 0xC000014C"
     ),
     damage!(
         "corrupt-hive-software-header",
@@ -47,7 +47,7 @@ const REGISTRY_EXAMPLES: &[Example] = &[
         "corrupt-hive-system-bin",
         r#"{ corrupt-hive = { hive = "system", how = "bin" } }"#,
         stands!("0xC000014C"),
-        "the loader stands at 0xC000014C"
+        "the loader halts at 0xC000014C"
     ),
     damage!(
         "corrupt-hive-software-bin",
@@ -59,7 +59,7 @@ const REGISTRY_EXAMPLES: &[Example] = &[
         "corrupt-hive-system-truncated",
         r#"{ corrupt-hive = { hive = "system", how = "truncated" } }"#,
         stands!("0xC000014C"),
-        "the loader stands at 0xC000014C"
+        "the loader halts at 0xC000014C"
     ),
     damage!(
         "corrupt-hive-software-truncated",
@@ -71,7 +71,7 @@ const REGISTRY_EXAMPLES: &[Example] = &[
         "corrupt-hive-system-zero-filled",
         r#"{ corrupt-hive = { hive = "system", how = "zero-filled" } }"#,
         stands!("0xC000014C"),
-        "the loader stands at 0xC000014C"
+        "the loader halts at 0xC000014C"
     ),
     damage!(
         "corrupt-hive-software-zero-filled",
@@ -83,7 +83,7 @@ const REGISTRY_EXAMPLES: &[Example] = &[
         "wrong-control-set",
         r#"{ wrong-control-set = { number = 7 } }"#,
         stands!("0xC000014C"),
-        "the loader stands at 0xC000014C"
+        "the loader halts at 0xC000014C"
     ),
     damage!(
         "disabled-disk-driver",

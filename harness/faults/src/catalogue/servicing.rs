@@ -11,11 +11,11 @@ pub(super) const KINDS: &[KindInfo] = &[
                the files that it is to move are not there, or its list is cut off.",
         lands: "Offline: the list in WinSxS and the value in the SYSTEM hive, both read back from \
                 the disk.",
-        undone: "List and order are taken away, or what was there before is put back.",
+        undone: "The list and the order are removed, or what was there before is put back.",
         inert: "A transaction that can be carried out: it moves a file of its own, and is gone.",
         images: ANY_DISK,
         expect: "Stop 0xC000021A at every start until Startup Repair, or DISM's \
-                 `/revertpendingactions`, takes list and order away. On Windows also a rollback at \
+                 `/revertpendingactions`, removes the list and the order. On Windows also a rollback at \
                  \"undoing changes\"; the understudy has none.",
         examples: TRANSACTION_EXAMPLES,
     },

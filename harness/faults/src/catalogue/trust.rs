@@ -72,7 +72,7 @@ verdict = "unaffected"
         title: "a change of what the machine trusts, or is trusted by",
         what: "Between two starts: Secure Boot's database of forbidden signatures (dbx) gets an entry, as by \
                KB5012170 or by new firmware; the TPM is cleared, as by a person, by new firmware or with a new \
-               main board; the boot manager becomes another one.",
+               main board; the boot manager is replaced by a different one.",
         lands: "Offline: the variable in the machine's own firmware variables, the state of its TPM, the file \
                 on the EFI system partition. Each is read back from where it is. What is added to dbx is the \
                 digest of a program that does not exist. A cleared TPM is one without state, so its other seeds \
@@ -87,7 +87,7 @@ verdict = "unaffected"
                  Windows' own where BitLocker is on in the image; on the understudy those of `encryption`.",
         expect: "Without encryption nothing. With it the recovery key is asked for at the next start: after a \
                  change of dbx where the key is sealed to register 7, of the boot manager where it is sealed to \
-                 register 4, after a clear always. It is no stop, and no start that counts as failed.",
+                 register 4, after a clear always. It is not a stop, and the start does not count as failed.",
         examples: &[
             Example {
                 name: "trust-secure-boot-database",

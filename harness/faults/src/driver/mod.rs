@@ -77,7 +77,7 @@ pub enum DriverError {
     #[error("`{0}` cannot be a pattern of file names; use 1 to 200 characters without `\\`")]
     Pattern(String),
     /// A version that is not four numbers.
-    #[error("`{0}` is no version; write four numbers up to 65535 with dots, as `7.11.0.0`")]
+    #[error("`{0}` is not a version; write four numbers up to 65535 with dots, as `7.11.0.0`")]
     Version(String),
     /// The assembler refused an instruction: a mistake in this crate.
     #[error("the driver could not be assembled: {0}; this is a mistake in loopbreak, report it")]

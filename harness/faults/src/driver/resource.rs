@@ -48,7 +48,7 @@ pub(crate) fn set_version(image: &mut [u8], version: [u16; 4]) -> Result<(), &'s
     let at = image
         .windows(begin.len())
         .position(|window| window == begin)
-        .ok_or("it is no program with a version resource")?;
+        .ok_or("it is not a program with a version resource")?;
     let [major, minor, build, revision] = version.map(u32::from);
     let words = [major << 16 | minor, build << 16 | revision].repeat(2);
     let bytes: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();
@@ -59,7 +59,7 @@ pub(crate) fn set_version(image: &mut [u8], version: [u16; 4]) -> Result<(), &'s
         .copy_from_slice(&bytes);
     // The image is a guest's.
     if image.len() < 0x40 || checksum_field(image) + 4 > image.len() {
-        return Err("it is no PE image");
+        return Err("it is not a PE image");
     }
     patch_checksum(image);
     Ok(())

@@ -34,7 +34,7 @@ pub fn installation(
     let start = Place { line: 1, column: 1 };
     let signature = inf.value("Version", "Signature").map(|value| value.text.to_uppercase());
     if !matches!(signature.as_deref(), Some("$WINDOWS NT$" | "$CHICAGO$" | "$WINDOWS 95$")) {
-        let what = "this is no INF of Windows: [Version] has no `Signature = \"$Windows NT$\"`";
+        let what = "this is not an INF of Windows: [Version] has no `Signature = \"$Windows NT$\"`";
         return Err(inf.error(start, what.to_owned(), "add it"));
     }
     let reader = Reader { inf, arch };
@@ -186,7 +186,7 @@ impl Reader<'_> {
 
     fn file_name(&self, value: &Value) -> Result<(), InfError> {
         if value.text.contains(['\\', '/', ':', '*', '?']) || value.text == ".." {
-            let what = format!("`{}` is no file name", value.text);
+            let what = format!("`{}` is not a file name", value.text);
             return Err(self.inf.error(value.place, what, "write a name without a folder"));
         }
         Ok(())

@@ -8,6 +8,8 @@ mod install;
 
 use std::collections::BTreeMap;
 
+use winfmt::escaped;
+
 pub use install::{Installation, edits, installation};
 
 const MOST_BYTES: usize = 1 << 20;
@@ -16,7 +18,7 @@ const MOST_VALUES: usize = 256;
 
 /// Why an INF cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}:{column}: {what}; {fix}")]
+#[error("{}:{line}:{column}: {}; {}", escaped(file), escaped(what), escaped(fix))]
 pub struct InfError {
     /// The file.
     pub file: String,

@@ -139,7 +139,7 @@ fn mistakes_are_shown_with_their_place() {
         ("[Version]\nx = \"open\n".to_owned(), "a.inf:2:5:", "close it with"),
         ("[Version]\nx = a = b\n".to_owned(), "a.inf:2:7:", "`=`"),
         ("[Version]\nx = %Nothing%\n".to_owned(), "a.inf:2:5:", "no string `Nothing`"),
-        ("[Version]\nClass=x\n".to_owned(), "a.inf:1:1:", "no INF of Windows"),
+        ("[Version]\nClass=x\n".to_owned(), "a.inf:1:1:", "not an INF of Windows"),
         (version.to_owned(), "a.inf:1:1:", "neither [DefaultInstall]"),
         (
             format!("{version}[DefaultInstall]\nCopyFiles = Gone\n"),
@@ -158,7 +158,7 @@ fn mistakes_are_shown_with_their_place() {
                 "{version}[DefaultInstall]\nCopyFiles=L\n[L]\n..\\a.sys\n[DestinationDirs]\nL=12\n"
             ),
             "a.inf:6:1:",
-            "no file name",
+            "not a file name",
         ),
         (
             format!("{version}[DefaultInstall]\nAddReg=R\n[R]\nHKCU,a,b,,c\n"),

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use volume::Partition;
+use winfmt::escaped;
 
 use super::change::described;
 use super::edit::{Before, Edit, HiveName, RegistryValue, TpmState, VolumeRole, file_proof};
@@ -13,7 +14,7 @@ use super::stage_plan::{Origin, StagePlan};
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// The disk refused.
-    #[error("staging `{origin}` failed at {object}: {source}")]
+    #[error("staging `{origin}` failed at {}: {source}", escaped(object))]
     Disk {
         /// What the change was for.
         origin: Origin,
@@ -23,7 +24,11 @@ pub enum ApplyError {
         source: OfflineError,
     },
     /// What was read back is not what was written.
-    #[error("staging `{origin}` did not land: {object} {found}; the disk's driver is at fault")]
+    #[error(
+        "staging `{origin}` did not land: {} {}; the disk's driver is at fault",
+        escaped(object),
+        escaped(found)
+    )]
     NotLanded {
         /// What the change was for.
         origin: Origin,

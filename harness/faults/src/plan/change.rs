@@ -238,12 +238,12 @@ impl Rewrite {
             }
             Self::Time => {
                 let header = bytes.get(0x3C..0x40).and_then(|at| at.try_into().ok());
-                let at = header.map(u32::from_le_bytes).ok_or("it is no program")? as usize;
+                let at = header.map(u32::from_le_bytes).ok_or("it is not a program")? as usize;
                 // Behind the signature, the machine and the number of sections.
                 let signed = bytes.get(at..).is_some_and(|rest| rest.starts_with(b"PE\0\0"));
                 match bytes.get_mut(at + 8).filter(|_| signed) {
                     Some(time) => *time = time.wrapping_add(1),
-                    None => return Err("it is no program".into()),
+                    None => return Err("it is not a program".into()),
                 }
             }
             Self::Version(version) => crate::driver::set_version(&mut bytes, *version)?,

@@ -147,7 +147,7 @@ impl Reader<'_> {
                     let kind = self.u8(at)?;
                     let (start, size) = (at + 3, usize::from(self.u16(at + 1)?) * 2);
                     if kind != 0x01 {
-                        return Err("a value in a template is no text");
+                        return Err("a value in a template is not text");
                     }
                     let text = self.text(start..start + size)?;
                     self.take(text, None)?;

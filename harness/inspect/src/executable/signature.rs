@@ -54,7 +54,7 @@ pub(super) fn read(bytes: &[u8], headers: &Headers) -> Result<Option<Signature>,
     if u16_at(table, 6) != Some(2) {
         return Err("its signature is of a kind that this program does not know");
     }
-    let parts = parts(signed).ok_or("its signature is no signed data of Authenticode")?;
+    let parts = parts(signed).ok_or("its signature is not signed data of Authenticode")?;
     let certificate = parts.certificate();
     let matches = headers.certificates_at.and_then(|field| {
         let ranges = Ranges { bytes, headers, field, start, end: start + size };

@@ -81,7 +81,7 @@ fn the_comparison_is_shown_with_where_the_new_one_lies() {
     let missing = Comparison::Missing { reference: reference.clone(), pending };
     assert_eq!(
         shown(&missing),
-        "reference   there is none at scenarios/a/a.snap\n            \
+        "reference   none yet at scenarios/a/a.snap\n            \
          pending: scenarios/a/a@run-7.snap.new\n"
     );
     let unwritten = Pending::NotWritten {

@@ -256,7 +256,7 @@ impl PartitionTable {
 pub enum TableError {
     /// There is neither a table nor a volume.
     #[error(
-        "the disk has no partition table and is no volume: {0}; check that it is the disk of a \
+        "the disk has no partition table and is not a volume: {0}; check that it is the disk of a \
          machine, and not empty or encrypted as a whole"
     )]
     Nothing(String),

@@ -11,7 +11,7 @@ pub enum BcdError {
     #[error("the boot configuration store: {0}")]
     Hive(#[from] HiveError),
     /// A sound hive, but no store.
-    #[error("the hive is no boot configuration store: {what}")]
+    #[error("the hive is not a boot configuration store: {what}")]
     NotAStore {
         /// What is missing.
         what: &'static str,
@@ -64,7 +64,7 @@ pub enum BcdError {
         hint: String,
     },
     /// A text is no value of the element.
-    #[error("`{text}` is no value of {element}: write {wanted}")]
+    #[error("`{text}` is not a value of {element}: write {wanted}")]
     BadValue {
         /// The text.
         text: String,

@@ -101,7 +101,7 @@ impl BcdStore {
         let mut elements = Vec::new();
         if let Some(list) = key.subkey("Elements")? {
             for element in list.subkeys()? {
-                let name = element.name().to_string();
+                let name = element.name().text();
                 let number = u32::from_str_radix(&name, 16).ok().filter(|_| name.len() == 8);
                 if let Some(id) = number.map(ElementId)
                     && let Some(data) = element.value("Element")?
@@ -231,7 +231,7 @@ impl BcdStore {
             Some(_) => Err(BcdError::Malformed {
                 object: known::BOOT_MANAGER,
                 element: ElementId::DEFAULT_OBJECT,
-                what: "it is no GUID".to_owned(),
+                what: "it is not a GUID".to_owned(),
             }),
             None => Ok(None),
         }
@@ -297,7 +297,7 @@ impl BcdStore {
     /// # Errors
     /// [`BcdError::Malformed`], [`BcdError::Hive`].
     pub fn boolean(&self, object: Guid, element: ElementId) -> Result<Option<bool>, BcdError> {
-        self.typed(object, element, "it is no boolean of one byte", |value| match value {
+        self.typed(object, element, "it is not a boolean of one byte", |value| match value {
             ElementValue::Boolean(yes) => Some(yes),
             _ => None,
         })
@@ -308,7 +308,7 @@ impl BcdStore {
     /// # Errors
     /// [`BcdError::Malformed`], [`BcdError::Hive`].
     pub fn integer(&self, object: Guid, element: ElementId) -> Result<Option<u64>, BcdError> {
-        self.typed(object, element, "it is no integer of eight bytes", |value| match value {
+        self.typed(object, element, "it is not an integer of eight bytes", |value| match value {
             ElementValue::Integer(number) => Some(number),
             _ => None,
         })
@@ -319,7 +319,7 @@ impl BcdStore {
     /// # Errors
     /// [`BcdError::Malformed`], [`BcdError::Hive`].
     pub fn string(&self, object: Guid, element: ElementId) -> Result<Option<String>, BcdError> {
-        self.typed(object, element, "it is no string", |value| match value {
+        self.typed(object, element, "it is not a string", |value| match value {
             ElementValue::String(text) => Some(text),
             _ => None,
         })
@@ -330,10 +330,11 @@ impl BcdStore {
     /// # Errors
     /// [`BcdError::Malformed`], [`BcdError::Hive`].
     pub fn objects_of(&self, object: Guid, element: ElementId) -> Result<Vec<Guid>, BcdError> {
-        let list = self.typed(object, element, "it is no list of GUIDs", |value| match value {
-            ElementValue::ObjectList(ids) => Some(ids),
-            _ => None,
-        })?;
+        let list =
+            self.typed(object, element, "it is not a list of GUIDs", |value| match value {
+                ElementValue::ObjectList(ids) => Some(ids),
+                _ => None,
+            })?;
         Ok(list.unwrap_or_default())
     }
 

@@ -5,16 +5,17 @@ use super::{
     BcdError, BcdStore, Device, ElementFormat, ElementId, ElementValue, ObjectType, known,
 };
 use crate::Guid;
+use crate::escaped;
 use crate::hive::Data;
 
 impl ElementValue {
-    /// The value for people, in the words of `bcdedit`, one line for each member of a list. An object
-    /// that is the default entry shows as `{default}`.
+    /// The value for people, in the words of `bcdedit` and [`escaped`], one line for each member of a list. An
+    /// object that is the default entry shows as `{default}`.
     pub fn lines(&self, element: ElementId, default: Option<Guid>) -> Vec<String> {
         let one = |text: String| vec![text];
         match self {
-            ElementValue::Device(device) => one(device.to_string()),
-            ElementValue::String(text) => one(text.clone()),
+            ElementValue::Device(device) => one(escaped(device).to_string()),
+            ElementValue::String(text) => one(escaped(text).to_string()),
             ElementValue::Object(id) => one(show_id(*id, default)),
             ElementValue::ObjectList(ids) => ids.iter().map(|id| show_id(*id, default)).collect(),
             ElementValue::Integer(number) => {
@@ -225,7 +226,11 @@ mod tests {
     #[test]
     fn what_is_no_value_is_told_with_what_is() {
         for (element, text, says) in [
-            (0x1600_0009, "maybe", "`maybe` is no value of recoveryenabled (16000009): write yes"),
+            (
+                0x1600_0009,
+                "maybe",
+                "`maybe` is not a value of recoveryenabled (16000009): write yes",
+            ),
             (0x2500_00e0, "IgnoreAll", "DisplayAllFailures, IgnoreAllFailures,"),
             (0x2500_0004, "-1", "a whole number"),
             (0x2500_0004, "99999999999999999999", "a whole number"),

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::bytes::{utf16_bytes, utf16_units};
+use crate::escaped;
 
 /// The type of a value (`REG_…`, winnt.h).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -176,13 +177,15 @@ impl Data {
 }
 
 impl fmt::Display for Data {
-    /// For people: text in quotes, numbers in hex and decimal, anything else as hex bytes.
+    /// For people: text in quotes and [`escaped`], numbers in hex and decimal, anything else as hex bytes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let quoted = |text: &String| format!("\"{}\"", escaped(text));
         if let Some(text) = self.as_string() {
-            return write!(f, "{text:?}");
+            return f.write_str(&quoted(&text));
         }
         if let Some(texts) = self.as_multi_string() {
-            return write!(f, "{texts:?}");
+            let texts: Vec<String> = texts.iter().map(quoted).collect();
+            return write!(f, "[{}]", texts.join(", "));
         }
         if let Some(number) = self.as_dword() {
             return write!(f, "{number:#x} ({number})");

@@ -269,12 +269,12 @@ impl<'h> Key<'h> {
         self.hive.children(&self.node)?.into_iter().map(|cell| self.child(cell)).collect()
     }
 
-    /// The names of its subkeys.
+    /// The names of its subkeys, as [`Name::text`].
     ///
     /// # Errors
     /// [`HiveError::Damaged`].
     pub fn subkey_names(&self) -> Result<Vec<String>, HiveError> {
-        Ok(self.subkeys()?.iter().map(|key| key.name().to_string()).collect())
+        Ok(self.subkeys()?.iter().map(|key| key.name().text()).collect())
     }
 
     /// One subkey by name. Case does not matter.

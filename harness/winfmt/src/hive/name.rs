@@ -6,6 +6,7 @@ use std::fmt;
 use super::HiveError;
 use super::upcase::upcase;
 use crate::bytes::{utf16_bytes, utf16_units};
+use words::escape::{is_unfit, write_escape};
 
 /// Longest key name, in UTF-16 units (Microsoft, "Registry element size limits").
 const MAX_KEY_NAME: usize = 255;
@@ -26,6 +27,11 @@ impl Name {
     /// The raw units.
     pub fn units(&self) -> &[u16] {
         &self.0
+    }
+
+    /// As text, exactly; a unit that is not text becomes U+FFFD. What people are to see is its `Display`.
+    pub fn text(&self) -> String {
+        String::from_utf16_lossy(&self.0)
     }
 
     /// Whether it is empty: the default value of a key.
@@ -135,17 +141,20 @@ impl From<&Name> for Name {
 }
 
 impl fmt::Display for Name {
-    /// A unit that is no text shows as U+FFFD.
+    /// For people: characters that steer a terminal are escaped, and so are units that are not text. Code that
+    /// goes on with a name takes [`Name::text`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        char::decode_utf16(self.0.iter().copied())
-            .map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
-            .try_for_each(|c| fmt::Write::write_char(f, c))
+        char::decode_utf16(self.0.iter().copied()).try_for_each(|unit| match unit {
+            Ok(c) if !is_unfit(c) => fmt::Write::write_char(f, c),
+            Ok(c) => write_escape(f, c.into()),
+            Err(unit) => write_escape(f, unit.unpaired_surrogate().into()),
+        })
     }
 }
 
 impl fmt::Debug for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.to_string(), f)
+        fmt::Debug::fmt(&self.text(), f)
     }
 }
 

@@ -110,9 +110,7 @@ impl Order {
         }
         if let Some(key) = system.find_key(format!("{control}\\GroupOrderList"))? {
             for value in key.values()? {
-                order
-                    .tags
-                    .insert(value.name.to_string().to_lowercase(), tag_list(&value.data.bytes));
+                order.tags.insert(value.name.text().to_lowercase(), tag_list(&value.data.bytes));
             }
         }
         Ok(order)

@@ -98,7 +98,7 @@ impl Service {
             key.value(name).ok().flatten()?.as_string().filter(|text| !text.is_empty())
         };
         Some(Self {
-            name: key.name().to_string(),
+            name: key.name().text(),
             kind: number("Type")?,
             start: number("Start")?,
             error_control: match number("ErrorControl") {

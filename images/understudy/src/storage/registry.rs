@@ -240,7 +240,7 @@ impl Registry {
                 .values()?
                 .into_iter()
                 .map(|value| RegistryValue {
-                    name: value.name.to_string(),
+                    name: value.name.text(),
                     kind: value.data.kind.into(),
                     data: value.data.bytes,
                 })

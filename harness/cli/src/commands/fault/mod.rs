@@ -8,28 +8,29 @@ use serde_json::json;
 
 use crate::args::Global;
 use crate::exit::{Exit, usage};
-use crate::output::print;
+use crate::output::{print, print_json};
 
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum FaultCommand {
-    /// Lists what can go wrong: the kinds of faults, and the defects of drivers.
+    /// List the kinds of faults, and the defects that a driver can have
     List {
-        /// As JSON lines.
+        /// Print JSON lines
         #[arg(long)]
         json: bool,
     },
-    /// Says what a kind of fault or a driver's defect does, how it lands, how it is undone, and what
-    /// to expect of it.
+    /// Explain a kind of fault or a driver's defect
+    ///
+    /// What it does, how it lands, how it is undone, and what to expect of it.
     Explain {
-        /// A kind or a defect, as `fault list` shows it.
+        /// A kind or a defect, as `fault list` shows it
         #[arg(value_name = "KIND")]
         kind: String,
     },
-    /// Runs faults for real and prints a table: landed, consequence seen and expected, inert control,
-    /// reversed.
+    /// Run faults on real machines and print a table of the results
     ///
-    /// Two machines a row. Exit code 1 where a row is not as it ought to be.
+    /// Two machines for each row: one with the fault, one with its inert control. The columns are: landed,
+    /// consequence seen and expected, inert control, reversed. Exit code 1 if a row is not as it should be.
     Prove(prove::ProveArgs),
 }
 
@@ -68,9 +69,13 @@ fn list(as_json: bool) -> anyhow::Result<()> {
         for defect in defect_infos() {
             text += &format!("  {:<16} {:<58} {}\n", defect.name, defect.title, stops(defect));
         }
-        text += "\nloopbreak fault explain KIND says more; loopbreak fault prove KIND shows it for real.\n";
+        text += "\n`loopbreak fault explain KIND` explains one, `loopbreak fault prove KIND` runs it on real machines.\n";
     }
-    print(&text)?;
+    if as_json {
+        print_json(&text)?
+    } else {
+        print(&text)?
+    }
     Ok(())
 }
 
@@ -90,7 +95,7 @@ fn explanation(name: &str) -> anyhow::Result<String> {
         return Ok(of_defect(defect));
     }
     Err(usage(anyhow::anyhow!(
-        "there is no kind of fault called `{name}`; `loopbreak fault list` shows what there is"
+        "no fault or defect is called `{name}`; `loopbreak fault list` lists them all"
     )))
 }
 
@@ -113,7 +118,7 @@ fn of_kind(kind: &KindInfo) -> String {
 fn examples(kind: &KindInfo) -> String {
     let names: Vec<&str> = kind.examples.iter().map(|example| example.name).collect();
     let Some(first) = kind.examples.first() else { return String::new() };
-    let names = sections("", "", &[("Proved", &format!("by {}", names.join(", ")))]);
+    let names = sections("", "", &[("Proved", &names.join(", "))]);
     let names = names.trim_start_matches(": \n");
     let lines: Vec<String> = first
         .scenario
@@ -121,7 +126,7 @@ fn examples(kind: &KindInfo) -> String {
         .lines()
         .map(|line| format!("    {line}").trim_end().to_owned())
         .collect();
-    format!("{names}\n{}, as it is written:\n\n{}\n", first.name, lines.join("\n"))
+    format!("{names}\n{}, in a scenario:\n\n{}\n", first.name, lines.join("\n"))
 }
 
 fn of_defect(defect: &DefectInfo) -> String {

@@ -11,26 +11,27 @@ use tokio::sync::Semaphore;
 
 use crate::args::Global;
 use crate::exit::{Exit, usage};
-use crate::output::{print, tell};
+use crate::output::{print, print_json, tell};
 use crate::progress::status_sink;
 use crate::session::{exit_code, in_session, panicked};
 
 #[derive(Debug, Args)]
 pub(crate) struct ProveArgs {
-    /// Kinds, examples, or how their names begin: `driver`, `driver-null-read`, `network-`. All where
-    /// none is given.
+    /// Kinds or examples, or how their names begin [default: all]
+    ///
+    /// For example `driver`, `driver-null-read`, `network-`.
     #[arg(value_name = "FAULT")]
     faults: Vec<String>,
-    /// The image of the store on which to prove them.
+    /// The image to prove them on
     #[arg(long, value_name = "IMAGE", default_value = "understudy")]
     image: String,
-    /// How many machines may run at once.
+    /// How many machines may run at once
     #[arg(short, long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     jobs: u32,
-    /// As JSON lines, in the order of the catalogue.
+    /// Print JSON lines, in the order of the catalogue
     #[arg(long)]
     json: bool,
-    /// Writes the table, in Markdown, into this file as well.
+    /// Write the table to this file as well, in Markdown
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -54,7 +55,7 @@ fn choose(names: &[String]) -> anyhow::Result<Vec<Chosen>> {
     for name in names {
         if !all().any(|chosen| means(name, &chosen)) {
             return Err(usage(anyhow::anyhow!(
-                "no fault's name begins with `{name}`; `loopbreak fault list` shows the kinds, \
+                "no fault's name begins with `{name}`; `loopbreak fault list` lists the kinds, \
                  `loopbreak fault explain KIND` their examples"
             )));
         }
@@ -91,7 +92,7 @@ async fn prove(
         match task.await.unwrap_or_else(panicked) {
             Ok(row) => {
                 if args.json {
-                    print(&(serde_json::to_string(&row)? + "\n"))?;
+                    print_json(&(serde_json::to_string(&row)? + "\n"))?;
                 }
                 exit = exit.max(if row.holds() { Exit::AsExpected } else { Exit::Differs });
                 rows.push(row);

@@ -8,6 +8,7 @@ use winfmt::hive::{AppliedLog, EMPTY_LOG, Hive, HiveError, LogFormat, LogProblem
 
 use super::in_file;
 use crate::exit::usage;
+use crate::output::tell;
 
 /// A hive as its file and its logs say it is.
 pub(crate) struct HiveFile {
@@ -28,7 +29,11 @@ impl HiveFile {
     pub(crate) fn open(file: &Path) -> anyhow::Result<Self> {
         let opened = Self::open_with(file, &[])?;
         if !opened.recovery.clean {
-            eprintln!("note: {} was dirty; read with its logs: {}", file.display(), opened.story());
+            tell(format!(
+                "note: {} was dirty; read with its logs: {}",
+                file.display(),
+                opened.story()
+            ));
         }
         Ok(opened)
     }
@@ -89,7 +94,10 @@ impl HiveFile {
             emptied.push(log.display().to_string());
         }
         if !emptied.is_empty() {
-            eprintln!("note: emptied {}: what was in it is in the hive now", emptied.join(" and "));
+            tell(format!(
+                "note: emptied {}: what was in it is in the hive now",
+                emptied.join(" and ")
+            ));
         }
         Ok(())
     }

@@ -4,105 +4,125 @@
 #[path = "../../../../winfmt/src/artifacts.rs"]
 mod artifacts;
 mod file;
+mod named;
 mod show;
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use winfmt::escaped;
 use winfmt::hive::{Data, Hive, HiveError, Key, KeyPath, Name, RegEncoding, ValueType};
 
 pub(crate) use self::file::HiveFile;
 use crate::exit::{Exit, usage};
-use crate::output::print;
+use crate::output::{print, print_bytes, tell};
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-#[command(
-    after_help = r"Keys are paths from the hive's root key, for example ControlSet001\Control\CrashControl. In a SYSTEM hive CurrentControlSet is the control set that Select\Current names. A hive that Windows left dirty is read together with the logs beside it (.LOG1 and .LOG2, or .LOG)."
-)]
+#[command(after_long_help = ABOUT_NAMES)]
 pub(crate) enum HiveCommand {
-    /// Shows a key: its values and the names of its subkeys.
+    /// Show a key: its values and the names of its subkeys
+    #[command(after_long_help = ABOUT_NAMES)]
     Show {
-        /// The hive.
+        /// The hive file
         file: PathBuf,
-        /// The key, for example `ControlSet001\Control\CrashControl` [default: the root].
-        #[arg(default_value = "")]
+        /// The key, for example `ControlSet001\Control\CrashControl` [default: the root]
+        #[arg(default_value = "", hide_default_value = true)]
         key: String,
-        /// As JSON.
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Prints the data of one value: text as it is, one line for each text of a list, numbers in
-    /// decimal, anything else as hexadecimal bytes.
+    /// Print the data of one value
+    ///
+    /// Text is printed as it is, lists one text a line, numbers in decimal, and everything else as hexadecimal
+    /// bytes. On a terminal, control characters are escaped; a pipe or a file gets the text unchanged.
+    #[command(after_long_help = ABOUT_NAMES)]
     Get {
-        /// The hive.
+        /// The hive file
         file: PathBuf,
-        /// The key.
+        /// The key
         key: String,
-        /// The value [default: the key's default value].
-        #[arg(default_value = "")]
+        /// The value [default: the key's default value]
+        #[arg(default_value = "", hide_default_value = true)]
         name: String,
-        /// As JSON, with type and bytes.
+        /// Print JSON, with type and bytes
         #[arg(long)]
         json: bool,
     },
-    /// Sets a value, and makes its key where it is missing.
+    /// Set a value; its key is created if it is missing
+    #[command(after_long_help = ABOUT_NAMES)]
     Set {
-        /// The hive.
+        /// The hive file
         file: PathBuf,
-        /// The key.
+        /// The key
         key: String,
-        /// The value; "" is the key's default value.
+        /// The value; "" is the key's default value
         name: String,
-        /// Its type: sz, expand-sz, multi-sz, dword, qword, binary (or hex), none, link, dword-be, with
-        /// or without REG_ before it, or a number such as 0x10.
+        /// The value's type, for example sz, dword or REG_BINARY
+        ///
+        /// One of sz, expand-sz, multi-sz, dword, qword, binary (or hex), none, link and dword-be, with or without
+        /// REG_ in front, or a number such as 0x10.
         #[arg(value_name = "TYPE")]
         kind: String,
-        /// Text; a number in decimal or 0x and hexadecimal digits; bytes as hexadecimal digits; for
-        /// multi-sz any number of texts.
+        /// The value's data
+        ///
+        /// Text; a number in decimal, or in hexadecimal with 0x; bytes as hexadecimal digits; any number of texts
+        /// for multi-sz.
         #[arg(value_name = "DATA", allow_hyphen_values = true)]
         data: Vec<String>,
     },
-    /// Deletes a value, or a key with all below it.
+    /// Delete a value, or a key and everything below it
+    #[command(after_long_help = ABOUT_NAMES)]
     Delete {
-        /// The hive.
+        /// The hive file
         file: PathBuf,
-        /// The key.
+        /// The key
         key: String,
-        /// The value, "" for the key's default value; the whole key without it.
+        /// The value; "" is the key's default value [default: delete the whole key]
         name: Option<String>,
     },
-    /// Brings a dirty hive up to date from its transaction logs, as Windows does when it loads one, and
-    /// empties the logs beside it.
+    /// Bring a dirty hive up to date from its transaction logs
+    ///
+    /// This is what Windows does when it loads a hive. The logs beside the hive are emptied afterwards.
     Recover {
-        /// The hive.
+        /// The hive file
         file: PathBuf,
-        /// A log to use instead of those beside the hive; .LOG1 before .LOG2.
+        /// Use this log instead of those beside the hive; .LOG1 before .LOG2
         #[arg(long = "log", value_name = "FILE")]
         logs: Vec<PathBuf>,
-        /// Writes the recovered hive here, and leaves hive and logs as they are.
+        /// Write the recovered hive here; leave the hive and its logs unchanged
         #[arg(short, long, value_name = "OUT")]
         out: Option<PathBuf>,
     },
-    /// Writes a key with all below it as registration entries (.reg), as the registry editor does.
+    /// Export a key and everything below it as registration entries (.reg)
+    #[command(after_long_help = ABOUT_NAMES)]
     Export {
-        /// The hive.
+        /// The hive file
         file: PathBuf,
-        /// The key [default: the root].
-        #[arg(default_value = "")]
+        /// The key [default: the root]
+        #[arg(default_value = "", hide_default_value = true)]
         key: String,
-        /// UTF-16 with a byte order mark and CR LF, as Windows writes it, instead of UTF-8 and LF.
+        /// Write UTF-16 and CR LF, as Windows does, instead of UTF-8 and LF
         #[arg(long = "utf-16")]
         utf_16: bool,
-        /// What the hive's root key is called in the file [default: by the hive's name, for example
-        /// HKEY_LOCAL_MACHINE\SYSTEM].
+        /// What to call the hive's root key [default: by the hive's file name]
+        ///
+        /// For example HKEY_LOCAL_MACHINE\SYSTEM.
         #[arg(long, value_name = "NAME")]
         root: Option<String>,
-        /// Where to [default: standard output].
+        /// Write to this file [default: standard output]
         #[arg(short, long, value_name = "OUT")]
         out: Option<PathBuf>,
     },
 }
+
+const ABOUT_NAMES: &str = r"Keys are paths from the hive's root key, for example ControlSet001\Control\CrashControl. In a SYSTEM hive, CurrentControlSet is the control set that Select\Current names.
+
+Control and formatting characters in names and texts are shown escaped: \x1b, \u{202e}. A key or value can be named just as it is shown: if nothing has the name as it was typed, an escape stands for its character. JSON output has the names themselves, with the escapes of JSON.
+
+A hive that Windows left dirty is read together with the logs beside it (.LOG1 and .LOG2, or .LOG).";
 
 pub(crate) fn run(command: &HiveCommand) -> anyhow::Result<Exit> {
     match command {
@@ -127,12 +147,12 @@ fn refused(file: &Path) -> impl Fn(HiveError) -> anyhow::Error {
     move |error| usage(in_file(file, error))
 }
 
-/// The path of a key, `CurrentControlSet` replaced by what it means. Says so on standard error.
+/// The path of the key that is named, `CurrentControlSet` replaced by what it means. Says so on standard error.
 fn key_path(hive: &Hive, file: &Path, key: &str) -> anyhow::Result<KeyPath> {
-    let path = KeyPath::from(key);
+    let path = named::key_path(hive, key).map_err(refused(file))?;
     match hive.in_control_set(&path).map_err(refused(file))? {
         Some(there) => {
-            eprintln!(r"note: {path} is {there} (Select\Current)");
+            tell(format!(r"note: {path} is {there} (Select\Current)"));
             Ok(there)
         }
         None => Ok(path),
@@ -147,7 +167,9 @@ fn existing<'h>(hive: &'h Hive, file: &Path, path: &KeyPath) -> anyhow::Result<K
     for name in path.names() {
         let Some(subkey) = key.subkey(name).map_err(refused(file))? else {
             let names = key.subkey_names().map_err(refused(file))?;
-            let mut listed = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+            let shown: Vec<String> =
+                names.iter().take(SHOWN).map(|name| escaped(name).to_string()).collect();
+            let mut listed = shown.join(", ");
             if names.len() > SHOWN {
                 listed += &format!(" and {} more", names.len() - SHOWN);
             }
@@ -181,9 +203,13 @@ fn set(file: &Path, key: &str, name: &str, kind: &str, data: &[String]) -> anyho
     let mut opened = HiveFile::open(file)?;
     let path = key_path(&opened.hive, file, key)?;
     let known = opened.hive.find_key(&path).map_err(refused(file))?.is_some();
+    let name = match opened.hive.find_key(&path).map_err(refused(file))? {
+        Some(key) => &named::value_name(&key, name).map_err(refused(file))?,
+        None => &Name::from(name),
+    };
     let before = opened.hive.get(&path, name).map_err(refused(file))?;
     if before.as_ref() == Some(&data) {
-        print(&format!("{}: already so, nothing was written\n", show::line(&path, name, &data)))?;
+        print(&format!("{}: unchanged; nothing was written\n", show::line(&path, name, &data)))?;
         return Ok(());
     }
     opened.hive.set_value(&path, name, &data).map_err(refused(file))?;
@@ -201,10 +227,11 @@ fn delete_value(file: &Path, key: &str, name: &str) -> anyhow::Result<()> {
     let mut opened = HiveFile::open(file)?;
     let path = key_path(&opened.hive, file, key)?;
     let found = existing(&opened.hive, file, &path)?;
-    let before = show::existing_value(&found, file, &path, name)?;
-    opened.hive.delete_value(&path, name).map_err(refused(file))?;
+    let name = named::value_name(&found, name).map_err(refused(file))?;
+    let before = show::existing_value(&found, file, &path, &name)?;
+    opened.hive.delete_value(&path, &name).map_err(refused(file))?;
     opened.save()?;
-    print(&format!("deleted {}\n", show::line(&path, name, &before)))?;
+    print(&format!("deleted {}\n", show::line(&path, &name, &before)))?;
     Ok(())
 }
 
@@ -262,7 +289,12 @@ fn export(
     let bytes = opened.hive.export(&path, &root, encoding).map_err(refused(file))?;
     match out {
         Some(out) => file::create(out, &bytes)?,
-        None => crate::output::print_bytes(&bytes)?,
+        None if !std::io::stdout().is_terminal() => print_bytes(&bytes)?,
+        None if utf_16 => {
+            let why = anyhow::anyhow!("UTF-16 is not for a terminal; name a file with --out");
+            return Err(usage(why));
+        }
+        None => print(&String::from_utf8_lossy(&bytes))?,
     }
     Ok(())
 }

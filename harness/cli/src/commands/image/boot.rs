@@ -1,10 +1,12 @@
 //! Which of an image's detectors work: two boots tell.
 
+use winfmt::escaped;
+
 use engine::{DetectorReport, Reliance, StateDir};
 
 use crate::args::Global;
 use crate::exit::Exit;
-use crate::output::print;
+use crate::output::{print, print_json};
 use crate::progress::status_sink;
 use crate::session::{in_session, marked};
 
@@ -16,9 +18,11 @@ pub(super) fn detectors(
 ) -> anyhow::Result<Exit> {
     in_session(global, state, async |session, _| {
         let report = session.detectors(image, status_sink()).await.map_err(marked)?;
-        let text =
-            if as_json { serde_json::to_string_pretty(&report)? + "\n" } else { page(&report)? };
-        print(&text)?;
+        if as_json {
+            print_json(&(serde_json::to_string_pretty(&report)? + "\n"))?;
+        } else {
+            print(&page(&report)?)?;
+        }
         let works = report.detectors.iter().all(|one| one.reliance == Reliance::Works);
         Ok(if works { Exit::AsExpected } else { Exit::Differs })
     })
@@ -39,7 +43,7 @@ fn page(report: &DetectorReport) -> anyhow::Result<String> {
         );
     }
     let [positive, negative] = &report.because;
-    page += &format!("with a stop   run {}: {positive}\n", report.positive_run);
-    page += &format!("without       run {}: {negative}\n", report.negative_run);
+    page += &format!("with a stop   run {}: {}\n", report.positive_run, escaped(positive));
+    page += &format!("without       run {}: {}\n", report.negative_run, escaped(negative));
     Ok(page)
 }

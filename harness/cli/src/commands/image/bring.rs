@@ -8,6 +8,7 @@ use engine::intake::{self, Facts, IntakeOptions, ProposedProfile};
 use engine::{RunDir, StateDir};
 use hypervisor::FirmwareKind;
 use inspect::Qualification;
+use winfmt::escaped;
 
 use super::show::answer;
 use super::transfer::Transfer;
@@ -15,7 +16,7 @@ use super::{
     ExportArgs, FirmwareArg, FormatArg, ImportArgs, QualifyArgs, intake_marked, marked, size,
 };
 use crate::exit::{Exit, infrastructure, usage};
-use crate::output::print;
+use crate::output::{print, print_json, tell};
 
 pub(super) fn import(store: &Store, args: &ImportArgs) -> anyhow::Result<Exit> {
     let options = IntakeOptions {
@@ -51,12 +52,12 @@ pub(super) fn import(store: &Store, args: &ImportArgs) -> anyhow::Result<Exit> {
 fn tell_failing(name: &str, qualification: &Qualification) {
     let failing: Vec<&str> = qualification.failing().map(|check| check.name.as_str()).collect();
     if !failing.is_empty() {
-        eprintln!(
+        tell(format!(
             "{name} fails {} of {} checks: {}; `loopbreak image qualify {name}` says what to do",
             failing.len(),
             qualification.checks.len(),
             failing.join(", ")
-        );
+        ));
     }
 }
 
@@ -68,7 +69,7 @@ pub(super) fn verify(store: &Store, image: &str) -> anyhow::Result<Exit> {
     transfer.done();
     let files = image.manifest().files.len();
     print(&format!(
-        "{} {}: whole ({files} files, {})\n",
+        "{} {}: intact ({files} files, {})\n",
         image.name,
         image.digest,
         size(image.size())
@@ -105,7 +106,8 @@ pub(super) fn profile(
 ) -> anyhow::Result<Exit> {
     let image = store.image(image).map_err(marked)?;
     let Some((file, name)) = edit else {
-        print(&fs_err::read_to_string(image.profile()).map_err(infrastructure)?)?;
+        let profile = fs_err::read_to_string(image.profile()).map_err(infrastructure)?;
+        print(&profile.replace("\r\n", "\n"))?;
         return Ok(Exit::AsExpected);
     };
     Store::check_name(name).map_err(marked)?;
@@ -129,9 +131,9 @@ pub(super) fn fix(store: &Store, args: &QualifyArgs, name: &str) -> anyhow::Resu
     let image = transfer.watch(|watch| intake.keep(store, name, watch)).map_err(intake_marked)?;
     transfer.done();
     for edit in &edits {
-        eprintln!("{}: {}", edit.check, edit.what);
+        tell(format!("{}: {}", edit.check, escaped(&edit.what)));
     }
-    eprintln!("{} {}", image.name, image.digest);
+    tell(format!("{} {}", image.name, image.digest));
     answer(&qualification, args.json)
 }
 
@@ -144,7 +146,7 @@ pub(super) fn remove(store: &Store, image: &str) -> anyhow::Result<Exit> {
         print(&format!("removed the image {:.12}\n", removed.digest))?;
     } else {
         let names = removed.kept_for.join(", ");
-        print(&format!("kept the image {:.12}: it is also {names}\n", removed.digest))?;
+        print(&format!("kept the image {:.12}: it is also named {names}\n", removed.digest))?;
     }
     Ok(Exit::AsExpected)
 }
@@ -165,13 +167,14 @@ pub(super) fn collect_garbage(
             Err(error) => {
                 let run = run.path().display();
                 return Err(usage(anyhow::anyhow!(
-                    "{error}; which image this run refers to cannot be told, so nothing was removed; remove {run} first"
+                    "{error}; it is not known which image this run needs, so nothing was removed; remove {run} first"
                 )));
             }
         }
     }
     let found = store.collect_garbage(&in_use, dry_run).map_err(marked)?;
     let mut text = String::new();
+    let print = if json { print_json } else { print };
     for one in &found {
         if json {
             text += &format!("{}\n", serde_json::to_string(one)?);
@@ -185,7 +188,7 @@ pub(super) fn collect_garbage(
         let bytes: u64 = found.iter().map(|one| one.bytes).sum();
         text += &match (found.is_empty(), dry_run) {
             (true, _) => "nothing to remove\n".to_owned(),
-            (false, true) => format!("{} to be freed; nothing was removed\n", size(bytes)),
+            (false, true) => format!("{} would be freed; nothing was removed\n", size(bytes)),
             (false, false) => format!("{} freed\n", size(bytes)),
         };
     }

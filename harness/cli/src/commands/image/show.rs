@@ -7,20 +7,21 @@ use engine::intake;
 use hypervisor::MachineProfile;
 use inspect::{Inspection, Qualification};
 use serde_json::json;
+use winfmt::escaped;
 
 use super::{intake_marked, marked, size};
 use crate::exit::{Exit, usage};
-use crate::output::print;
+use crate::output::{print, print_json, tell};
 
 pub(super) fn list(store: &Store, as_json: bool) -> anyhow::Result<Exit> {
     let listed = store.list().map_err(marked)?;
     if as_json {
         let lines: Vec<String> = listed.iter().map(|one| format!("{}\n", to_json(one))).collect();
-        print(&lines.concat())?;
+        print_json(&lines.concat())?;
         return Ok(Exit::AsExpected);
     }
     if listed.is_empty() {
-        eprintln!("no images yet; `loopbreak image import PATH --name NAME` takes one");
+        tell("no images yet; `loopbreak image import PATH --name NAME` adds one");
         return Ok(Exit::AsExpected);
     }
     let mut rows = vec![["NAME", "DIGEST", "KIND", "CHECKS", "SIZE", "SYSTEM"].map(str::to_owned)];
@@ -69,8 +70,8 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
 
 fn wrong(error: &StoreError) -> String {
     match error {
-        StoreError::Damaged { what, .. } => format!("DAMAGED: {}", what.join("; ")),
-        other => format!("unusable: {other}"),
+        StoreError::Damaged { what, .. } => format!("DAMAGED: {}", escaped(what.join("; "))),
+        other => format!("unusable: {}", escaped(other)),
     }
 }
 
@@ -100,9 +101,8 @@ fn checks(image: &Image) -> String {
 
 fn product(image: &Image) -> String {
     let product = stored(image).and_then(|found| found.product);
-    // What a guest says of itself is shown without anything that a terminal would act upon.
     let product = product.unwrap_or_else(|| "unknown".to_owned());
-    product.chars().filter(|c| !c.is_control()).take(80).collect()
+    escaped(product).to_string().chars().take(80).collect()
 }
 
 fn to_json(one: &Listed) -> serde_json::Value {
@@ -130,12 +130,11 @@ fn to_json(one: &Listed) -> serde_json::Value {
 
 pub(super) fn inspect(store: &Store, what: &str, as_json: bool) -> anyhow::Result<Exit> {
     let found = inspection(store, what)?;
-    let text = if as_json {
-        serde_json::to_string_pretty(&found)? + "\n"
+    if as_json {
+        print_json(&(serde_json::to_string_pretty(&found)? + "\n"))?;
     } else {
-        inspect::render(&found)
-    };
-    print(&text)?;
+        print(&inspect::render(&found))?;
+    }
     Ok(Exit::AsExpected)
 }
 
@@ -148,7 +147,7 @@ fn inspection(store: &Store, what: &str) -> anyhow::Result<Inspection> {
             Err(StoreError::NoImage { .. }) if path.exists() => {}
             Err(StoreError::NoImage { .. }) if what.contains('.') => {
                 anyhow::bail!(usage(anyhow::anyhow!(
-                    "there is no file {what}, nor an image of that name"
+                    "there is neither a file nor an image called {what}"
                 )));
             }
             Err(error) => return Err(marked(error)),
@@ -166,11 +165,10 @@ pub(super) fn qualify(store: &Store, image: &str, as_json: bool) -> anyhow::Resu
 
 /// Prints a qualification; its exit code.
 pub(super) fn answer(qualification: &Qualification, as_json: bool) -> anyhow::Result<Exit> {
-    let text = if as_json {
-        serde_json::to_string_pretty(qualification)? + "\n"
+    if as_json {
+        print_json(&(serde_json::to_string_pretty(qualification)? + "\n"))?;
     } else {
-        inspect::render_qualification(qualification)
-    };
-    print(&text)?;
+        print(&inspect::render_qualification(qualification))?;
+    }
     Ok(if qualification.qualifies() { Exit::AsExpected } else { Exit::Differs })
 }

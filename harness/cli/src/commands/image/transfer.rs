@@ -10,14 +10,14 @@ use engine::Interrupt;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::exit::Exit;
+use crate::output::tell;
 use crate::signals;
 
 /// Without a terminal, the time between two lines. What is over sooner says nothing.
 const LINE: Duration = Duration::from_secs(5);
 
 /// What a second signal says.
-const AT_ONCE: &str =
-    "ended at once; what was half done may be left behind, `loopbreak image gc` removes it";
+const AT_ONCE: &str = "stopped at once; unfinished files may have been left behind, `loopbreak image gc` removes them";
 
 /// One command's long work.
 pub(super) struct Transfer {
@@ -81,7 +81,7 @@ impl Transfer {
                 if last.elapsed() >= LINE && progress.total > 0 {
                     *last = Instant::now();
                     let percent = u128::from(progress.done) * 100 / u128::from(progress.total);
-                    eprintln!("{}: {percent} %", progress.doing);
+                    tell(format!("{}: {percent} %", progress.doing));
                 }
             }
         }
