@@ -170,7 +170,7 @@ impl Tree {
 fn mark(volume: &mut dyn Volume, path: &str, buffer: &mut [u8]) -> Result<Mark, VolumeError> {
     let metadata = volume.metadata(path)?;
     if metadata.size > HASH_LIMIT {
-        return Ok(Mark { size: metadata.size, content: metadata.modified.0.to_string() });
+        return Ok(Mark { size: metadata.size, content: metadata.modified.ticks().to_string() });
     }
     let mut hasher = blake3::Hasher::new();
     let mut at = 0;

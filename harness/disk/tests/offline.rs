@@ -62,7 +62,7 @@ fn make_raw(path: &Path) {
     file.set_len(128 * MIB).unwrap();
     let mut disk = SharedDevice::new(FileDevice::new(file).unwrap());
     let partition = |kind, id, start: u64, len: u64, name: &str| {
-        Partition::gpt(kind, Guid([id; 16]), start * MIB, len * MIB, name)
+        Partition::gpt(kind, Guid::from_bytes([id; 16]), start * MIB, len * MIB, name)
     };
     let partitions = vec![
         partition(EFI_SYSTEM, 1, 1, 16, "EFI"),
@@ -70,7 +70,7 @@ fn make_raw(path: &Path) {
         partition(BASIC_DATA, 3, 37, 64, "Windows"),
         partition(WINDOWS_RECOVERY, 4, 101, 20, "recovery"),
     ];
-    let table = PartitionTable::gpt(Guid([7; 16]), partitions);
+    let table = PartitionTable::gpt(Guid::from_bytes([7; 16]), partitions);
     create_partitions(&mut disk, &table).unwrap();
     let part = |index: usize| {
         let partition = &table.partitions[index];

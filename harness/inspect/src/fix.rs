@@ -14,10 +14,11 @@ use winfmt::Guid;
 use winfmt::bcd::{BcdError, BcdStore, ElementId, ElementValue};
 use winfmt::hive::{Data, EMPTY_LOG, HiveError};
 use winfmt::recovery_settings::{AutoRemediation, RecoverySettings, RecoverySettingsError};
+use words::CheckName;
 
 use crate::Known;
 use crate::boot::find_store;
-use crate::check::{Answer, Check, CheckName, Qualification};
+use crate::check::{Answer, Check, Qualification};
 use crate::inspection::Inspection;
 use crate::opened_disk::{OpenedDisk, Source, read_file};
 use crate::qualify::{qualify, restorable};

@@ -192,10 +192,7 @@ fn startup_repair(opened: &mut OpenedDisk<'_>) -> Known<StartupRepairFacts> {
 }
 
 fn repair_log(volume: &mut dyn Volume, file: &str) -> Known<StartupRepairFacts> {
-    let modified = volume
-        .metadata(file)
-        .ok()
-        .and_then(|metadata| winfmt::FileTime::from_ticks(metadata.modified.0).to_timestamp());
+    let modified = volume.metadata(file).ok().and_then(|metadata| metadata.modified.to_timestamp());
     read_file(volume, file, MAX_REPAIR_LOG)
         .and_then(|bytes| Known::read(StartupRepair::read(&bytes).map(Some)))
         .map(|log| StartupRepairFacts {

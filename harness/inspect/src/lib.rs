@@ -41,7 +41,7 @@ mod program;
 mod qualify;
 mod render;
 
-pub use check::{Answer, Check, CheckName, NoSuchCheck, QUALIFICATION_FORMAT, Qualification};
+pub use check::{Answer, Check, QUALIFICATION_FORMAT, Qualification};
 pub use fix::{Edit, FixError, Fixed, fix};
 pub use inspect::inspect;
 pub use inspection::{INSPECTION_FORMAT, Inspection};
@@ -49,3 +49,4 @@ pub use known::Known;
 pub use opened_disk::{HiveFacts, Source};
 pub use qualify::qualify;
 pub use render::{render, render_qualification};
+pub use words::{CheckName, NoSuchCheck};

@@ -1,8 +1,10 @@
 //! What an image can do, decided from what was found. Pure.
 
+use words::CheckName;
+
 use crate::Known;
 use crate::boot::{BootConfiguration, Loader, RecoveryLoader};
-use crate::check::{Answer, Check, CheckName, QUALIFICATION_FORMAT, Qualification};
+use crate::check::{Answer, Check, QUALIFICATION_FORMAT, Qualification};
 use crate::crash::DumpKind;
 use crate::inspection::Inspection;
 use crate::services::Start;

@@ -2,9 +2,11 @@
 
 use std::fmt::Write;
 
+use words::CheckName;
+
 use crate::Known;
 use crate::boot::BootConfiguration;
-use crate::check::{Answer, CheckName, Qualification};
+use crate::check::{Answer, Qualification};
 use crate::inspection::Inspection;
 use crate::qualify::qualify;
 use crate::services::Start;

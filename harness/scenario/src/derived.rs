@@ -1,10 +1,11 @@
 //! What follows from all that a scenario declares.
 
+use words::CheckName;
+
 use crate::boot_configuration::{BootDamage, SigningPolicy};
 use crate::fault::Fault;
 use crate::layer::Layer;
 use crate::model::{Scenario, Start};
-use crate::need::Need;
 use crate::trust::Encryption;
 
 impl Scenario {
@@ -38,31 +39,31 @@ impl Scenario {
     }
 
     /// What it needs of its image: what follows from the recovery and the stop that it declares, and
-    /// what `needs` adds, without what `lacks` takes away. Each once, in the order of [`Need`].
-    pub fn needs(&self) -> Vec<Need> {
+    /// what `needs` adds, without what `lacks` takes away. Each once, in the order of [`CheckName`].
+    pub fn needs(&self) -> Vec<CheckName> {
         let mut needs = self.machine.needs.clone();
         let layer = |layer| self.expect.layers.contains(&layer);
         let settings = self.recovery.quick_machine_recovery.is_some();
         if settings || layer(Layer::AutomaticRepair) || layer(Layer::QuickMachineRecovery) {
             needs.extend([
-                Need::RecoveryEnabled,
-                Need::BootStatusPolicy,
-                Need::RecoveryImage,
+                CheckName::RecoveryEnabled,
+                CheckName::BootStatusPolicy,
+                CheckName::RecoveryImage,
                 // Its settings lie on it, and set-up by Windows puts it there.
-                Need::RecoveryPartition,
-                Need::RecoveryReachable,
+                CheckName::RecoveryPartition,
+                CheckName::RecoveryReachable,
             ]);
         }
         // A scenario that says its own settings does not rest on those of the image.
         if layer(Layer::QuickMachineRecovery) && !settings {
-            needs.push(Need::QuickMachineRecovery);
+            needs.push(CheckName::QuickMachineRecovery);
         }
         if self.expect.stop.is_some() {
-            needs.push(Need::CrashDump);
+            needs.push(CheckName::CrashDump);
             // Somebody who switches it off and on does as well, and a setting of the scenario decides
             // it whatever the image says.
             if self.operator.is_none() && self.recovery.automatic_restart.is_none() {
-                needs.push(Need::AutomaticRestart);
+                needs.push(CheckName::AutomaticRestart);
             }
         }
         needs.retain(|need| !self.machine.lacks.contains(need));

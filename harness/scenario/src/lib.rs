@@ -33,7 +33,6 @@ mod layer;
 mod load;
 mod model;
 mod moment;
-mod need;
 mod network;
 mod network_rules;
 mod network_services;
@@ -77,7 +76,6 @@ pub use model::{
     Start,
 };
 pub use moment::Moment;
-pub use need::Need;
 pub use network::{
     ClockFault, LateLink, Latency, Loss, NetworkFault, NetworkTrouble, ServiceFault,
     ServiceTrouble, SlowService,
@@ -100,3 +98,4 @@ pub use storage::{Extent, Sectors, SlowDisk, StorageFault, StorageTrouble};
 pub use text::{Span, WindowsPath};
 pub use trust::{Encryption, TrustChange, TrustFault};
 pub use user_mode::ProcessDeath;
+pub use words::CheckName;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use words::CheckName;
 
 use crate::expect::Expect;
 use crate::fault::Fault;
 use crate::host_repair::HostRepair;
-use crate::need::Need;
 use crate::network::{LateLink, NetworkTrouble};
 use crate::network_services::{ContentService, UpdateService};
 use crate::text::{Span, WindowsPath};
@@ -151,10 +151,10 @@ pub struct Machine {
     /// What the image has to be able to do, besides what follows from the recovery and the stop that the
     /// scenario declares. An image that cannot is refused before anything starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub needs: Vec<Need>,
+    pub needs: Vec<CheckName>,
     /// What the image must not be able to do, because that is what the scenario tests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub lacks: Vec<Need>,
+    pub lacks: Vec<CheckName>,
 }
 
 fn one() -> u32 {

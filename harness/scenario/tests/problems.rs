@@ -359,7 +359,7 @@ fn what_an_image_needs_is_a_word_that_is_known() {
 #[test]
 fn what_an_image_needs_follows_from_what_is_declared() {
     let words = |scenario: &Scenario| -> Vec<&str> {
-        scenario.needs().into_iter().map(scenario::Need::as_str).collect()
+        scenario.needs().into_iter().map(scenario::CheckName::as_str).collect()
     };
     let declared = [
         "recovery-enabled",
@@ -377,7 +377,7 @@ fn what_an_image_needs_follows_from_what_is_declared() {
     let mut expected = declared[1..].to_vec();
     expected.push("licence");
     assert_eq!(words(&scenario), expected);
-    for need in scenario::Need::ALL {
+    for need in scenario::CheckName::ALL {
         let json = serde_json::to_value(need).unwrap();
         assert_eq!(json, need.as_str(), "one word for it");
     }

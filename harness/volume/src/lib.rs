@@ -27,13 +27,11 @@ mod device;
 mod error;
 mod fat;
 mod guard;
-mod guid;
 mod ntfs;
 mod open;
 mod path;
 mod probe;
 mod table;
-mod time;
 mod volume;
 
 pub use changes::Changes;
@@ -42,7 +40,6 @@ pub use device::{BlockDevice, FileDevice, MemoryDevice, SharedDevice, Stream, Su
 pub use error::{Operation, Reason, VolumeError};
 pub use fat::{Fat, FatFormat, FatKind};
 pub use guard::{Guard, GuardKind};
-pub use guid::{Guid, NotAGuid};
 pub use ntfs::{Ntfs, NtfsFormat};
 pub use open::{check_changes, open, open_tracked};
 pub use probe::{FileSystem, FileSystemKind, probe, probe_boot_sector};
@@ -53,5 +50,5 @@ pub use table::{
     STORAGE_SPACES, TableError, TableStyle, WINDOWS_RECOVERY, create_partitions, read_partitions,
     set_partition,
 };
-pub use time::FileTime;
 pub use volume::{Entry, Kind, MAX_READ, Metadata, Volume};
+pub use words::{FileTime, Guid};

@@ -63,7 +63,7 @@ fn edit(volume: &mut dyn Volume) {
     ignore(volume.set_size("large", 500_000));
     ignore(volume.rename("large", "Windows\\System32\\moved"));
     ignore(volume.rename("Windows\\System32\\a library number 9.dll", "new"));
-    ignore(volume.set_times("small", FileTime(1), FileTime(2)));
+    ignore(volume.set_times("small", FileTime::from_ticks(1), FileTime::from_ticks(2)));
     for index in 0..30 {
         ignore(volume.write(&format!("Windows\\System32\\drivers\\{index}"), &[index; 2000]));
         ignore(volume.remove_file(&format!("Windows\\System32\\a library number {index}.dll")));

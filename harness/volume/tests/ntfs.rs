@@ -213,7 +213,7 @@ fn churn(ntfs: &mut Ntfs, seed: u64, steps: u64) -> BTreeMap<String, Vec<u8>> {
         ntfs.create_dir_all(&format!("dir{dir}\\nested directory")).unwrap();
     }
     for step in 0..steps {
-        ntfs.set_clock(FileTime(INCIDENT.0 + step * 10_000_000));
+        ntfs.set_clock(FileTime::from_ticks(INCIDENT.ticks() + step * 10_000_000));
         let fresh = format!(
             "dir{}{}\\file {} {}.dat",
             numbers.below(6),

@@ -16,16 +16,14 @@
 //! - [`variables`]: what UEFI firmware remembers: Secure Boot's databases.
 //! - [`wim`]: the header of a Windows image file.
 //! - [`dump`]: kernel crash dumps.
-//! - [`filetime`], [`guid`], [`paths`]: the small types that all of these use.
+//! - [`FileTime`], [`Guid`], [`paths`]: the small types that all of these use.
 
 pub mod bcd;
 pub mod bootstat;
 pub mod bugcheck;
 pub mod certificates;
 pub mod dump;
-pub mod filetime;
 pub mod freeldr;
-pub mod guid;
 pub mod hive;
 pub mod paths;
 pub mod protector;
@@ -39,6 +37,5 @@ mod artifacts;
 mod bytes;
 mod xml;
 
-pub use filetime::FileTime;
-pub use guid::Guid;
+pub use words::{FileTime, Guid};
 pub use xml::XmlError;

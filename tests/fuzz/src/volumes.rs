@@ -15,7 +15,7 @@ const DEEPEST: usize = 8;
 /// Most entries that are looked at.
 const MOST: usize = 400;
 /// 2024-07-19, so that a made volume is the same each time.
-const TIME: FileTime = FileTime(133_658_357_490_000_000);
+const TIME: FileTime = FileTime::from_ticks(133_658_357_490_000_000);
 
 fn contents(device: &mut dyn BlockDevice) -> Vec<u8> {
     let mut bytes = vec![0; usize::try_from(device.len()).expect("it lies in memory")];

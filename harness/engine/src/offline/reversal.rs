@@ -144,7 +144,7 @@ impl Picture {
                 }
                 Some(hive) if path[hive.len()..].to_ascii_uppercase().starts_with(".LOG") => {}
                 _ => {
-                    let modified = volume.metadata(path)?.modified.0;
+                    let modified = volume.metadata(path)?.modified.ticks();
                     self.0.insert(name, format!("{mark}, modified {modified}"));
                 }
             }

@@ -203,7 +203,7 @@ impl Offline for WindowsDisk {
             return Ok(None);
         }
         let modified = volume.metadata(path)?.modified;
-        let modified = winfmt::FileTime::from_ticks(modified.0).to_timestamp();
+        let modified = modified.to_timestamp();
         Ok(Some((volume.read(path)?, modified)))
     }
 
@@ -289,7 +289,7 @@ impl Offline for WindowsDisk {
                 }
                 volume.write(path, bytes)?;
                 if let Some(modified) = modified {
-                    let time = FileTime(winfmt::FileTime::from_timestamp(*modified).ticks());
+                    let time = FileTime::from_timestamp(*modified);
                     volume.set_times(path, time, time)?;
                 }
             }

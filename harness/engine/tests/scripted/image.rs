@@ -92,13 +92,14 @@ fn write_disk(path: &Path) {
     let file = std::fs::File::options().read(true).write(true).create_new(true).open(path).unwrap();
     file.set_len(2 * MIB + WINDOWS + RECOVERY).unwrap();
     let mut disk = SharedDevice::new(FileDevice::new(file).unwrap());
-    let partition =
-        |kind, id, start, len, name: &str| Partition::gpt(kind, Guid([id; 16]), start, len, name);
+    let partition = |kind, id, start, len, name: &str| {
+        Partition::gpt(kind, Guid::from_bytes([id; 16]), start, len, name)
+    };
     let partitions = vec![
         partition(BASIC_DATA, 1, MIB, WINDOWS, "Windows"),
         partition(WINDOWS_RECOVERY, 2, MIB + WINDOWS, RECOVERY, "Recovery"),
     ];
-    let table = PartitionTable::gpt(Guid([7; 16]), partitions);
+    let table = PartitionTable::gpt(Guid::from_bytes([7; 16]), partitions);
     create_partitions(&mut disk, &table).unwrap();
     let format = |index: usize| {
         let Partition { start, len, .. } = table.partitions[index];

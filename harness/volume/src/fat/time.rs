@@ -77,8 +77,8 @@ pub(crate) fn from_dos(time: DateTime) -> FileTime {
     let days = year / 400 * 146_097 + era_day - 719_468;
     let time = &time.time;
     let seconds = u64::from(time.hour) * 3600 + u64::from(time.min) * 60 + u64::from(time.sec);
-    let ticks = FileTime::from_unix_seconds(days * 86400 + seconds).0;
-    FileTime(ticks + u64::from(time.millis) * 10_000)
+    let ticks = FileTime::from_unix_seconds(days * 86400 + seconds).ticks();
+    FileTime::from_ticks(ticks + u64::from(time.millis) * 10_000)
 }
 
 /// Sets both times of a file and writes its entry.
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn what_fat_cannot_hold_is_cut() {
-        assert_eq!(to_dos(FileTime(0)).date.year, 1980);
-        assert_eq!(to_dos(FileTime(u64::MAX)).date.year, 2107);
+        assert_eq!(to_dos(FileTime::from_ticks(0)).date.year, 1980);
+        assert_eq!(to_dos(FileTime::from_ticks(u64::MAX)).date.year, 2107);
     }
 }

@@ -41,7 +41,7 @@ impl Standard {
             .get(36..)
             .filter(|rest| rest.len() >= 12)
             .ok_or_else(|| Reason::Damaged("standard information is too short".to_owned()))?;
-        let time = |at| FileTime(u64_at(value, at));
+        let time = |at| FileTime::from_ticks(u64_at(value, at));
         Ok(Self {
             created: time(0),
             modified: time(8),
@@ -55,7 +55,7 @@ impl Standard {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut value = Vec::with_capacity(72);
         for time in [self.created, self.modified, self.changed, self.accessed] {
-            value.extend(time.0.to_le_bytes());
+            value.extend(time.ticks().to_le_bytes());
         }
         value.extend(self.attributes.to_le_bytes());
         value.extend(&self.rest);

@@ -57,7 +57,7 @@ impl FileName {
         let name = value
             .get(66..66 + 2 * units)
             .ok_or_else(|| Reason::Damaged("a file name leaves its attribute".to_owned()))?;
-        let time = |at| FileTime(u64_at(value, at));
+        let time = |at| FileTime::from_ticks(u64_at(value, at));
         Ok(Self {
             parent: u64_at(value, 0),
             created: time(8),
@@ -77,10 +77,10 @@ impl FileName {
         let mut value = Vec::with_capacity(66 + 2 * self.name.len());
         for number in [
             self.parent,
-            self.created.0,
-            self.modified.0,
-            self.changed.0,
-            self.accessed.0,
+            self.created.ticks(),
+            self.modified.ticks(),
+            self.changed.ticks(),
+            self.accessed.ticks(),
             self.allocated,
             self.real,
         ] {

@@ -53,7 +53,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 fn guid_at(bytes: &[u8], at: usize) -> Guid {
-    Guid(bytes[at..at + 16].try_into().expect("sixteen bytes"))
+    Guid::from_bytes(bytes[at..at + 16].try_into().expect("sixteen bytes"))
 }
 
 /// Reads the table, from its backup where the first copy is damaged.
@@ -223,8 +223,8 @@ fn entry(partition: &Partition) -> Result<[u8; ENTRY], TableError> {
     let end = partition.start.checked_add(partition.len);
     let end = end.ok_or_else(|| bad(partition, "it reaches beyond any disk"))?;
     let mut entry = [0; ENTRY];
-    entry[..16].copy_from_slice(&kind.0);
-    entry[16..32].copy_from_slice(&id.0);
+    entry[..16].copy_from_slice(&kind.to_bytes());
+    entry[16..32].copy_from_slice(&id.to_bytes());
     entry[32..40].copy_from_slice(&(partition.start / SECTOR).to_le_bytes());
     entry[40..48].copy_from_slice(&(end / SECTOR - 1).to_le_bytes());
     entry[48..56].copy_from_slice(&partition.attributes.to_le_bytes());
@@ -326,9 +326,9 @@ fn check_layout(partitions: &[Partition], sectors: u64) -> Result<(), TableError
 
 /// `gpt` has the GUIDs of another crate; text is what both understand.
 fn parse_uuid<U: std::str::FromStr>(guid: &Guid) -> Result<U, TableError> {
-    guid.to_string()
-        .parse()
-        .map_err(|_| TableError::Invalid(format!("its GUID {guid} is malformed")))
+    guid.without_braces().to_string().parse().map_err(|_| {
+        TableError::Invalid(format!("its GUID {} is malformed", guid.without_braces()))
+    })
 }
 
 #[cfg(test)]
@@ -339,7 +339,7 @@ mod tests {
 
     fn table() -> PartitionTable {
         let partition = |kind, id, start, len, name: &str| {
-            Partition::gpt(kind, Guid([id; 16]), start, len, name)
+            Partition::gpt(kind, Guid::from_bytes([id; 16]), start, len, name)
         };
         let partitions = vec![
             partition(EFI_SYSTEM, 1, MIB, 2 * MIB, "EFI system partition"),

@@ -428,8 +428,9 @@ mod tests {
     #[test]
     fn protective_and_hybrid_are_told_apart() {
         let mut device = MemoryDevice::zeroed(12 * MIB as usize);
-        let partitions = vec![Partition::gpt(BASIC_DATA, Guid([1; 16]), MIB, MIB, "data")];
-        let gpt = PartitionTable::gpt(Guid([2; 16]), partitions);
+        let partitions =
+            vec![Partition::gpt(BASIC_DATA, Guid::from_bytes([1; 16]), MIB, MIB, "data")];
+        let gpt = PartitionTable::gpt(Guid::from_bytes([2; 16]), partitions);
         create_partitions(&mut device, &gpt).unwrap();
         let pure = device.clone();
         assert_eq!(read_partitions(&mut device).unwrap(), gpt);

@@ -8,7 +8,7 @@ mod gpt;
 mod mbr;
 
 use crate::{BlockDevice, FileSystemKind, Guid, probe};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
 /// Partition type: EFI system partition (UEFI 2.10, table 5.7).
@@ -71,12 +71,21 @@ impl std::fmt::Display for TableStyle {
     }
 }
 
+/// GUIDs of partition tables are written without braces.
+fn plain<S: Serializer>(guid: &Guid, out: S) -> Result<S::Ok, S::Error> {
+    out.collect_str(&guid.without_braces())
+}
+
+fn plain_if_any<S: Serializer>(guid: &Option<Guid>, out: S) -> Result<S::Ok, S::Error> {
+    guid.map(|guid| guid.without_braces().to_string()).serialize(out)
+}
+
 /// What Windows knows a disk by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DiskId {
     /// Of a GUID partition table.
-    Guid(Guid),
+    Guid(#[serde(serialize_with = "plain")] Guid),
     /// Of a master boot record: the 32 bits at byte 440.
     Signature(u32),
     /// A disk without a table has none.
@@ -86,7 +95,7 @@ pub enum DiskId {
 impl std::fmt::Display for DiskId {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            DiskId::Guid(guid) => guid.fmt(out),
+            DiskId::Guid(guid) => guid.without_braces().fmt(out),
             DiskId::Signature(signature) => write!(out, "{signature:#010x}"),
             DiskId::None => out.write_str("none"),
         }
@@ -98,7 +107,7 @@ impl std::fmt::Display for DiskId {
 #[serde(rename_all = "lowercase")]
 pub enum PartitionKind {
     /// Type GUID of GPT, such as [`EFI_SYSTEM`].
-    Gpt(Guid),
+    Gpt(#[serde(serialize_with = "plain")] Guid),
     /// Type byte of an MBR, such as [`MBR_NTFS`].
     Mbr(u8),
     /// The whole of a disk without a table.
@@ -146,7 +155,7 @@ impl std::fmt::Display for PartitionKind {
                 LDM_DATA => "dynamic disk data",
                 LDM_METADATA => "dynamic disk metadata",
                 STORAGE_SPACES => "storage pool member",
-                _ => return guid.fmt(out),
+                _ => return guid.without_braces().fmt(out),
             },
             PartitionKind::Mbr(kind) => match kind {
                 0x01 => "FAT12",
@@ -178,6 +187,7 @@ pub struct Partition {
     pub kind: PartitionKind,
     /// Its own identifier. Only GPT has one: Windows knows a partition of an MBR by the disk's
     /// signature and its first byte.
+    #[serde(serialize_with = "plain_if_any")]
     pub id: Option<Guid>,
     /// First byte on the disk.
     pub start: u64,

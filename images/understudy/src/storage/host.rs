@@ -317,8 +317,8 @@ fn facts(name: &str, metadata: &Metadata) -> FileFacts {
         size: metadata.size,
         directory: metadata.kind == Kind::Directory,
         attributes: metadata.attributes,
-        created: metadata.created.0,
-        modified: metadata.modified.0,
+        created: metadata.created.ticks(),
+        modified: metadata.modified.ticks(),
     }
 }
 

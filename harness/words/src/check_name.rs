@@ -1,8 +1,7 @@
-//! What a scenario needs of its image.
-//!
-//! Recovery that an image has switched off is the commonest reason for a scenario that can never come
-//! out as expected. What a scenario needs follows from what it declares; more can be said with `needs`,
-//! and `lacks` says that the image is broken in just this way on purpose.
+//! What an image can do, as its qualification calls it.
+
+use std::fmt;
+use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,7 +11,8 @@ use serde::{Deserialize, Serialize};
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "kebab-case")]
-pub enum Need {
+#[schemars(rename = "Need")]
+pub enum CheckName {
     /// The default loader leads to a recovery environment and may use it.
     RecoveryEnabled,
     /// Failed starts count.
@@ -41,7 +41,7 @@ pub enum Need {
     Detectors,
 }
 
-impl Need {
+impl CheckName {
     /// All, in the order in which they are shown.
     pub const ALL: [Self; 13] = [
         Self::RecoveryEnabled,
@@ -76,5 +76,27 @@ impl Need {
             Self::Licence => "licence",
             Self::Detectors => "detectors",
         }
+    }
+}
+
+impl fmt::Display for CheckName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// No check has this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no check `{0}`")]
+pub struct NoSuchCheck(String);
+
+impl FromStr for CheckName {
+    type Err = NoSuchCheck;
+
+    fn from_str(word: &str) -> Result<Self, NoSuchCheck> {
+        Self::ALL
+            .into_iter()
+            .find(|name| name.as_str() == word)
+            .ok_or_else(|| NoSuchCheck(word.to_owned()))
     }
 }

@@ -1,71 +1,80 @@
 //! GUIDs in the mixed byte order that Windows stores.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::Uuid;
 
-/// A GUID, kept in its on-disk bytes: the first three groups little-endian, the rest as written.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct Guid([u8; 16]);
+/// A GUID. GPT, hives and everything else of Windows store the first three groups little-endian, the rest as
+/// written. As text it is in braces, as the registry has it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Guid(Uuid);
 
 /// A text is not a GUID.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a GUID; write it like {{9dea862c-5cdd-4e70-acc1-f32b344d4795}}")]
-pub struct GuidError {
+pub struct NotAGuid {
     text: String,
 }
 
 impl Guid {
     /// All zero: "none".
-    pub const ZERO: Guid = Guid([0; 16]);
+    pub const ZERO: Guid = Guid(Uuid::nil());
 
     /// From its on-disk bytes.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
+        Self(Uuid::from_bytes_le(bytes))
     }
 
     /// Its on-disk bytes.
     pub const fn to_bytes(self) -> [u8; 16] {
-        self.0
+        self.0.to_bytes_le()
     }
 
     /// From the groups as they are written: `{a-b-c-dd-dddddd}`.
     pub const fn from_fields(a: u32, b: u16, c: u16, d: [u8; 8]) -> Self {
-        let (a, b, c) = (a.to_le_bytes(), b.to_le_bytes(), c.to_le_bytes());
-        Self([
-            a[0], a[1], a[2], a[3], b[0], b[1], c[0], c[1], d[0], d[1], d[2], d[3], d[4], d[5],
-            d[6], d[7],
-        ])
+        Self(Uuid::from_fields(a, b, c, &d))
+    }
+
+    /// From the number that its text is, as in `Guid::from_u128(0xc12a7328_f81f_11d2_…)`.
+    pub const fn from_u128(value: u128) -> Self {
+        Self(Uuid::from_u128(value))
     }
 
     /// The GUID at an offset of a buffer, if all of it lies inside.
     pub fn read_at(bytes: &[u8], at: usize) -> Option<Self> {
-        bytes.get(at..at.checked_add(16)?)?.try_into().ok().map(Self)
+        bytes.get(at..at.checked_add(16)?)?.try_into().ok().map(Self::from_bytes)
     }
 
     /// Whether it is all zero.
     pub fn is_zero(self) -> bool {
-        self == Self::ZERO
+        self.0.is_nil()
+    }
+
+    /// As partition tools write it: without braces.
+    pub fn without_braces(self) -> impl fmt::Display {
+        self.0.hyphenated()
+    }
+}
+
+/// By the bytes on the disk.
+impl Ord for Guid {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.to_bytes().cmp(&other.to_bytes())
+    }
+}
+
+impl PartialOrd for Guid {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
 impl fmt::Display for Guid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let b = &self.0;
-        write!(
-            f,
-            "{{{:08x}-{:04x}-{:04x}-{:02x}{:02x}-",
-            u32::from_le_bytes([b[0], b[1], b[2], b[3]]),
-            u16::from_le_bytes([b[4], b[5]]),
-            u16::from_le_bytes([b[6], b[7]]),
-            b[8],
-            b[9]
-        )?;
-        for byte in &b[10..] {
-            write!(f, "{byte:02x}")?;
-        }
-        f.write_str("}")
+        write!(f, "{}", self.0.braced())
     }
 }
 
@@ -76,27 +85,20 @@ impl fmt::Debug for Guid {
 }
 
 impl FromStr for Guid {
-    type Err = GuidError;
+    type Err = NotAGuid;
 
     /// With or without braces, in either case.
-    fn from_str(text: &str) -> Result<Self, GuidError> {
-        let wrong = || GuidError { text: text.to_owned() };
+    fn from_str(text: &str) -> Result<Self, NotAGuid> {
+        let wrong = || NotAGuid { text: text.to_owned() };
         let inner = match text.strip_prefix('{') {
             Some(rest) => rest.strip_suffix('}').ok_or_else(wrong)?,
             None => text,
         };
-        let groups: Vec<&str> = inner.split('-').collect();
-        let lengths: Vec<usize> = groups.iter().map(|group| group.len()).collect();
-        if lengths != [8, 4, 4, 4, 12] || !inner.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())
-        {
+        // The other forms that `uuid` takes are none of Windows: without hyphens, as a URN.
+        if inner.len() != 36 {
             return Err(wrong());
         }
-        let number = |group: &str| u64::from_str_radix(group, 16).map_err(|_| wrong());
-        let a = u32::try_from(number(groups[0])?).map_err(|_| wrong())?;
-        let b = u16::try_from(number(groups[1])?).map_err(|_| wrong())?;
-        let c = u16::try_from(number(groups[2])?).map_err(|_| wrong())?;
-        let tail = (number(groups[3])? << 48) | number(groups[4])?;
-        Ok(Self::from_fields(a, b, c, tail.to_be_bytes()))
+        Uuid::try_parse(inner).map(Self).map_err(|_| wrong())
     }
 }
 
@@ -143,8 +145,26 @@ mod tests {
             "{9dea862c-5cdd-4e70-acc1-f32b344d479g}",
             "{+dea862c-5cdd-4e70-acc1-f32b344d4795}",
             "{9dea862c-5cdd-4e70-acc1-f32b344d4795}}",
+            "urn:uuid:9dea862c-5cdd-4e70-acc1-f32b344d4795",
         ] {
             assert!(text.parse::<Guid>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn text_and_storage_differ_in_the_first_three_fields() {
+        let guid: Guid = "{C12A7328-F81F-11D2-BA4B-00A0C93EC93B}".parse().unwrap();
+        let bytes = guid.to_bytes();
+        assert_eq!(bytes[..8], [0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11]);
+        assert_eq!(bytes[8..], [0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b]);
+        assert_eq!(guid.without_braces().to_string(), "c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
+        assert_eq!(guid, Guid::from_u128(0xc12a7328_f81f_11d2_ba4b_00a0c93ec93b));
+    }
+
+    #[test]
+    fn guids_are_in_the_order_of_their_bytes() {
+        let (one, two) = (Guid::from_bytes([1; 16]), Guid::from_fields(0x02000000, 0, 0, [0; 8]));
+        assert!(two < one && one.to_bytes() > two.to_bytes());
+        assert_eq!(Guid::ZERO, Guid::from_bytes([0; 16]));
     }
 }

@@ -1,14 +1,16 @@
 //! Windows times: 100-nanosecond steps since 1601-01-01T00:00:00Z.
 
 use std::fmt;
+use std::time::{Duration, SystemTime};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// From the Windows epoch (1601) to the Unix epoch (1970), in 100 ns steps.
 const UNIX_EPOCH_TICKS: u64 = 116_444_736_000_000_000;
+const TICKS_PER_SECOND: u64 = 10_000_000;
 
-/// A FILETIME: 100 ns steps since 1601-01-01T00:00:00Z. Zero means "not set".
+/// A FILETIME: 100 ns steps since 1601-01-01T00:00:00Z (\[MS-DTYP\] 2.3.3). Zero means "not set".
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
@@ -18,6 +20,8 @@ pub struct FileTime(u64);
 impl FileTime {
     /// "Not set", as Windows writes it.
     pub const ZERO: FileTime = FileTime(0);
+    /// 1970-01-01T00:00:00Z.
+    pub const UNIX_EPOCH: FileTime = FileTime(UNIX_EPOCH_TICKS);
 
     /// From the raw count of 100 ns steps.
     pub const fn from_ticks(ticks: u64) -> Self {
@@ -27,6 +31,24 @@ impl FileTime {
     /// The raw count of 100 ns steps.
     pub const fn ticks(self) -> u64 {
         self.0
+    }
+
+    /// The time `seconds` after 1970-01-01T00:00:00Z.
+    pub const fn from_unix_seconds(seconds: u64) -> Self {
+        let since_1601 = (UNIX_EPOCH_TICKS / TICKS_PER_SECOND).saturating_add(seconds);
+        Self(since_1601.saturating_mul(TICKS_PER_SECOND))
+    }
+
+    /// Whole seconds since 1970-01-01T00:00:00Z; 0 for times before.
+    pub const fn unix_seconds(self) -> u64 {
+        (self.0 / TICKS_PER_SECOND).saturating_sub(UNIX_EPOCH_TICKS / TICKS_PER_SECOND)
+    }
+
+    /// The same moment as the standard library has it. Times before 1970 become 1970.
+    pub fn to_system_time(self) -> SystemTime {
+        let ticks = self.0.saturating_sub(UNIX_EPOCH_TICKS);
+        let nanos = (ticks % TICKS_PER_SECOND) as u32 * 100;
+        SystemTime::UNIX_EPOCH + Duration::new(ticks / TICKS_PER_SECOND, nanos)
     }
 
     /// The current time of this host.
@@ -50,6 +72,15 @@ impl FileTime {
     pub fn saturating_add(self, span: SignedDuration) -> Self {
         let ticks = i128::from(self.0) + span.as_nanos().div_euclid(100);
         Self(u64::try_from(ticks.max(0)).unwrap_or(u64::MAX))
+    }
+}
+
+impl From<SystemTime> for FileTime {
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let ticks = since.as_secs().saturating_mul(TICKS_PER_SECOND)
+            + u64::from(since.subsec_nanos()) / 100;
+        Self(UNIX_EPOCH_TICKS.saturating_add(ticks))
     }
 }
 
