@@ -318,11 +318,10 @@ pub(crate) fn partition_of(opened: &OpenedDisk<'_>, device: &DeviceKind) -> Know
     let table = opened.disk.table();
     let found = match device {
         DeviceKind::Gpt { disk, partition } => {
-            if table.disk != DiskId::Guid(volume::Guid(disk.to_bytes())) {
+            if table.disk != DiskId::Guid(*disk) {
                 return Known::Absent;
             }
-            let wanted = volume::Guid(partition.to_bytes());
-            table.partitions.iter().find(|own| own.id == Some(wanted))
+            table.partitions.iter().find(|own| own.id == Some(*partition))
         }
         DeviceKind::Mbr { signature, offset } => {
             if table.disk != DiskId::Signature(*signature) {

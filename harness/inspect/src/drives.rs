@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use volume::{DiskId, PartitionTable, TableStyle};
+use volume::{DiskId, Guid, PartitionTable, TableStyle};
 
 use crate::Known;
 use crate::opened_disk::{OpenedDisk, Registry};
@@ -122,7 +122,8 @@ fn partition(table: &PartitionTable, data: &[u8]) -> Known<u32> {
     if let Some(guid) = data.strip_prefix(b"DMIO:ID:") {
         return match <[u8; 16]>::try_from(guid) {
             Ok(guid) => {
-                number(table.partitions.iter().find(|own| own.id.is_some_and(|id| id.0 == guid)))
+                let id = Some(Guid::from_bytes(guid));
+                number(table.partitions.iter().find(|own| own.id == id))
             }
             Err(_) => Known::Unknown("its entry in MountedDevices is cut off".to_owned()),
         };

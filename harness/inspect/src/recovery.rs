@@ -165,7 +165,7 @@ fn facts(table: &PartitionTable, agent: ReAgent) -> ReAgentFacts {
     });
     let partition = location.as_ref().map_or(Known::Absent, |location| {
         let same_disk = match table.disk {
-            DiskId::Guid(id) => id.0 == location.disk.to_bytes(),
+            DiskId::Guid(id) => id == location.disk,
             DiskId::Signature(signature) => u64::from(signature) == location.disk_id,
             DiskId::None => false,
         };

@@ -3,7 +3,6 @@
 use disk::{Access, Image, OfflineDisk};
 use inspect::{Answer, Check, CheckName, Inspection, Qualification, Source};
 use scenario::Scenario;
-
 use winfmt::escaped;
 
 use crate::error::RunError;

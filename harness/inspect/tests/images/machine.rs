@@ -117,13 +117,12 @@ impl Recipe {
         file.set_len(130 * MIB).unwrap();
         let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
         let mut device = SharedDevice::new(FileDevice::new(file).unwrap());
-        let guid = |number| volume::Guid(id(number).to_bytes());
         let table = PartitionTable::gpt(
-            guid(DISK),
+            id(DISK),
             vec![
-                Partition::gpt(EFI_SYSTEM, guid(ESP), MIB, 36 * MIB, "EFI"),
-                Partition::gpt(BASIC_DATA, guid(WINDOWS), 37 * MIB, 60 * MIB, "Basic data"),
-                Partition::gpt(WINDOWS_RECOVERY, guid(RECOVERY), 97 * MIB, 24 * MIB, "Recovery"),
+                Partition::gpt(EFI_SYSTEM, id(ESP), MIB, 36 * MIB, "EFI"),
+                Partition::gpt(BASIC_DATA, id(WINDOWS), 37 * MIB, 60 * MIB, "Basic data"),
+                Partition::gpt(WINDOWS_RECOVERY, id(RECOVERY), 97 * MIB, 24 * MIB, "Recovery"),
             ],
         );
         create_partitions(&mut device, &table).unwrap();

@@ -90,7 +90,7 @@ impl Engine {
                 ));
             }
             // Maximum size, allocation delta, identifier, lowest valid record.
-            let id = now.0.max(u64_at(&value, 16).saturating_add(1));
+            let id = now.ticks().max(u64_at(&value, 16).saturating_add(1));
             value[16..24].copy_from_slice(&id.to_le_bytes());
             value[24..32].copy_from_slice(&layout.size().to_le_bytes());
             settings.set_value(&value);
@@ -197,13 +197,13 @@ mod tests {
         ntfs.read("$Extend\\$UsnJrnl").unwrap();
         assert_eq!(now(&mut ntfs), [32 << 20, 4 << 20, 4711, 100]);
         ntfs.write("file", b"x").unwrap();
-        assert_eq!(now(&mut ntfs), [32 << 20, 4 << 20, NOW.0, 5000]);
+        assert_eq!(now(&mut ntfs), [32 << 20, 4 << 20, NOW.ticks(), 5000]);
         ntfs.write("file", b"y").unwrap();
-        assert_eq!(now(&mut ntfs)[2], NOW.0);
+        assert_eq!(now(&mut ntfs)[2], NOW.ticks());
         // The clock stands: another identifier all the same.
         ntfs.engine.announced = false;
         ntfs.write("file", b"z").unwrap();
-        assert_eq!(now(&mut ntfs)[2], NOW.0 + 1);
+        assert_eq!(now(&mut ntfs)[2], NOW.ticks() + 1);
     }
 
     #[test]

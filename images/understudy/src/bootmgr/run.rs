@@ -65,7 +65,7 @@ pub fn run(disk: &Disk) -> Result<Next, BootError> {
         .default
         .and_then(|id| configuration.entries.get(&id))
         .and_then(|entry| entry.partition);
-    let drive = match disk.windows(windows_partition.map(disk_guid)) {
+    let drive = match disk.windows(windows_partition) {
         Ok(volume) => Some(Arc::new(Drive::new(Box::new(volume)))),
         Err(error) => {
             say!("[bootmgr] {error}");
@@ -159,7 +159,7 @@ fn open_recovery(
     partition: Option<winfmt::Guid>,
     image: &str,
 ) -> Result<Box<dyn Volume>, BootError> {
-    let mut recovery = disk.recovery(partition.map(disk_guid)).map_err(|error| {
+    let mut recovery = disk.recovery(partition).map_err(|error| {
         say!("[bootmgr] {error}");
         BootError::new(Status::NO_DEVICE, image)
     })?;
@@ -180,8 +180,4 @@ fn write(esp: &mut Fat, path: &str, bytes: &[u8]) {
     if let Err(error) = esp.write(path, bytes).and_then(|()| esp.flush()) {
         say!("[bootmgr] {error}");
     }
-}
-
-fn disk_guid(guid: winfmt::Guid) -> volume::Guid {
-    volume::Guid(guid.to_bytes())
 }

@@ -96,10 +96,7 @@ pub(super) fn write(path: &Path, boot_manager: &[u8]) -> Result<(), DiskError> {
 fn table() -> PartitionTable {
     let mut start = MIB;
     let mut partition = |kind, id: winfmt::Guid, len, attributes, name: &str| {
-        let partition = Partition {
-            attributes,
-            ..Partition::gpt(kind, volume::Guid(id.to_bytes()), start, len, name)
-        };
+        let partition = Partition { attributes, ..Partition::gpt(kind, id, start, len, name) };
         start += len;
         partition
     };
@@ -116,7 +113,7 @@ fn table() -> PartitionTable {
         partition(BASIC_DATA, identity::WINDOWS, WINDOWS_SIZE, 0, "Basic data partition"),
         partition(WINDOWS_RECOVERY, identity::RECOVERY, RECOVERY_SIZE, hidden, "Recovery"),
     ];
-    PartitionTable::gpt(volume::Guid(identity::DISK.to_bytes()), partitions)
+    PartitionTable::gpt(identity::DISK, partitions)
 }
 
 fn fill_esp(esp: &mut Fat, boot_manager: &[u8]) -> Result<(), DiskError> {
