@@ -128,7 +128,9 @@ mod tests {
             share: 900,
             ink,
             monochrome: 1000,
-            reaches_the_edges: true, has_pointer: false }
+            reaches_the_edges: true,
+            has_pointer: false,
+        }
     }
 
     #[test]

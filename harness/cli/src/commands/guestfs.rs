@@ -12,50 +12,52 @@ use crate::output::print;
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum GuestfsCommand {
-    /// Lists the volumes of a dynamic disk, as `--dynamic` takes them.
+    /// List the volumes of a dynamic disk, as `--dynamic` takes them
     Volumes {
-        /// The disk file; no machine may use it.
+        /// The disk file; no machine may be using it
         disk: PathBuf,
     },
-    /// Lists the names in a folder.
+    /// List the names in a folder
     List {
-        /// The disk file; no machine may use it.
+        /// The disk file; no machine may be using it
         disk: PathBuf,
-        /// The folder, from the root of the volume.
+        /// The folder, from the root of the volume
         #[arg(default_value = "\\")]
         folder: String,
         #[command(flatten)]
         volume: VolumeArgs,
     },
-    /// Copies a file out of the disk.
+    /// Copy a file out of the disk
     Read {
-        /// The disk file; no machine may use it.
+        /// The disk file; no machine may be using it
         disk: PathBuf,
-        /// The file, from the root of the volume.
+        /// The file, from the root of the volume
         path: String,
-        /// Where it goes; must not be there yet.
+        /// Where to write it; must not exist yet
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
         #[command(flatten)]
         volume: VolumeArgs,
     },
-    /// Writes a file into the disk. Its folder must be there; a file of that name is replaced.
+    /// Write a file into the disk
+    ///
+    /// Its folder must exist; a file of that name is replaced.
     Write {
-        /// The disk file; no machine may use it.
+        /// The disk file; no machine may be using it
         disk: PathBuf,
-        /// The file, from the root of the volume.
+        /// The file, from the root of the volume
         path: String,
-        /// What is written.
+        /// The file to write
         #[arg(long, value_name = "FILE")]
         from: PathBuf,
         #[command(flatten)]
         volume: VolumeArgs,
     },
-    /// Removes a file from the disk.
+    /// Remove a file from the disk
     Remove {
-        /// The disk file; no machine may use it.
+        /// The disk file; no machine may be using it
         disk: PathBuf,
-        /// The file, from the root of the volume.
+        /// The file, from the root of the volume
         path: String,
         #[command(flatten)]
         volume: VolumeArgs,
@@ -65,13 +67,15 @@ pub(crate) enum GuestfsCommand {
 /// Which volume of the disk.
 #[derive(Debug, Args)]
 pub(crate) struct VolumeArgs {
-    /// The partition, by its number [default: the whole disk].
+    /// The number of the partition [default: the whole disk]
     #[arg(long, value_name = "N")]
     partition: Option<u32>,
-    /// It is encrypted by BitLocker: a file whose only line is the password or the recovery password.
+    /// For a BitLocker volume: a file that holds its password
+    ///
+    /// Its only line is the password or the recovery password.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// A volume of a dynamic disk.
+    /// A volume of a dynamic disk
     #[arg(long, value_name = "NAME", conflicts_with_all = ["partition", "key"])]
     dynamic: Option<String>,
 }

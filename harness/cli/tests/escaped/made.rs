@@ -93,7 +93,7 @@ pub(crate) fn disk(path: &Path) {
     file.set_len(100 * MIB).unwrap();
     let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
     let mut device = SharedDevice::new(FileDevice::new(file).unwrap());
-    let guid = |number| volume::Guid(id(number).to_bytes());
+    let guid = id;
     let table = PartitionTable::gpt(
         guid(1),
         vec![
