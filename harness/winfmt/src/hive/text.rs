@@ -180,7 +180,7 @@ mod tests {
             assert_eq!(parse("binary", &[text]).unwrap(), Data::binary([1, 255, 0]));
         }
         assert_eq!(parse("binary", &["01", "ff"]).unwrap(), Data::binary([1, 255]));
-        assert_eq!(parse("none", &[]).unwrap().bytes, []);
+        assert!(parse("none", &[]).unwrap().bytes.is_empty());
     }
 
     #[test]
