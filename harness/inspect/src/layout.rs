@@ -67,7 +67,7 @@ pub(crate) fn read(disk: &OfflineDisk) -> Layout {
     let id = match table.disk {
         DiskId::None => Known::Absent,
         DiskId::Signature(signature) => Known::Known(format!("{signature:08x}")),
-        DiskId::Guid(guid) => Known::Known(guid.to_string()),
+        DiskId::Guid(guid) => Known::Known(guid.without_braces().to_string()),
     };
     let partitions = disk
         .volumes()
@@ -75,11 +75,11 @@ pub(crate) fn read(disk: &OfflineDisk) -> Layout {
         .map(|volume| {
             let partition = table.partition(volume.number);
             let kind = partition.map(|own| match own.kind {
-                PartitionKind::Gpt(guid) => guid.to_string(),
+                PartitionKind::Gpt(guid) => guid.without_braces().to_string(),
                 PartitionKind::Mbr(kind) => format!("{kind:02x}"),
                 PartitionKind::Whole => "whole".to_owned(),
             });
-            let id = partition.and_then(|own| own.id).map(|id| id.to_string());
+            let id = partition.and_then(|own| own.id).map(|id| id.without_braces().to_string());
             let encrypted = volume.file_system.starts_with("BitLocker");
             PartitionFacts {
                 number: volume.number,

@@ -41,12 +41,12 @@ fn compare(image: &Path) -> PartitionTable {
         assert_eq!(other["size"].as_u64().unwrap() * SECTOR, own.len);
         assert_eq!(other["bootable"].as_bool().unwrap_or(false), own.active);
         let kind = match own.kind {
-            PartitionKind::Gpt(guid) => guid.to_string(),
+            PartitionKind::Gpt(guid) => guid.without_braces().to_string(),
             PartitionKind::Mbr(byte) => format!("{byte:x}"),
             PartitionKind::Whole => panic!("not of a table"),
         };
         assert_eq!(other["type"].as_str().unwrap().to_lowercase(), kind);
-        let id = own.id.map(|id| id.to_string());
+        let id = own.id.map(|id| id.without_braces().to_string());
         assert_eq!(other["uuid"].as_str().map(str::to_lowercase), id);
         assert_eq!(other["name"].as_str().unwrap_or_default(), own.name);
     }
