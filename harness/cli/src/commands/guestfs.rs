@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use disk::{Acceleration, Guestfs, GuestfsError, GuestfsVolume};
 use hypervisor::{Accelerator, prove_accelerator};
+use words::escaped;
 
 use crate::exit::{Exit, infrastructure, usage};
 use crate::output::print;
@@ -133,19 +134,9 @@ fn failed(error: GuestfsError) -> anyhow::Error {
     }
 }
 
-/// Names, one a line. They are a guest's: what would break the line or drive a terminal is shown escaped.
+/// Names, one a line.
 fn listed(names: &[String]) -> String {
-    let mut text = String::new();
-    for name in names {
-        for c in name.chars() {
-            match c.is_control() {
-                true => text.extend(c.escape_default()),
-                false => text.push(c),
-            }
-        }
-        text.push('\n');
-    }
-    text
+    names.iter().map(|name| format!("{}\n", escaped(name))).collect()
 }
 
 #[cfg(test)]
