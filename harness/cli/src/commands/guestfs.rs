@@ -165,6 +165,6 @@ mod tests {
     #[test]
     fn a_guests_names_stay_on_their_lines() {
         let names = ["a\n\u{1b}[31m".to_owned(), "größe".to_owned()];
-        assert_eq!(listed(&names), "a\\n\\u{1b}[31m\ngröße\n");
+        assert_eq!(listed(&names), "a\\x0a\\x1b[31m\ngröße\n");
     }
 }
