@@ -5,7 +5,9 @@
 //! the call returns. A trigger that is scripted several times answers in that order, and then no more.
 
 use std::collections::{HashMap, VecDeque};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -57,6 +59,7 @@ struct Shared {
     script: Mutex<HashMap<Trigger, VecDeque<Reaction>>>,
     calls: Mutex<Vec<String>>,
     files: Mutex<HashMap<String, Vec<u8>>>,
+    no_cable: AtomicBool,
 }
 
 impl FakeHypervisor {
@@ -84,6 +87,13 @@ impl FakeHypervisor {
     #[must_use]
     pub fn panic(self, trigger: Trigger) -> Self {
         self.add(trigger, Reaction::Panic)
+    }
+
+    /// Lets machines start with their network cable not taken up.
+    #[must_use]
+    pub fn without_cable(self) -> Self {
+        self.0.no_cable.store(true, Ordering::Relaxed);
+        self
     }
 
     fn add(self, trigger: Trigger, reaction: Reaction) -> Self {
@@ -114,7 +124,14 @@ impl FakeHypervisor {
             sink,
             state: Arc::new(watch::Sender::new(State::Down)),
         };
-        let machine = FakeMachine { name: spec.name.clone(), agent };
+        // As the emulator does: its network card connects before the machine runs.
+        let cable = match &spec.cable {
+            Some(path) if !self.0.no_cable.load(Ordering::Relaxed) => {
+                UnixStream::connect(path).ok()
+            }
+            _ => None,
+        };
+        let machine = FakeMachine { name: spec.name.clone(), agent, _cable: cable };
         machine.agent.call(format!("{verb} {}", spec.name));
         machine.agent.emit(Source::Hypervisor, Body::MachineStarted { from });
         if from == StartedFrom::Checkpoint {
@@ -153,6 +170,8 @@ impl Hypervisor for FakeHypervisor {
 struct FakeMachine {
     name: String,
     agent: FakeAgent,
+    /// Plugged in as long as the machine is there.
+    _cable: Option<UnixStream>,
 }
 
 /// What the agent's callers must know.

@@ -31,6 +31,8 @@ use crate::{dhcp, dns};
 pub struct Report {
     /// How often QEMU connected.
     pub links: u64,
+    /// It is connected.
+    pub connected: bool,
     /// Frames from the machine.
     pub frames_in: u64,
     /// Frames to the machine.
@@ -147,8 +149,13 @@ impl Cable {
                 }
             };
             self.report.links += 1;
+            self.report.connected = true;
+            self.tell();
             tracing::debug!(link = self.report.links, "the machine's network card is connected");
-            match self.attend(stream, &mut stop).await {
+            let end = self.attend(stream, &mut stop).await;
+            self.report.connected = false;
+            self.tell();
+            match end {
                 End::Link => tracing::debug!("the machine's network card is gone"),
                 End::Stop => break Ok(()),
             }

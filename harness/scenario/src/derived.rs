@@ -1,10 +1,9 @@
 //! What follows from all that a scenario declares.
 
-use words::CheckName;
+use words::{CheckName, Layer};
 
 use crate::boot_configuration::{BootDamage, SigningPolicy};
 use crate::fault::Fault;
-use crate::layer::Layer;
 use crate::model::{Scenario, Start};
 use crate::trust::Encryption;
 

@@ -29,7 +29,6 @@ mod driver_service;
 mod expect;
 mod fault;
 mod host_repair;
-mod layer;
 mod load;
 mod model;
 mod moment;
@@ -69,7 +68,6 @@ pub use driver_service::{ErrorControl, Service, ServiceStart};
 pub use expect::{Expect, ServiceAnswer, Stop, Verdict};
 pub use fault::Fault;
 pub use host_repair::{BootEntry, FileCopy, FileWrite, HostRepair, RepairAction};
-pub use layer::Layer;
 pub use load::{Listed, list};
 pub use model::{
     AtStopScreen, Canary, Limits, Machine, Operator, QuickMachineRecovery, Recovery, Scenario,
@@ -98,4 +96,4 @@ pub use storage::{Extent, Sectors, SlowDisk, StorageFault, StorageTrouble};
 pub use text::{Span, WindowsPath};
 pub use trust::{Encryption, TrustChange, TrustFault};
 pub use user_mode::ProcessDeath;
-pub use words::CheckName;
+pub use words::{CheckName, Layer};

@@ -106,7 +106,7 @@ impl Scenario {
         let by = match self.expect.layers.as_slice() {
             [] => String::new(),
             layers => {
-                let names: Vec<&str> = layers.iter().map(|layer| layer.as_str()).collect();
+                let names: Vec<&str> = layers.iter().map(|layer| layer.name()).collect();
                 format!(" by {}", names.join(", then "))
             }
         };

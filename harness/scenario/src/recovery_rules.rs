@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use words::Layer;
+
 use crate::expect::{ServiceAnswer, Verdict};
 use crate::host_repair::RepairAction;
-use crate::layer::Layer;
 use crate::model::QuickMachineRecovery;
 use crate::network_services::{Available, Signature};
 use crate::rules::{Rules, Step, is_host, is_name};

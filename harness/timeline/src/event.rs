@@ -206,7 +206,7 @@ pub struct RunFacts {
     /// Stuck: the recovery environment was entered this often and Windows still does not start.
     pub recovery_rounds: u32,
     /// The layers that the scenario expects to bring the machine back, in order.
-    pub expected_layers: Vec<String>,
+    pub expected_layers: Vec<Layer>,
     /// The verdict that the scenario expects, in the outcome's words. `None`: `recovered` where a layer
     /// is expected, else nothing is held against the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -220,6 +220,10 @@ pub struct RunFacts {
     /// The drivers and services that are expected not to start, or whose process ends.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expected_failures: Vec<String>,
+    /// The drivers that somebody brought to see them run: files and services. That one of them was not loaded or did not
+    /// start is never a pass, unless just that is expected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drivers: Vec<String>,
     /// True where the run is expected to end with the recovery key being asked for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub expects_recovery_key: bool,

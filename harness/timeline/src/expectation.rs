@@ -54,6 +54,22 @@ impl RunFacts {
         let by_a_layer = (!self.expected_layers.is_empty()).then_some(Verdict::Recovered.name());
         self.expected_verdict.as_deref().or(by_a_layer)
     }
+
+    /// The drivers that somebody brought and that are among these failures, though nobody expects it. A failure names
+    /// a file, or the service, which is called after it.
+    pub(crate) fn drivers_that_did_not_run<'f>(
+        &self,
+        failures: impl Iterator<Item = &'f String>,
+    ) -> impl Iterator<Item = &String> {
+        let failures: Vec<&String> = failures.collect();
+        self.drivers.iter().filter(move |driver| {
+            let stem = driver.rsplit_once('.').map_or(driver.as_str(), |(stem, _)| stem);
+            let is_it =
+                |name: &str| name.eq_ignore_ascii_case(driver) || name.eq_ignore_ascii_case(stem);
+            failures.iter().any(|name| is_it(name))
+                && !self.expected_failures.iter().any(|name| is_it(name))
+        })
+    }
 }
 
 /// What came, as far as it can be expected.
@@ -80,6 +96,7 @@ pub(crate) fn judge(facts: Option<&RunFacts>, came: &Came<'_>) -> Expectation {
         unmet.extend(judge.stop());
         unmet.extend(judge.boot_error());
         unmet.extend(judge.failures());
+        unmet.extend(judge.drivers());
         unmet.extend(judge.recovery_key());
         unmet.extend(judge.answer());
     }
@@ -104,11 +121,12 @@ impl Judge<'_> {
     fn layers(&self) -> Option<Unmet> {
         let comes_back = [Verdict::Recovered, Verdict::RecoveredOtherwise].map(Verdict::name);
         self.facts.verdict_expected().filter(|verdict| comes_back.contains(verdict))?;
-        let found: Vec<&str> = self.came.brought_back_by.iter().map(|layer| layer.name()).collect();
+        let found: Vec<Layer> = self.came.brought_back_by.into_iter().collect();
         let expected = &self.facts.expected_layers;
-        unless(found.iter().eq(expected), "layers", || {
-            (listed(expected, "none"), listed(&found, "none"))
-        })
+        let names = |layers: &[Layer]| {
+            listed(&layers.iter().map(|layer| layer.name()).collect::<Vec<_>>(), "none")
+        };
+        unless(found == *expected, "layers", || (names(expected), names(&found)))
     }
 
     fn stop(&self) -> Option<Unmet> {
@@ -156,6 +174,21 @@ impl Judge<'_> {
                 found: listed(&found, "none"),
             })
             .collect()
+    }
+
+    /// Where nothing ever failed, what was brought has to have run.
+    fn drivers(&self) -> Vec<Unmet> {
+        if self.came.verdict != Verdict::Unaffected {
+            return Vec::new();
+        }
+        let failures = self.boots.iter().flat_map(|boot| &boot.failures);
+        let idle = self.facts.drivers_that_did_not_run(failures);
+        idle.map(|driver| Unmet {
+            key: "drivers",
+            expected: format!("{driver} runs"),
+            found: "it was not loaded, or did not start".to_owned(),
+        })
+        .collect()
     }
 
     fn recovery_key(&self) -> Option<Unmet> {

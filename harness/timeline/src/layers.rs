@@ -8,89 +8,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::witness::Sign;
-use crate::{Body, Confidence, Event, Source, StepState, steps};
+use crate::{Body, Confidence, Event, Layer, Source, StepState, steps};
 
 /// The service whose requests are Quick Machine Recovery's.
 pub(crate) const REMEDIATION_SERVICE: &str = "remediation";
 /// Longest reason that is taken from a guest.
 const REASON_LIMIT: usize = 200;
-
-/// One rung of the recovery ladder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Layer {
-    /// Startup Repair, on the machine alone.
-    AutomaticRepair,
-    /// The recovery environment asks the update service.
-    QuickMachineRecovery,
-    /// The last control set that started well.
-    LastKnownGood,
-    /// Minimal drivers.
-    SafeMode,
-    /// Started from other media.
-    BootMedia,
-    /// The disk is repaired from the host.
-    HostRepair,
-    /// Back to an earlier state of the disk.
-    Rollback,
-    /// Another machine takes over.
-    Standby,
-}
-
-impl Layer {
-    /// All of them, in the order of the ladder.
-    pub const ALL: [Self; 8] = [
-        Self::AutomaticRepair,
-        Self::QuickMachineRecovery,
-        Self::LastKnownGood,
-        Self::SafeMode,
-        Self::BootMedia,
-        Self::HostRepair,
-        Self::Rollback,
-        Self::Standby,
-    ];
-
-    /// As scenarios and reports write it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::AutomaticRepair => "automatic-repair",
-            Self::QuickMachineRecovery => "quick-machine-recovery",
-            Self::LastKnownGood => "last-known-good",
-            Self::SafeMode => "safe-mode",
-            Self::BootMedia => "boot-media",
-            Self::HostRepair => "host-repair",
-            Self::Rollback => "rollback",
-            Self::Standby => "standby",
-        }
-    }
-}
-
-impl fmt::Display for Layer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-/// Not the name of a layer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a recovery layer")]
-pub struct NotALayer(String);
-
-impl FromStr for Layer {
-    type Err = NotALayer;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|layer| layer.name() == name)
-            .ok_or_else(|| NotALayer(name.to_owned()))
-    }
-}
 
 /// What came of a layer. A later word outweighs an earlier one where a layer had several rounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -264,14 +191,14 @@ impl Ladder {
 
     /// All layers of which something was seen, those that the scenario expects, and the two that Windows
     /// tries by itself: that they were *not* tried is worth a line.
-    pub(crate) fn results(&self, expected: &[String]) -> Vec<LayerOutcome> {
+    pub(crate) fn results(&self, expected: &[Layer]) -> Vec<LayerOutcome> {
         let by_itself = [Layer::AutomaticRepair, Layer::QuickMachineRecovery];
         Layer::ALL
             .into_iter()
             .filter(|layer| {
                 by_itself.contains(layer)
                     || self.seen.contains_key(layer)
-                    || expected.iter().any(|name| name == layer.name())
+                    || expected.contains(layer)
             })
             .map(|layer| {
                 let seen = self.seen.get(&layer);

@@ -47,7 +47,7 @@ pub use event::*;
 pub use expectation::{Expectation, ExpectedStop, Unmet};
 pub use findings::Dump;
 pub use fold::{Happening, RESET_BURST, Watcher, What};
-pub use layers::{Change, Layer, LayerOutcome, LayerResult, NotALayer, Scans};
+pub use layers::{Change, LayerOutcome, LayerResult, Scans};
 pub use log::{ReadError, Record, WriteError, read_events, write_event};
 pub use loops::{Loop, find_loop, rows};
 pub use measure::{BootMeasurements, MEASUREMENTS_FORMAT, Measurements, PhaseMeasurement};
@@ -63,3 +63,4 @@ pub use stop::{
 };
 pub use verdict::{NotAVerdict, Verdict};
 pub use witness::{LinePattern, Witness};
+pub use words::{Layer, NotALayer};

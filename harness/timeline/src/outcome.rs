@@ -71,7 +71,7 @@ pub struct ExpectationOutcome {
     /// The expected verdict. Absent where the scenario expects nothing.
     pub verdict: Option<String>,
     /// The layers that should bring the machine back.
-    pub layers: Vec<String>,
+    pub layers: Vec<Layer>,
     /// True where it came so. An `infrastructure` run never meets an expectation.
     pub met: bool,
     /// What is not as expected, for people.

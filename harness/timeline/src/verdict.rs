@@ -112,12 +112,21 @@ pub(crate) fn judge(watcher: &Watcher, brought_back: Option<Layer>) -> (Verdict,
         let files = if lost == 1 { "a file".to_owned() } else { format!("{lost} files") };
         return (Verdict::DataLost, format!("{files} of the user's data did not survive"));
     }
+    if verdict == Verdict::Unaffected && facts.image_is_model {
+        // A model has not all that a real driver needs, and that says nothing about the driver.
+        let failures = watcher.boots.iter().flat_map(|boot| &boot.failures);
+        if let Some(driver) = facts.drivers_that_did_not_run(failures).next() {
+            return infrastructure(format!(
+                "the driver {driver} never ran: the model did not load or start it; take a Windows image, or \
+                 expect it (`failures` in `[expect]`)"
+            ));
+        }
+    }
     if verdict == Verdict::Recovered && !facts.expected_layers.is_empty() {
-        let expected = facts.expected_layers.join(", ");
+        let expected: Vec<&str> = facts.expected_layers.iter().map(|layer| layer.name()).collect();
+        let expected = expected.join(", ");
         return match brought_back {
-            Some(layer) if facts.expected_layers.iter().any(|name| name == layer.name()) => {
-                (verdict, because)
-            }
+            Some(layer) if facts.expected_layers.contains(&layer) => (verdict, because),
             Some(layer) => (
                 Verdict::RecoveredOtherwise,
                 format!("{because}; brought back by {layer}, not by {expected}"),

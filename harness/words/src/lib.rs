@@ -1,6 +1,7 @@
 //! The words that several crates share, so that each is said once.
 //!
 //! - [`CheckName`]: what an image can do. A scenario needs it, an inspection answers it.
+//! - [`Layer`]: a rung of the recovery ladder. A scenario expects it, a timeline sees it.
 //! - [`escaped`]: text of a guest, fit to be shown.
 //! - [`Guid`], [`FileTime`]: as Windows stores them, in partition tables, file systems, hives and boot stores.
 
@@ -8,8 +9,10 @@ mod check_name;
 pub mod escape;
 mod file_time;
 mod guid;
+mod layer;
 
 pub use check_name::{CheckName, NoSuchCheck};
 pub use escape::escaped;
 pub use file_time::FileTime;
 pub use guid::{Guid, NotAGuid};
+pub use layer::{Layer, NotALayer};

@@ -29,6 +29,8 @@ pub(crate) enum ControlError {
     Run(#[from] Box<RunError>),
     #[error("{0}")]
     Ledger(String),
+    #[error("{0}; nothing follows for the product")]
+    Cable(String),
 }
 
 impl From<EndsEarly> for ControlError {

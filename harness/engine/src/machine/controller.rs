@@ -14,6 +14,7 @@ use timeline::{Body, ResetBy, Sink, Source, StepState};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::cable;
 use super::context::RunContext;
 use super::control_error::ControlError;
 use super::faults::{NetworkFaults, PowerFaults, PowerLoss};
@@ -83,9 +84,11 @@ impl<'a> MachineController<'a> {
     /// Powers the machine on, drives it until the verdict can no longer change, and switches it off.
     pub(crate) async fn run(mut self) -> Result<(), RunError> {
         let early = self.watch.ended_early();
+        let cable = cable::comes_off(self.network_faults.network_report(), self.watch.progress());
         let ended = tokio::select! {
             biased;
             early = early => early.map_err(ControlError::from),
+            reason = cable => Err(ControlError::Cable(reason)),
             // After a panic the machine is still switched off in good order, and its disk read.
             ended = catch_panic(self.conclude()) => ended.map_err(ControlError::from).flatten(),
         };

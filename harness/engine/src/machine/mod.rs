@@ -1,5 +1,6 @@
 //! A machine from power-on to its end: started, watched, with faults injected, repaired and switched off.
 
+mod cable;
 mod context;
 mod control_error;
 mod controller;

@@ -2,10 +2,11 @@
 
 use faults::StagePlan;
 use hypervisor::MachineProfile;
-use scenario::{AtStopScreen, Fault, Layer, PowerFault, PowerMoment, PowerPhase, Scenario, Start};
+use scenario::{AtStopScreen, Fault, PowerFault, PowerMoment, PowerPhase, Scenario, Start};
 use serde::Serialize;
 use timeline::{EVENT_FORMAT, ExpectedStop, Phase, PowerCycles, RunFacts};
 
+use super::driver_signatures;
 use crate::error::RunError;
 
 /// What a run is going to do. `plan.json` of the run directory.
@@ -105,14 +106,10 @@ impl Plan {
                 .map(|stop| ExpectedStop { code: stop.bug_check, module: stop.module.clone() }),
             expected_boot_error: expect.boot_error,
             expected_failures: expect.failures.clone(),
+            drivers: driver_signatures::brought_to_run(scenario),
             expects_recovery_key: expect.recovery_key,
             expected_answer: expect.update_service.map(|answer| answer.as_str().to_owned()),
-            expected_layers: scenario
-                .expect
-                .layers
-                .iter()
-                .map(|layer: &Layer| layer.as_str().to_owned())
-                .collect(),
+            expected_layers: expect.layers.clone(),
             faults: scenario.fault.iter().map(|fault| fault.name().to_owned()).collect(),
             operator: false,
             power_cycles: scenario

@@ -75,6 +75,23 @@ async fn ctrl_c_before_anything_is_begun_leaves_nothing() {
     assert!(bench.runs().is_empty());
 }
 
+/// The emulator's account cannot reach the socket, for example. Without its network the machine would be stuck in
+/// recovery, and the product would be blamed.
+#[tokio::test(start_paused = true)]
+async fn a_cable_that_is_not_taken_up_says_nothing_about_the_product() {
+    let Some(bench) = Bench::new() else { return };
+    let scenario = bench.scenario("healthy", "hung");
+    let mut start = healthy_start();
+    start.retain(|(_, body)| *body != Body::AgentUp);
+    let fake = FakeHypervisor::new().without_cable().on(Trigger::Start, start);
+    let guest = Guest::new(fake, Vec::new(), Vec::new());
+    let options = RunOptions::default();
+    let result = bench.run(&scenario, &guest, &options, Meanwhile::Nothing).await.unwrap();
+    assert_says_nothing(&bench, &result);
+    assert!(because(&result).contains("never taken up"), "{}", because(&result));
+    assert!(guest.fake.calls().last().unwrap().starts_with("destroy "));
+}
+
 /// The agent's answer is waited for without any event: two minutes, where nobody listened.
 #[tokio::test(start_paused = true)]
 async fn ctrl_c_is_heard_while_the_agent_is_waited_for() {

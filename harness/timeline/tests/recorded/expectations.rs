@@ -2,7 +2,7 @@
 
 use crate::support::{events, renumber};
 use crate::variations::facts;
-use timeline::{Body, Event, Expectation, ExpectedStop, RunFacts, derive};
+use timeline::{Body, Event, Expectation, ExpectedStop, Layer, RunFacts, derive};
 
 fn judged(events: &[Event]) -> Expectation {
     derive(events).timeline.expectation
@@ -31,7 +31,7 @@ fn line(key: &'static str, expected: &str, found: &str) -> (&'static str, String
 fn a_run_that_comes_as_expected_meets_all_of_it() {
     let all = unmet(|facts| {
         facts.expected_verdict = Some("recovered".to_owned());
-        facts.expected_layers = vec!["quick-machine-recovery".to_owned()];
+        facts.expected_layers = vec![Layer::QuickMachineRecovery];
         facts.expected_stop =
             Some(ExpectedStop { code: 0x50, module: Some("CSAGENT.SYS".to_owned()) });
         facts.expected_answer = Some("applied".to_owned());
@@ -44,7 +44,7 @@ fn each_key_says_what_it_expected_and_what_came() {
     let many = unmet(|facts| facts.expected_verdict = Some("looping".to_owned()));
     assert_eq!(many, [line("verdict", "looping", "recovered")]);
     assert_eq!(
-        one(|facts| facts.expected_layers.push("host-repair".to_owned())),
+        one(|facts| facts.expected_layers.push(Layer::HostRepair)),
         line("layers", "quick-machine-recovery, host-repair", "quick-machine-recovery")
     );
     assert_eq!(

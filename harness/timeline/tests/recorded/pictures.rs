@@ -112,7 +112,7 @@ impl Story {
             screen: None,
             phase: Phase::Healthy,
         });
-        facts.expected_layers = vec!["automatic-repair".to_owned()];
+        facts.expected_layers = vec![Layer::AutomaticRepair];
         story.picture("1", ScreenKind::BlueStop).reset(ResetBy::Guest);
         story.picture("2", ScreenKind::Picture).picture("3", ScreenKind::BlueStop);
         story.reset(ResetBy::Guest).picture("4", ScreenKind::Recovery).reset(ResetBy::Guest);

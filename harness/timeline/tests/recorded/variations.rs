@@ -136,7 +136,7 @@ fn what_the_machine_does_after_the_verdict_does_not_count() {
 #[test]
 fn recovered_by_another_layer_is_recovered_otherwise() {
     let mut events = events("channel-file-291");
-    facts(&mut events).expected_layers = vec!["automatic-repair".into()];
+    facts(&mut events).expected_layers = vec![Layer::AutomaticRepair];
     let outcome = outcome(&events);
     assert_eq!(outcome.verdict, Verdict::RecoveredOtherwise);
     assert!(!outcome.expectation.met);
@@ -575,4 +575,38 @@ fn a_request_that_the_update_service_cannot_read_is_infrastructure() {
     let outcome = derive(&run).outcome;
     assert_eq!(outcome.verdict, Verdict::Infrastructure);
     assert!(outcome.because.contains("invalid type: null"), "{}", outcome.because);
+}
+
+/// A driver that somebody brought to see it run, and that never did, is no pass: on a model it says nothing, on
+/// Windows the expectation is not met.
+#[test]
+fn a_brought_driver_that_never_ran_is_no_pass() {
+    let brought = |model: bool, expected: bool| {
+        let mut run = events("channel-file-291-good-file");
+        let facts = facts(&mut run);
+        facts.image_is_model = model;
+        facts.drivers = vec!["winring0x64.sys".to_owned()];
+        if expected {
+            facts.expected_failures = vec!["winring0x64".to_owned()];
+        }
+        let healthy = position(&run, line("[session] boot marked good"));
+        let text =
+            "[kernel] WinRing0x64.sys failed to load: 0xC0000263: no such function".to_owned();
+        let mut failure = run[healthy].clone();
+        failure.body = Body::SerialLine { port: 0, text };
+        run.insert(healthy, failure);
+        derive(&renumber(run))
+    };
+    let on_a_model = brought(true, false);
+    assert_eq!(on_a_model.outcome.verdict, Verdict::Infrastructure);
+    assert!(on_a_model.outcome.because.contains("winring0x64.sys never ran"));
+    let on_windows = brought(false, false);
+    assert_eq!(on_windows.outcome.verdict, Verdict::Unaffected);
+    let unmet = &on_windows.timeline.expectation.unmet;
+    assert_eq!(unmet.iter().map(|unmet| unmet.key).collect::<Vec<_>>(), ["drivers"]);
+    for model in [true, false] {
+        let expected = brought(model, true);
+        assert_eq!(expected.outcome.verdict, Verdict::Unaffected);
+        assert!(expected.timeline.expectation.met, "{:?}", expected.timeline.expectation);
+    }
 }

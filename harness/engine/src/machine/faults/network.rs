@@ -151,6 +151,11 @@ impl<'a> NetworkFaults<'a> {
         }
     }
 
+    /// What goes over the network.
+    pub(crate) fn network_report(&self) -> watch::Receiver<network::Report> {
+        self.network.report()
+    }
+
     /// Arms trouble on the network. Gives what the running network says of itself then.
     pub(crate) fn trouble(&self, fault: &NetworkFault) -> Vec<String> {
         if !fault.inert {

@@ -1,5 +1,8 @@
 //! The rungs of the recovery ladder.
 
+use std::fmt;
+use std::str::FromStr;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +31,20 @@ pub enum Layer {
 }
 
 impl Layer {
-    /// The word.
-    pub const fn as_str(self) -> &'static str {
+    /// All of them, in the order of the ladder.
+    pub const ALL: [Self; 8] = [
+        Self::AutomaticRepair,
+        Self::QuickMachineRecovery,
+        Self::LastKnownGood,
+        Self::SafeMode,
+        Self::BootMedia,
+        Self::HostRepair,
+        Self::Rollback,
+        Self::Standby,
+    ];
+
+    /// As scenarios and reports write it.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::AutomaticRepair => "automatic-repair",
             Self::QuickMachineRecovery => "quick-machine-recovery",
@@ -40,5 +55,27 @@ impl Layer {
             Self::Rollback => "rollback",
             Self::Standby => "standby",
         }
+    }
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Not the name of a layer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a recovery layer")]
+pub struct NotALayer(String);
+
+impl FromStr for Layer {
+    type Err = NotALayer;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|layer| layer.name() == name)
+            .ok_or_else(|| NotALayer(name.to_owned()))
     }
 }
