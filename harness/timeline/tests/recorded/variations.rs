@@ -587,7 +587,7 @@ fn a_brought_driver_that_never_ran_is_no_pass() {
         facts.image_is_model = model;
         facts.drivers = vec!["winring0x64.sys".to_owned()];
         if expected {
-            facts.expected_failures = vec!["winring0x64".to_owned()];
+            facts.expected_failures = vec!["WinRing0x64.sys".to_owned()];
         }
         let healthy = position(&run, line("[session] boot marked good"));
         let text =
