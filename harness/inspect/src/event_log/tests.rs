@@ -273,10 +273,9 @@ fn work_is_limited() {
     for _ in 0..40 {
         file.extend(&chunk);
     }
-    let start = std::time::Instant::now();
+    // Without a limit it would not come back: each level has four hundred times the work of the one above.
     let log = EventLog::read(&file).unwrap();
     assert_eq!(log.records + log.unreadable, 41);
-    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
 }
 
 #[test]
