@@ -61,13 +61,14 @@ impl Watcher {
 
     /// A picture may stand for a phase, by the image's profile.
     fn shown(&mut self, event: &Event, index: usize, screen: &Screen) {
-        let before = self.showing.replace((index, screen.kind));
-        let current = self.running && index + 1 == self.boots.len();
-        if !current || screen.certainty < Certainty::Likely {
+        // A display keeps its picture through a reset: the same one as before is no news of this boot, and stays
+        // that of the boot before.
+        if self.showing.is_some_and(|(boot, kind)| boot < index && kind == screen.kind) {
             return;
         }
-        // A display keeps its picture through a reset: the same one as before is no news of this boot.
-        if before.is_some_and(|(boot, kind)| boot < index && kind == screen.kind) {
+        self.showing = Some((index, screen.kind));
+        let current = self.running && index + 1 == self.boots.len();
+        if !current || screen.certainty < Certainty::Likely {
             return;
         }
         let phase = self.facts.as_ref().and_then(|facts| facts.phase_of_screen(screen.kind));
