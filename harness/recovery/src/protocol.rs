@@ -149,6 +149,11 @@ pub enum Request {
         /// What is wrong with it.
         reason: String,
     },
+    /// It broke off in the middle of its request: it lost its power or its network. Nobody misunderstood anybody.
+    BrokenOff {
+        /// What it was meant to be.
+        kind: Kind,
+    },
     /// It asked for a place that is not there.
     Unknown {
         /// Method and path.
@@ -193,7 +198,7 @@ impl Request {
             Self::Scan(_) => Kind::Scan,
             Self::Manifest { .. } => Kind::Manifest,
             Self::Report(_) => Kind::Report,
-            Self::Bad { kind, .. } => *kind,
+            Self::Bad { kind, .. } | Self::BrokenOff { kind } => *kind,
             Self::Unknown { .. } => Kind::Other,
         }
     }
@@ -225,8 +230,8 @@ pub struct Record {
     /// `scan`, `manifest`, `report`, or `other` for a place that the protocol does not have; `handshake`
     /// for one that met trouble before it could ask.
     pub request: &'static str,
-    /// `no-match`, `offered`, `served`, `accepted`, `not-found`, `bad-request`, `too-many-requests`; the
-    /// trouble that it met, where there was one.
+    /// `no-match`, `offered`, `served`, `accepted`, `not-found`, `bad-request`, `broken-off`,
+    /// `too-many-requests`; the trouble that it met, where there was one.
     pub answer: &'static str,
     /// `module`, `bugCheck`, `attempt`, `id`, `result`, `reason`, `path`; each shortened.
     pub facts: BTreeMap<String, String>,
@@ -291,6 +296,10 @@ impl State {
                 facts.put("reason", reason);
                 (Response::BadRequest(brief(reason)), facts.record(*kind, "bad-request"))
             }
+            Request::BrokenOff { kind } => (
+                Response::BadRequest("the request broke off".to_owned()),
+                Facts::default().record(*kind, "broken-off"),
+            ),
             Request::Unknown { what } => {
                 let mut facts = Facts::default();
                 facts.put("path", what);
@@ -508,6 +517,12 @@ mod tests {
         let deep = "[".repeat(60_000);
         assert!(matches!(Request::scan(deep.as_bytes()), Request::Bad { .. }));
         assert!(matches!(Request::report(deep.as_bytes()), Request::Bad { .. }));
+    }
+
+    #[test]
+    fn a_request_that_broke_off_is_told_from_one_that_is_wrong() {
+        let (_, _, record) = State::new([]).handle(&Request::BrokenOff { kind: Kind::Scan });
+        assert_eq!((record.request, record.answer), ("scan", "broken-off"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::rejection::{BytesRejection, FailedToBufferBody, PathRejection};
 use axum::extract::{DefaultBodyLimit, Path, State as Shared};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Json, Response as HttpResponse};
@@ -391,10 +391,21 @@ fn readable(body: &Received) -> Option<Value> {
     serde_json::from_slice(body.as_ref().ok()?).ok()
 }
 
+/// A body that did not come whole: too large, which is wrong, or cut off on its way, which is the fate of a machine
+/// that loses its power or its network.
+fn not_received(kind: Kind, error: &BytesRejection) -> Request {
+    match error {
+        BytesRejection::FailedToBufferBody(FailedToBufferBody::UnknownBodyError(_)) => {
+            Request::BrokenOff { kind }
+        }
+        error => Request::bad(kind, error),
+    }
+}
+
 async fn scan(Shared(inner): Shared<Arc<Inner>>, body: Received) -> HttpResponse {
     let request = match &body {
         Ok(body) => Request::scan(body),
-        Err(error) => Request::bad(Kind::Scan, error),
+        Err(error) => not_received(Kind::Scan, error),
     };
     inner.reply(&request, readable(&body).as_ref()).await
 }
@@ -402,7 +413,7 @@ async fn scan(Shared(inner): Shared<Arc<Inner>>, body: Received) -> HttpResponse
 async fn report(Shared(inner): Shared<Arc<Inner>>, body: Received) -> HttpResponse {
     let request = match &body {
         Ok(body) => Request::report(body),
-        Err(error) => Request::bad(Kind::Report, error),
+        Err(error) => not_received(Kind::Report, error),
     };
     inner.reply(&request, readable(&body).as_ref()).await
 }
