@@ -500,3 +500,38 @@ async fn a_download_that_is_cut_or_changed_is_no_remediation() {
     let (_, right) = client.get(url).await.unwrap();
     verify(right).unwrap();
 }
+
+/// Gives some bytes, and then the power is gone.
+struct CutOff(bool);
+
+impl std::io::Read for CutOff {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if std::mem::replace(&mut self.0, true) {
+            return Err(std::io::ErrorKind::BrokenPipe.into());
+        }
+        let begun = br#"{"format":1,"mach"#;
+        buffer[..begun.len()].copy_from_slice(begun);
+        Ok(begun.len())
+    }
+}
+
+#[tokio::test]
+async fn a_machine_that_goes_away_in_the_middle_of_a_scan_has_asked_nothing_wrong() {
+    let bench = Bench::new(Vec::new()).await;
+    let client = bench.trusting();
+    let url = format!("{}/recovery/v1/scan", client.base);
+    let agent = client.agent.clone();
+    let sent = tokio::task::spawn_blocking(move || {
+        let body = ureq::SendBody::from_owned_reader(CutOff(false));
+        agent.post(url).header("content-type", "application/json").send(body)
+    });
+    assert!(sent.await.unwrap().is_err());
+    drop(client);
+    let told = async {
+        while bench.events().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), told).await.unwrap();
+    assert_eq!(bench.events(), ["scan broken-off"]);
+}
