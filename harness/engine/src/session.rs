@@ -130,7 +130,11 @@ impl Session {
         let options = Options { accelerator, ..Options::embedded(&root) };
         let (options, connection) = match connect {
             None => (options, "embedded".to_owned()),
-            Some(uri) => (Options { address: Address::Uri(uri.clone()), ..options }, uri),
+            Some(uri) => {
+                let directories = vec![state.root().to_path_buf(), scratch.to_path_buf()];
+                let address = Address::Daemon { uri: uri.clone(), directories };
+                (Options { address, ..options }, uri)
+            }
         };
         let libvirt = Libvirt::open(options).await?;
         let accelerator = match libvirt.accelerator() {
@@ -186,6 +190,13 @@ impl Session {
         let (state, store, authority) =
             (self.state.clone(), self.store.clone(), Arc::clone(&self.authority));
         let (emulator, scenario) = (self.host.emulator.clone(), scenario.clone());
+        let start = match start {
+            None | Some(Start::Checkpoint) if !self.hypervisor.keeps_checkpoints() => {
+                tracing::info!("from power-on: checkpoints of this connection belong to root");
+                Some(Start::Cold)
+            }
+            start => start,
+        };
         let preparing =
             blocking(move || prepare(&state, &store, &authority, &emulator, &scenario, start));
         Ok(Arc::new(self.interrupt.unless_raised(preparing).await??))

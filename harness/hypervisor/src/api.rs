@@ -55,6 +55,11 @@ pub struct Checkpoint {
 /// A connection to a hypervisor.
 #[async_trait]
 pub trait Hypervisor: Send + Sync {
+    /// False where what [`Machine::save`] writes cannot be read afterwards: machines start from power-on there.
+    fn keeps_checkpoints(&self) -> bool {
+        true
+    }
+
     /// Powers a machine on. Its events flow into `sink` until it is destroyed.
     async fn start(
         &self,

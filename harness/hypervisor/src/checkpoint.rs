@@ -117,6 +117,11 @@ impl SaveHeader {
         Ok(out)
     }
 
+    /// A save file with this definition and nothing behind it: enough to be asked what it defines.
+    pub(crate) fn alone(xml: &str) -> Result<Vec<u8>, String> {
+        Self { xml: String::new(), cookie: None, stream_at: 0 }.with_definition(xml)
+    }
+
     /// The exact machine type of the saved machine, for example `pc-q35-7.2`.
     pub(crate) fn machine_type(&self) -> Result<String, String> {
         let document = roxmltree::Document::parse(&self.xml)

@@ -8,8 +8,9 @@ use tokio::sync::mpsc;
 use virt::connect::Connect;
 
 use crate::claim::claim;
+use crate::daemon::{Labels, check_reach};
 use crate::error::HypervisorError;
-use crate::ffi::{self, DomainEvent, Subscription};
+use crate::ffi::{self, DomainEvent, DomainEventKind, Subscription};
 
 /// Where libvirt is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +21,13 @@ pub enum Address {
         /// Directory for libvirt's own files; created where missing.
         root: PathBuf,
     },
-    /// A daemon, by its URI: `qemu:///system`, `qemu+ssh://host/system`.
-    Uri(String),
+    /// A daemon on this host.
+    Daemon {
+        /// `qemu:///system`, `qemu:///session`, `qemu+ssh://localhost/system`.
+        uri: String,
+        /// Where files and sockets of machines lie. The daemon has to see them.
+        directories: Vec<PathBuf>,
+    },
 }
 
 impl Address {
@@ -30,7 +36,7 @@ impl Address {
             Self::Embedded { root } => {
                 format!("qemu:///embed?root={}", percent_encode(&root.to_string_lossy()))
             }
-            Self::Uri(uri) => uri.clone(),
+            Self::Daemon { uri, .. } => uri.clone(),
         }
     }
 }
@@ -39,10 +45,15 @@ impl Address {
 pub(crate) struct Connection {
     pub(crate) connect: Connect,
     pub(crate) routes: Arc<Routes>,
+    pub(crate) labels: Labels,
     _subscription: Subscription,
     /// Of an embedded driver's root.
     _claim: Option<fs_err::File>,
 }
+
+/// A daemon that does not answer so many times, so many seconds apart, is gone.
+const KEEP_ALIVE_SECONDS: i32 = 5;
+const KEEP_ALIVE_COUNT: u32 = 6;
 
 /// Which machine gets the events of which domain.
 #[derive(Default)]
@@ -64,6 +75,14 @@ impl Routes {
         if let Some(sender) = self.lock().get(&event.domain) {
             // A machine that is being forgotten no longer listens.
             let _ = sender.send(event);
+        }
+    }
+
+    /// Nobody will hear of any machine any more.
+    fn lost(&self) {
+        for (domain, sender) in self.lock().iter() {
+            let (domain, kind) = (domain.clone(), DomainEventKind::ConnectionLost);
+            let _ = sender.send(DomainEvent { domain, kind });
         }
     }
 
@@ -95,10 +114,21 @@ impl Connection {
                 write_settings(root)?;
                 Some(claim)
             }
-            Address::Uri(_) => None,
+            Address::Daemon { .. } => None,
         };
         let connect = Connect::open(Some(&uri)).map_err(failed)?;
         let routes = Arc::new(Routes::default());
+        let labels = match address {
+            Address::Embedded { .. } => Labels::default(),
+            Address::Daemon { directories, .. } => {
+                check_reach(&connect, &uri, directories)?;
+                // Else a daemon that hangs, or a host that went away, looks like a guest that does nothing.
+                connect.set_keep_alive(KEEP_ALIVE_SECONDS, KEEP_ALIVE_COUNT).map_err(failed)?;
+                let routes = Arc::clone(&routes);
+                ffi::on_close(&connect, Box::new(move || routes.lost())).map_err(failed)?;
+                Labels::of(&connect).map_err(failed)?
+            }
+        };
         let listener = || -> ffi::Listener {
             let routes = Arc::clone(&routes);
             Box::new(move |event| routes.deliver(event))
@@ -111,7 +141,7 @@ impl Connection {
                     .to_owned(),
             });
         }
-        Ok(Self { connect, routes, _subscription: subscription, _claim: claim })
+        Ok(Self { connect, routes, labels, _subscription: subscription, _claim: claim })
     }
 }
 
@@ -200,7 +230,8 @@ mod tests {
     fn addresses_become_uris() {
         let embedded = Address::Embedded { root: "/run/u 1/&x".into() };
         assert_eq!(embedded.uri(), "qemu:///embed?root=/run/u%201/%26x");
-        assert_eq!(Address::Uri("qemu:///system".to_owned()).uri(), "qemu:///system");
+        let daemon = Address::Daemon { uri: "qemu:///system".to_owned(), directories: Vec::new() };
+        assert_eq!(daemon.uri(), "qemu:///system");
     }
 
     #[test]

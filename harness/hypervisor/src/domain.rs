@@ -16,6 +16,7 @@ use serde::Serialize as _;
 
 use crate::accelerator::Accelerator;
 use crate::api::MachineSpec;
+use crate::daemon::Labels;
 use crate::error::HypervisorError;
 use crate::firmware::FirmwareFiles;
 use crate::profile::{
@@ -24,9 +25,9 @@ use crate::profile::{
 pub use by_hand::{ByHand, command_line};
 use xml::{
     Arg, Audio, Balloon, Boot, Clock, Commandline, Controller, Cpu, CpuModel, Devices, Disk,
-    DiskHost, DiskSource, Domain, Driver, Empty, Enabled, Entry, Features, Hyperv, Loader, Log,
-    Memory, Os, OsType, Panic, PciAddress, Pm, Serial, SerialTarget, SocketSource, Spinlocks,
-    State, Sysinfo, Target, Tcg, Timer, Vcpu, Video, VideoModel,
+    DiskHost, DiskSource, Domain, Driver, Empty, Enabled, Entry, Features, Hyperv, Loader, Memory,
+    Os, OsType, Panic, PciAddress, Pm, SecurityLabel, Serial, SerialTarget, SocketSource,
+    Spinlocks, State, Sysinfo, Target, Tcg, Timer, Vcpu, Video, VideoModel,
 };
 
 /// QEMU's id of the guest agent's port, as `VSERPORT_CHANGE` names it.
@@ -57,6 +58,8 @@ pub(crate) struct Host<'a> {
     pub(crate) firmware: Option<&'a FirmwareFiles>,
     /// QEMU does not wait for the host's disk: right for overlays that are thrown away.
     pub(crate) unsafe_cache: bool,
+    /// Of a daemon's machines; the embedded driver's run as this process does.
+    pub(crate) labels: &'a Labels,
     /// The exact machine type of a checkpoint, which outlives an update of QEMU.
     pub(crate) machine_type: Option<&'a str>,
 }
@@ -135,6 +138,7 @@ pub(crate) fn definition(spec: &MachineSpec, host: &Host<'_>) -> Result<String, 
         on_crash: "preserve",
         pm: Pm { mem: Enabled { enabled: "no" }, disk: Enabled { enabled: "no" } },
         devices: devices(spec, host, &sockets)?,
+        seclabel: security_labels(host.labels),
         commandline: commandline(spec, &sockets)?,
     };
     let mut text = String::new();
@@ -278,7 +282,6 @@ fn devices(
         serial: Serial {
             kind: "unix",
             source: SocketSource { mode: "connect", path: text(&sockets.serial)? },
-            log: Log { file: text(&spec.evidence.join("serial-0.log"))?, append: "on" },
             target: SerialTarget { kind: "isa-serial", port: 0 },
         },
         audio: Audio { id: 1, kind: "none" },
@@ -295,6 +298,23 @@ fn devices(
         memballoon: Balloon { model: "none" },
         panic,
     })
+}
+
+/// Files stay with their owner: the account is ours, and what is ours it can reach.
+fn security_labels(labels: &Labels) -> Vec<SecurityLabel> {
+    let account = labels.account.iter().map(|account| SecurityLabel {
+        kind: "static",
+        model: "dac".to_owned(),
+        relabel: Some("no"),
+        label: Some(account.clone()),
+    });
+    let unconfined = labels.unconfined.iter().map(|model| SecurityLabel {
+        kind: "none",
+        model: model.clone(),
+        relabel: None,
+        label: None,
+    });
+    account.chain(unconfined).collect()
 }
 
 /// A file that QEMU opens; or what the harness serves, whose cache is the harness's to keep or lose: QEMU
@@ -442,7 +462,9 @@ mod tests {
     }
 
     fn host(files: &FirmwareFiles) -> Host<'_> {
+        static LABELS: Labels = Labels { account: None, unconfined: Vec::new() };
         Host {
+            labels: &LABELS,
             accelerator: Accelerator::Emulation,
             emulator: Path::new("/usr/bin/qemu-system-x86_64"),
             firmware: Some(files),
@@ -470,6 +492,32 @@ mod tests {
         host.firmware = None;
         host.unsafe_cache = false;
         insta::assert_snapshot!(definition(&spec, &host).unwrap());
+    }
+
+    #[test]
+    fn a_daemons_machine_runs_under_our_account_and_its_files_stay_ours() {
+        let files = files();
+        let labels = Labels {
+            account: Some("+1000:+100".to_owned()),
+            unconfined: vec!["apparmor".to_owned()],
+        };
+        let xml = definition(&spec(""), &Host { labels: &labels, ..host(&files) }).unwrap();
+        let document = roxmltree::Document::parse(&xml).unwrap();
+        let labels: Vec<_> = document
+            .descendants()
+            .filter(|node| node.has_tag_name("seclabel"))
+            .map(|node| {
+                let label = node.first_element_child().and_then(|label| label.text());
+                (node.attribute("model"), node.attribute("type"), node.attribute("relabel"), label)
+            })
+            .collect();
+        assert_eq!(
+            labels,
+            [
+                (Some("dac"), Some("static"), Some("no"), Some("+1000:+100")),
+                (Some("apparmor"), Some("none"), None, None),
+            ]
+        );
     }
 
     #[test]

@@ -26,6 +26,10 @@ pub(crate) enum Raw {
     },
     /// A libvirt lifecycle event.
     Lifecycle { event: i32, detail: i32 },
+    /// Nothing will be heard of it any more.
+    ConnectionLost,
+    /// We are about to have it destroyed.
+    EndAsked,
     /// We are about to press the reset button for somebody.
     Announced(ResetBy),
     /// We did not press it after all.
@@ -36,6 +40,7 @@ impl From<DomainEvent> for Raw {
     fn from(event: DomainEvent) -> Self {
         match event.kind {
             DomainEventKind::Lifecycle { event, detail } => Self::Lifecycle { event, detail },
+            DomainEventKind::ConnectionLost => Self::ConnectionLost,
             DomainEventKind::Monitor { name, seconds, micros, data } => Self::Monitor {
                 name,
                 at: Duration::from_secs(seconds.unsigned_abs())
@@ -53,6 +58,7 @@ pub(crate) struct Watch {
     last_reset: Option<Duration>,
     watchdog_reset: Option<Duration>,
     shutdown_reason: Option<String>,
+    end_asked: bool,
     /// Number of resets (bursts) so far.
     pub(crate) resets: u64,
     /// The guest panicked and was not reset since.
@@ -65,7 +71,15 @@ pub(crate) struct Watch {
     pub(crate) ended: Option<String>,
 }
 
+/// The end of what can be known of a machine, which may well be running.
+const CONNECTION_LOST: &str = "connection-lost";
+
 impl Watch {
+    /// True where the machine may be running although nothing more will be heard of it.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.ended.as_deref() == Some(CONNECTION_LOST)
+    }
+
     /// Of a machine just started. After a restore the port's state is not reported, so it is taken for
     /// open.
     pub(crate) fn new(restored: bool) -> Self {
@@ -74,6 +88,7 @@ impl Watch {
             last_reset: None,
             watchdog_reset: None,
             shutdown_reason: None,
+            end_asked: false,
             resets: 0,
             stopped_at_panic: false,
             panicked_ever: false,
@@ -89,6 +104,11 @@ pub(crate) fn translate(mut watch: Watch, raw: Raw, agent_port: &str) -> (Watch,
     match raw {
         Raw::Announced(by) => watch.announced = Some(by),
         Raw::Withdrawn => watch.announced = None,
+        Raw::EndAsked => watch.end_asked = true,
+        Raw::ConnectionLost if watch.ended.is_none() => {
+            end(&mut watch, CONNECTION_LOST, &mut out);
+        }
+        Raw::ConnectionLost => {}
         Raw::Lifecycle { event, detail } => lifecycle(&mut watch, event, detail, &mut out),
         Raw::Monitor { name, at, data } => match name.as_str() {
             "RESET" => reset(&mut watch, at, &data, &mut out),
@@ -152,6 +172,11 @@ fn reset(watch: &mut Watch, at: Duration, data: &Value, out: &mut Vec<Body>) {
     out.push(Body::Reset { by, reason });
 }
 
+fn end(watch: &mut Watch, reason: &str, out: &mut Vec<Body>) {
+    watch.ended = Some(reason.to_owned());
+    out.push(Body::MachineStopped { reason: reason.to_owned() });
+}
+
 fn lifecycle(watch: &mut Watch, event: i32, detail: i32, out: &mut Vec<Body>) {
     let event = u32::try_from(event).unwrap_or(u32::MAX);
     let detail = u32::try_from(detail).unwrap_or(u32::MAX);
@@ -164,15 +189,17 @@ fn lifecycle(watch: &mut Watch, event: i32, detail: i32, out: &mut Vec<Body>) {
                     .clone()
                     .filter(|reason| !reason.is_empty())
                     .unwrap_or_else(|| "shutdown".to_owned()),
-                sys::VIR_DOMAIN_EVENT_STOPPED_DESTROYED => "destroyed".to_owned(),
+                sys::VIR_DOMAIN_EVENT_STOPPED_DESTROYED if watch.end_asked => {
+                    "destroyed".to_owned()
+                }
+                sys::VIR_DOMAIN_EVENT_STOPPED_DESTROYED => "destroyed-by-others".to_owned(),
                 sys::VIR_DOMAIN_EVENT_STOPPED_CRASHED => "crashed".to_owned(),
                 sys::VIR_DOMAIN_EVENT_STOPPED_MIGRATED => "migrated".to_owned(),
                 sys::VIR_DOMAIN_EVENT_STOPPED_SAVED => "saved".to_owned(),
                 sys::VIR_DOMAIN_EVENT_STOPPED_FAILED => "emulator-failed".to_owned(),
                 _ => "stopped".to_owned(),
             };
-            watch.ended = Some(reason.clone());
-            out.push(Body::MachineStopped { reason });
+            end(watch, &reason, out);
         }
         return;
     }
@@ -338,8 +365,12 @@ mod tests {
         let (watch, bodies) = run([off, stopped(0), stopped(1)]);
         assert_eq!(watch.ended.as_deref(), Some("guest-shutdown"));
         assert_eq!(bodies.len(), 2);
-        let (watch, _) = run([stopped(4)]);
-        assert_eq!(watch.ended.as_deref(), Some("saved"));
+        let reason = |raws: Vec<Raw>| run(raws).0.ended.unwrap_or_default();
+        assert_eq!(reason(vec![stopped(4)]), "saved");
+        assert_eq!(reason(vec![Raw::EndAsked, stopped(1)]), "destroyed");
+        assert_eq!(reason(vec![stopped(1)]), "destroyed-by-others");
+        assert_eq!(reason(vec![Raw::ConnectionLost]), "connection-lost");
+        assert_eq!(reason(vec![stopped(5), Raw::ConnectionLost]), "emulator-failed");
     }
 
     #[test]

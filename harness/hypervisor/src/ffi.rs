@@ -24,7 +24,12 @@ pub(crate) enum DomainEventKind {
     Lifecycle { event: i32, detail: i32 },
     /// An event of QEMU's monitor, with QEMU's own time stamp and its data as JSON text.
     Monitor { name: String, seconds: i64, micros: u32, data: Option<String> },
+    /// The connection is gone, and with it every event that would have come.
+    ConnectionLost,
 }
+
+/// Told on libvirt's event thread that the connection is gone; must not block.
+pub(crate) type CloseListener = Box<dyn Fn() + Send + Sync>;
 
 /// Receives events on libvirt's event thread; must not block.
 pub(crate) type Listener = Box<dyn Fn(DomainEvent) + Send + Sync>;
@@ -181,6 +186,46 @@ unsafe fn text(pointer: *const c_char) -> Option<String> {
     }
     // SAFETY: the caller promises a C string.
     Some(unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned())
+}
+
+/// Calls `listener` once, on libvirt's event thread, if the connection goes without being asked to. A driver inside
+/// this process cannot go and takes no listener.
+pub(crate) fn on_close(connection: &Connect, listener: CloseListener) -> Result<(), Error> {
+    let opaque = Box::into_raw(Box::new(listener));
+    // SAFETY: the connection is open; the opaque pointer is a leaked box that libvirt hands back only to the
+    // callback and, once, to `free_close_listener`.
+    let result = unsafe {
+        sys::virConnectRegisterCloseCallback(
+            connection.as_ptr(),
+            Some(on_connection_closed),
+            opaque.cast(),
+            Some(free_close_listener),
+        )
+    };
+    if result < 0 {
+        let error = Error::last_error();
+        // SAFETY: registration failed, so libvirt kept no copy and will not free it.
+        drop(unsafe { Box::from_raw(opaque) });
+        return Err(error);
+    }
+    Ok(())
+}
+
+unsafe extern "C" fn on_connection_closed(
+    _connection: sys::virConnectPtr,
+    reason: c_int,
+    opaque: *mut c_void,
+) {
+    if u32::try_from(reason) != Ok(sys::VIR_CONNECT_CLOSE_REASON_CLIENT) {
+        // SAFETY: libvirt passes the box that `on_close` leaked, alive until `free_close_listener`.
+        let listener = unsafe { &*opaque.cast::<CloseListener>() };
+        listener();
+    }
+}
+
+unsafe extern "C" fn free_close_listener(opaque: *mut c_void) {
+    // SAFETY: libvirt calls this once for each successful registration, with the box that `on_close` leaked.
+    drop(unsafe { Box::from_raw(opaque.cast::<CloseListener>()) });
 }
 
 /// `virDomainSaveFlags`: RAM and device state into `path`, after which the domain is gone. A restore

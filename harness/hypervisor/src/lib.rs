@@ -19,6 +19,7 @@ mod api;
 mod checkpoint;
 mod claim;
 mod connection;
+mod daemon;
 mod doctor;
 mod domain;
 mod error;

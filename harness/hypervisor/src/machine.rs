@@ -94,13 +94,6 @@ impl Libvirt {
         self.accelerator
     }
 
-    fn root(&self) -> Option<&Path> {
-        match &self.options.address {
-            Address::Embedded { root } => Some(root),
-            Address::Uri(_) => None,
-        }
-    }
-
     fn definition(
         &self,
         spec: &MachineSpec,
@@ -115,6 +108,7 @@ impl Libvirt {
                 emulator: &emulator,
                 firmware: firmware.as_ref(),
                 unsafe_cache: self.options.unsafe_cache,
+                labels: &self.connection.labels,
                 machine_type,
             },
         )
@@ -158,9 +152,10 @@ impl Libvirt {
         let (status, status_receiver) = watch::channel(Watch::new(restored));
         let agent = AgentChannel::new(guest_receiver, sink.clone());
         let serial = serial::listen(&sockets.serial)?;
+        let log = serial::open_log(&spec.evidence.join("serial-0.log"))?;
         let agent_socket = serial::listen(&sockets.agent)?;
         let readers = vec![
-            tokio::spawn(serial::read_lines(serial, 0, sink.clone())),
+            tokio::spawn(serial::read_lines(serial, 0, log, sink.clone())),
             tokio::spawn(agent.clone().run(agent_socket)),
         ];
         let events = self.connection.routes.add(&spec.name);
@@ -179,16 +174,19 @@ impl Libvirt {
         };
         let screen = Screen::new(
             &spec.name,
-            Arc::clone(&self.connection),
             fresh.domain.clone(),
             sink,
             &spec.evidence,
-            self.root().map(|_| sockets.screen.clone()),
+            sockets.screen.clone(),
         )?;
         let domain = fresh.keep();
         let look = screen.clone().look(self.options.screen_period, status_receiver.clone());
         tasks.screen = Some(tokio::spawn(look));
-        let pid = self.root().and_then(|root| emulator_pid(root, &spec.name));
+        let pid = match &self.options.address {
+            Address::Embedded { root } => emulator_pid(root, &spec.name),
+            // Its own records are in a directory of the daemon's.
+            Address::Daemon { .. } => process::emulator_of(&spec.name),
+        };
         Ok(Box::new(LibvirtMachine {
             name: spec.name.clone(),
             domain,
@@ -279,6 +277,11 @@ enum Origin {
 
 #[async_trait]
 impl Hypervisor for Libvirt {
+    fn keeps_checkpoints(&self) -> bool {
+        // A daemon of the system writes them as root, for nobody else to read.
+        self.connection.labels.account.is_none() || rustix::process::geteuid().is_root()
+    }
+
     async fn start(
         &self,
         spec: &MachineSpec,
@@ -379,6 +382,25 @@ impl LibvirtMachine {
         }
     }
 
+    /// Kills the emulator, without libvirt.
+    async fn kill(&self, pid: u32) -> Result<(), HypervisorError> {
+        let name = self.name.clone();
+        let failed = |reason: String| HypervisorError::Process {
+            program: format!("the emulator of {}", self.name),
+            reason,
+        };
+        let killed = blocking("cut the power", move || {
+            let ours = move |arguments: &[String]| process::is_emulator_of(arguments, &name);
+            process::end_process(pid, ours, END_LIMIT)
+        })
+        .await?
+        .map_err(|error| failed(error.to_string()))?;
+        if killed == process::Ended::Stays {
+            return Err(failed("it does not end".to_owned()));
+        }
+        Ok(())
+    }
+
     /// Waits for the end that was asked for, and for everything that QEMU still had to say.
     async fn wait_end(&self) -> Result<(), HypervisorError> {
         let mut status = self.status.clone();
@@ -472,28 +494,17 @@ impl Machine for LibvirtMachine {
         let _ = self.control.send(Raw::Announced(ResetBy::Power));
         let Some(pid) = self.pid else {
             // Somewhere else only libvirt can do it, and it asks QEMU to end before it kills it.
+            let _ = self.control.send(Raw::EndAsked);
             self.call("cut the power of", |domain| domain.destroy()).await?;
             return self.wait_end().await;
         };
-        let name = self.name.clone();
-        let failed = |reason: String| HypervisorError::Process {
-            program: format!("the emulator of {}", self.name),
-            reason,
-        };
-        let killed = blocking("cut the power", move || {
-            let ours = move |arguments: &[String]| process::is_emulator_of(arguments, &name);
-            process::end_process(pid, ours, END_LIMIT)
-        })
-        .await?
-        .map_err(|error| failed(error.to_string()))?;
-        if killed == process::Ended::Stays {
-            return Err(failed("it does not end".to_owned()));
-        }
+        self.kill(pid).await?;
         self.wait_end().await
     }
 
     async fn destroy(&self) -> Result<(), HypervisorError> {
         if self.ended().is_none() {
+            let _ = self.control.send(Raw::EndAsked);
             let result = self.call("destroy", |domain| domain.destroy()).await;
             if let Err(error) = result
                 && self.ended().is_none()
@@ -502,6 +513,12 @@ impl Machine for LibvirtMachine {
             {
                 return Err(error);
             }
+        }
+        if self.status.borrow().is_lost()
+            && let Some(pid) = self.pid
+        {
+            // It goes on without anybody who listens, and nobody else can end it.
+            self.kill(pid).await?;
         }
         self.wait_end().await
     }

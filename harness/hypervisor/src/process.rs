@@ -67,6 +67,15 @@ fn arguments(pid: u32) -> Option<Vec<String>> {
     (!raw.is_empty()).then_some(arguments)
 }
 
+/// The emulator of the domain `name`, looked for among all processes.
+pub(crate) fn emulator_of(name: &str) -> Option<u32> {
+    let processes = fs_err::read_dir("/proc").ok()?;
+    processes
+        .filter_map(Result::ok)
+        .filter_map(|process| process.file_name().to_str()?.parse().ok())
+        .find(|pid| arguments(*pid).is_some_and(|arguments| is_emulator_of(&arguments, name)))
+}
+
 /// True for an emulator of the domain `name`: libvirt passes `-name guest=NAME,…`.
 pub(crate) fn is_emulator_of(arguments: &[String], name: &str) -> bool {
     is_program(arguments, "qemu-system-")

@@ -11,9 +11,7 @@ use timeline::{Body, Sink, Source};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 use virt::domain::Domain;
-use virt::stream::Stream;
 
-use crate::connection::Connection;
 use crate::error::HypervisorError;
 use crate::events::Watch;
 
@@ -29,12 +27,11 @@ pub(crate) struct Screen(Arc<Inner>);
 
 struct Inner {
     name: String,
-    connection: Arc<Connection>,
     domain: Domain,
     sink: Sink,
     evidence: PathBuf,
-    /// Where QEMU may leave a picture for us; `None`: it comes through libvirt.
-    direct: Option<PathBuf>,
+    /// Where QEMU leaves a picture for us.
+    exchange: PathBuf,
     last: Mutex<Last>,
 }
 
@@ -48,15 +45,14 @@ struct Last {
 impl Screen {
     /// Pictures go to `frames/` below `evidence`.
     ///
-    /// `direct` names a file that QEMU and this process both reach: QEMU then writes the pixels as they are.
-    /// Through libvirt it makes a PNG of each picture, which takes a quarter of an emulated machine's time.
+    /// `exchange` names a file that QEMU and this process both reach: QEMU writes the pixels there as they are.
+    /// Through libvirt it would make a PNG of each picture, which takes a quarter of an emulated machine's time.
     pub(crate) fn new(
         name: &str,
-        connection: Arc<Connection>,
         domain: Domain,
         sink: Sink,
         evidence: &Path,
-        direct: Option<PathBuf>,
+        exchange: PathBuf,
     ) -> Result<Self, HypervisorError> {
         let directory = evidence.join("frames");
         fs_err::create_dir_all(&directory)
@@ -67,11 +63,10 @@ impl Screen {
         let last = Last { count: u32::try_from(count).unwrap_or(u32::MAX), ..Last::default() };
         Ok(Self(Arc::new(Inner {
             name: name.to_owned(),
-            connection,
             domain,
             sink,
             evidence: evidence.to_owned(),
-            direct,
+            exchange,
             last: Mutex::new(last),
         })))
     }
@@ -154,10 +149,7 @@ impl Inner {
     fn take(&self, why: &str) -> Result<Option<PathBuf>, HypervisorError> {
         // One at a time, so that numbers and files agree.
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let raw = match &self.direct {
-            Some(path) => self.dump(path)?,
-            None => self.download()?,
-        };
+        let raw = self.dump()?;
         let refused = |error: screen::FrameError| HypervisorError::Picture {
             name: self.name.clone(),
             reason: error.to_string(),
@@ -196,7 +188,8 @@ impl Inner {
     }
 
     /// By QEMU's own command; its answer comes once the file is written.
-    fn dump(&self, path: &Path) -> Result<Vec<u8>, HypervisorError> {
+    fn dump(&self) -> Result<Vec<u8>, HypervisorError> {
+        let path = &self.exchange;
         let command = json!({"execute": "screendump", "arguments": {"filename": path}});
         let answer = self
             .domain
@@ -222,23 +215,6 @@ impl Inner {
                 reason: format!("it has more than {MAX_BYTES} bytes"),
             });
         }
-        Ok(bytes)
-    }
-
-    fn download(&self) -> Result<Vec<u8>, HypervisorError> {
-        let failed = |error: virt::error::Error| self.refused(error.message().to_owned());
-        let stream = Stream::new(&self.connection.connect, 0).map_err(failed)?;
-        self.domain.screenshot(&stream, 0, 0).map_err(failed)?;
-        let mut bytes = Vec::new();
-        let mut chunk = vec![0_u8; 64 * 1024];
-        loop {
-            match stream.recv(&mut chunk).map_err(failed)? {
-                0 => break,
-                count => bytes.extend_from_slice(&chunk[..count]),
-            }
-            bytes = self.bounded(bytes)?;
-        }
-        stream.finish().map_err(failed)?;
         Ok(bytes)
     }
 }

@@ -1,9 +1,10 @@
-//! The guest's serial line. QEMU keeps the log file; here the same bytes become lines.
+//! The guest's serial line: its bytes are kept in a file, and become lines.
 
 use std::path::Path;
 
 use timeline::{Body, Sink, Source};
-use tokio::io::AsyncReadExt as _;
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixListener;
 
 use crate::error::HypervisorError;
@@ -22,8 +23,17 @@ pub(crate) fn listen(path: &Path) -> Result<UnixListener, HypervisorError> {
     UnixListener::bind(path).map_err(|error| HypervisorError::io("listen on", path, error))
 }
 
+/// The file for the bytes of the line, as the guest sent them. A machine that is switched on again goes on in it.
+///
+/// Not libvirt's `<log>`: a daemon would write it under another account, through a second daemon.
+pub(crate) fn open_log(path: &Path) -> Result<File, HypervisorError> {
+    let file = fs_err::OpenOptions::new().create(true).append(true).open(path);
+    file.map(|file| File::from_std(file.into_file()))
+        .map_err(|error| HypervisorError::io("open", path, error))
+}
+
 /// Reads the line until QEMU closes it.
-pub(crate) async fn read_lines(listener: UnixListener, port: u32, sink: Sink) {
+pub(crate) async fn read_lines(listener: UnixListener, port: u32, mut log: File, sink: Sink) {
     let Ok((mut stream, _)) = listener.accept().await else { return };
     drop(listener);
     let mut lines = Lines::default();
@@ -33,6 +43,8 @@ pub(crate) async fn read_lines(listener: UnixListener, port: u32, sink: Sink) {
             Ok(0) | Err(_) => break,
             Ok(count) => count,
         };
+        // What it means is in the events; a full disk is told by whoever records those.
+        let _ = log.write_all(&buffer[..count]).await.and(log.flush().await);
         for text in lines.push(&buffer[..count]) {
             sink.emit(Source::Serial, Body::SerialLine { port, text });
         }

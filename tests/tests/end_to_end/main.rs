@@ -4,6 +4,7 @@
 mod any_disk;
 mod c_driver;
 mod command;
+mod daemon;
 mod isolation;
 mod leaks;
 mod main_job;

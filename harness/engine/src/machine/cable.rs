@@ -14,14 +14,16 @@ use crate::record::Progress;
 /// The emulator connects before the machine runs, and comes again at once where it was started anew. Host time.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Waits until a machine has been running without its cable for a while; says how that came.
+/// Waits until a machine that was `started` has been running without its cable for a while; says how that came.
 pub(super) async fn comes_off(
     mut report: watch::Receiver<Report>,
     mut progress: watch::Receiver<Progress>,
+    mut started: watch::Receiver<bool>,
 ) -> String {
     loop {
-        let (runs, connected) =
-            (progress.borrow_and_update().boot > 0, report.borrow_and_update().connected);
+        let boots = progress.borrow_and_update().boot > 0;
+        let runs = *started.borrow_and_update() && boots;
+        let connected = report.borrow_and_update().connected;
         let is_off = async {
             if runs && !connected {
                 tokio::time::sleep(PATIENCE).await;
@@ -34,7 +36,10 @@ pub(super) async fn comes_off(
             changed = report.changed() => if changed.is_err() {
                 std::future::pending::<()>().await;
             },
-            () = changed_to(&mut progress, runs) => {}
+            changed = started.changed() => if changed.is_err() {
+                std::future::pending::<()>().await;
+            },
+            () = changed_to(&mut progress, boots) => {}
             () = is_off => return said(report.borrow().links),
         }
     }
@@ -74,8 +79,28 @@ mod tests {
         for (links, part) in [(0, "never taken up"), (2, "came off")] {
             let (_report, report) = watch::channel(link(links, false));
             let (_progress, progress) = watch::channel(running(1));
-            let said = comes_off(report, progress).await;
+            let (_started, started) = watch::channel(true);
+            let said = comes_off(report, progress, started).await;
             assert!(said.contains(part), "{said}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_daemon_that_takes_a_minute_to_start_a_machine_is_waited_for() {
+        let (report_to, report) = watch::channel(link(0, false));
+        let (_progress, progress) = watch::channel(running(1));
+        let (started_to, started) = watch::channel(false);
+        let waiting = tokio::time::timeout(PATIENCE * 10, comes_off(report, progress, started));
+        let story = async {
+            tokio::time::sleep(PATIENCE * 3).await;
+            started_to.send_replace(true);
+            tokio::time::sleep(PATIENCE / 2).await;
+            report_to.send_replace(link(1, true));
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            waited = waiting => assert!(waited.is_err(), "{waited:?}"),
+            () = story => {}
         }
     }
 
@@ -83,7 +108,8 @@ mod tests {
     async fn a_machine_that_is_off_needs_none_and_a_new_one_is_waited_for() {
         let (report_to, report) = watch::channel(link(1, true));
         let (progress_to, progress) = watch::channel(running(1));
-        let waiting = tokio::time::timeout(PATIENCE * 10, comes_off(report, progress));
+        let (_started, started) = watch::channel(true);
+        let waiting = tokio::time::timeout(PATIENCE * 10, comes_off(report, progress, started));
         let story = async {
             tokio::time::sleep(PATIENCE * 2).await;
             // Switched off and on again: the link goes before the machine is told to be off, and comes later.

@@ -11,6 +11,7 @@ use hypervisor::{Machine, MachineSpec};
 use scenario::{Moment, PowerEvent};
 use timeline::steps::{POWER_CUT, POWER_CYCLE, POWER_RESET};
 use timeline::{Body, ResetBy, Sink, Source, StepState};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -39,6 +40,8 @@ pub(crate) struct MachineController<'a> {
     pub(crate) network_faults: &'a NetworkFaults<'a>,
     /// `None` while it is off.
     pub(crate) machine: Option<Box<dyn Machine>>,
+    /// Whether it has been started, which a daemon may take its time for.
+    started: watch::Sender<bool>,
     began: Instant,
     /// What the machine is made of, as it is now.
     pub(crate) spec: MachineSpec,
@@ -72,6 +75,7 @@ impl<'a> MachineController<'a> {
             watch,
             network_faults,
             machine: None,
+            started: watch::Sender::new(false),
             began: Instant::now(),
             spec: starting_point.spec.clone(),
             disk: None,
@@ -84,7 +88,11 @@ impl<'a> MachineController<'a> {
     /// Powers the machine on, drives it until the verdict can no longer change, and switches it off.
     pub(crate) async fn run(mut self) -> Result<(), RunError> {
         let early = self.watch.ended_early();
-        let cable = cable::comes_off(self.network_faults.network_report(), self.watch.progress());
+        let cable = cable::comes_off(
+            self.network_faults.network_report(),
+            self.watch.progress(),
+            self.started.subscribe(),
+        );
         let ended = tokio::select! {
             biased;
             early = early => early.map_err(ControlError::from),
@@ -245,6 +253,7 @@ impl<'a> MachineController<'a> {
     fn take(&mut self, machine: Box<dyn Machine>) -> Result<(), ControlError> {
         let noted = self.context.note_emulator(&*machine, &self.starting_point.spec);
         self.machine = Some(machine);
+        self.started.send_replace(true);
         noted.map_err(|error| ControlError::Ledger(error.to_string()))?;
         self.context.reporter.doing("watching");
         Ok(())
@@ -254,6 +263,7 @@ impl<'a> MachineController<'a> {
     pub(crate) async fn off(&mut self) -> Result<(), ControlError> {
         // Gone before the next of the same name begins: both would clean up the same files.
         if let Some(machine) = self.machine.take() {
+            self.started.send_replace(false);
             machine.destroy().await?;
         }
         Ok(self.watch.until_off("the machine to be off").await?)

@@ -24,8 +24,21 @@ pub(super) struct Domain {
     pub(super) on_crash: &'static str,
     pub(super) pm: Pm,
     pub(super) devices: Devices,
+    pub(super) seclabel: Vec<SecurityLabel>,
     #[serde(rename = "qemu:commandline")]
     pub(super) commandline: Commandline,
+}
+
+#[derive(Serialize)]
+pub(super) struct SecurityLabel {
+    #[serde(rename = "@type")]
+    pub(super) kind: &'static str,
+    #[serde(rename = "@model")]
+    pub(super) model: String,
+    #[serde(rename = "@relabel", skip_serializing_if = "Option::is_none")]
+    pub(super) relabel: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) label: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -292,7 +305,6 @@ pub(super) struct Serial {
     #[serde(rename = "@type")]
     pub(super) kind: &'static str,
     pub(super) source: SocketSource,
-    pub(super) log: Log,
     pub(super) target: SerialTarget,
 }
 
@@ -302,14 +314,6 @@ pub(super) struct SocketSource {
     pub(super) mode: &'static str,
     #[serde(rename = "@path")]
     pub(super) path: String,
-}
-
-#[derive(Serialize)]
-pub(super) struct Log {
-    #[serde(rename = "@file")]
-    pub(super) file: String,
-    #[serde(rename = "@append")]
-    pub(super) append: &'static str,
 }
 
 #[derive(Serialize)]

@@ -10,8 +10,18 @@ pub(super) enum Way<'a> {
     WatchOver { time_limit: bool },
 }
 
-/// The reason for which a machine is gone when it was QEMU that failed.
-pub(super) const EMULATOR_FAILED: &str = "emulator-failed";
+/// What befell a machine that is gone through no doing of guest or harness; `None` where it was theirs. Nothing
+/// follows from such an end for the product.
+pub(super) fn befell(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "emulator-failed" => "the emulator died",
+        // QEMU's word for a signal that it got.
+        "host-signal" => "somebody on the host ended the emulator",
+        "destroyed-by-others" => "somebody else destroyed the machine",
+        "connection-lost" => "the connection to libvirt was lost",
+        _ => return None,
+    })
+}
 
 /// QEMU's `guest-shutdown` and `guest-panic`, libvirt's `shutdown` and `crashed`: the guest did it.
 /// `destroyed`, `saved` and QEMU's `host-…` are the harness's doing.

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::ending::{EMULATOR_FAILED, Way, by_the_guest, end};
+use super::ending::{Way, befell, by_the_guest, end};
 use super::happening::{Happening, What};
 use crate::conclusion::{Trigger, conclude};
 use crate::findings::Findings;
@@ -261,10 +261,9 @@ impl Watcher {
                     return;
                 }
                 self.close(event, Way::Stopped { reason });
-                let by_itself = by_the_guest(reason);
-                let trigger = match reason.as_str() {
-                    EMULATOR_FAILED => Trigger::HarnessFailed("the emulator died"),
-                    _ => Trigger::WentOff { by_itself },
+                let trigger = match befell(reason) {
+                    Some(what) => Trigger::HarnessFailed(what),
+                    None => Trigger::WentOff { by_itself: by_the_guest(reason) },
                 };
                 self.conclude(&trigger, moment);
             }

@@ -271,6 +271,9 @@ fn interrupted_and_failed_runs_are_infrastructure() {
         Body::WatchEnded { why: "interrupted".into(), detail: String::new() },
         Body::HarnessFailed { reason: "the disk of the host is full".into() },
         Body::MachineStopped { reason: "emulator-failed".into() },
+        Body::MachineStopped { reason: "host-signal".into() },
+        Body::MachineStopped { reason: "destroyed-by-others".into() },
+        Body::MachineStopped { reason: "connection-lost".into() },
     ] {
         let mut cut = events[..recovery].to_vec();
         cut.push(beside(&events[recovery], Source::Harness, body));
