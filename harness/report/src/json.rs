@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use timeline::{
     Access, BootKind, Cause, Confidence, Derived, End, Expectation, ImageOutcome, Layer,
     LayerOutcome, Loop, Measurements, Micros, Phase, StopCode, Verdict,
@@ -108,14 +108,17 @@ pub struct StopSummary {
 }
 
 /// An outcome against its reference.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ComparisonSummary {
     /// `same`, `different`, `missing`, `not-compared`.
-    pub result: &'static str,
+    pub result: String,
     /// The reference.
     pub reference: String,
     /// The pending reference, where one was written.
     pub pending: Option<String>,
+    /// What differs, in words; the weightiest first.
+    #[serde(default)]
+    pub changes: Vec<String>,
 }
 
 impl From<&Comparison> for ComparisonSummary {
@@ -124,8 +127,13 @@ impl From<&Comparison> for ComparisonSummary {
             Some(Pending::Written(path)) => Some(path.display().to_string()),
             Some(Pending::NotWritten { .. }) | None => None,
         };
+        let changes = match comparison {
+            Comparison::Different { diff, .. } => diff.changes(),
+            _ => Vec::new(),
+        };
         Self {
-            result: comparison.word(),
+            changes,
+            result: comparison.word().to_owned(),
             reference: comparison.reference().display().to_string(),
             pending,
         }

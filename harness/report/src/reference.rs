@@ -11,6 +11,7 @@ use fs_err as fs;
 use similar::{ChangeTag, TextDiff};
 use timeline::{Outcome, Verdict};
 
+use crate::changes::changes;
 use crate::snapshot::{self, SnapshotError};
 use crate::style::{Paint, Style};
 
@@ -111,6 +112,14 @@ pub struct Diff {
 }
 
 impl Diff {
+    /// In words; nothing where one of the two is of another format.
+    pub fn changes(&self) -> Vec<String> {
+        match (Outcome::parse(&self.old), Outcome::parse(&self.new)) {
+            (Ok(old), Ok(new)) => changes(&old, &new),
+            _ => Vec::new(),
+        }
+    }
+
     /// As a unified diff: `-` is the reference, `+` is this run.
     pub fn render(&self, style: Style) -> String {
         let mut text = String::new();

@@ -209,6 +209,10 @@ impl Page {
             None => {}
         }
         if let Comparison::Different { diff, .. } = comparison {
+            for (number, change) in diff.changes().iter().enumerate() {
+                let label = if number == 0 { "changed" } else { "" };
+                self.labelled(label, Some(Paint::Bad), change);
+            }
             self.gap();
             self.text.push_str(&diff.render(self.style));
         }

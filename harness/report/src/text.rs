@@ -21,6 +21,22 @@ pub(crate) fn clean(text: &str, limit: usize) -> String {
     clean
 }
 
+/// Text within an element or an attribute of HTML.
+pub(crate) fn html(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// `0.3 s`, `12.3 s`, `2 min 05 s`.
 pub(crate) fn duration(us: Micros) -> String {
     let tenths = us.get() / 100_000;

@@ -1,0 +1,13 @@
+//! What a pipeline takes in: JUnit XML, a summary in Markdown, annotations of GitHub.
+
+mod case;
+mod github;
+mod junit;
+mod markdown;
+
+#[cfg(test)]
+pub(crate) use case::examples;
+pub use case::{Came, Case, Picture, Ran, Standing};
+pub use github::annotations;
+pub use junit::junit;
+pub use markdown::markdown;
