@@ -10,6 +10,7 @@ use crate::commands::fault::FaultCommand;
 use crate::commands::guestfs::GuestfsCommand;
 use crate::commands::hive::HiveCommand;
 use crate::commands::image::ImageCommand;
+use crate::commands::report::Reports;
 
 /// Break Windows virtual machines on purpose and prove that they come back.
 #[derive(Debug, Parser)]
@@ -111,6 +112,14 @@ pub(crate) enum Command {
         /// A run's name, part of it, its directory, or `latest`
         #[arg(default_value = "latest")]
         run: String,
+    },
+    /// Write reports on recorded runs: HTML, JUnit, Markdown
+    Report {
+        /// Each a run's name, part of it, its directory, or `latest`
+        #[arg(default_value = "latest", value_name = "RUN")]
+        runs: Vec<String>,
+        #[command(flatten)]
+        reports: Reports,
     },
     /// Accept the outcome of a run as the new reference
     ///

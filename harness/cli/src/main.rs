@@ -49,6 +49,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Run(args) => commands::run::run(global, args),
         Command::Timeline { run, json } => commands::runs::timeline(global, run, *json),
         Command::Replay { run } => commands::runs::replay_run(global, run),
+        Command::Report { runs, reports } => commands::report::run(global, runs, reports),
         Command::Runs { json } => commands::runs::list(global, *json),
         Command::Accept { what } => commands::accept::run(global, what),
         Command::Scenario(command) => commands::scenario::run(global, command),

@@ -38,7 +38,7 @@ pub use offline::stage_for_hand;
 pub use preflight::{Plan, PlanInputs};
 pub use record::{
     Progress, RUN_FORMAT, RecordError, Recorder, ReplayError, Replayed, RunDir, RunDirError, RunId,
-    RunRecord, RunStatus, Status, StatusSink, replay,
+    RunRecord, RunStatus, Status, StatusSink, recorded_case, replay,
 };
 pub use runs::{
     DETECTORS_FORMAT, Detector, DetectorReport, DetectorResult, ExitStatus, Reliance, RunOptions,

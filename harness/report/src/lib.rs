@@ -19,6 +19,7 @@ mod changes;
 mod happenings;
 mod html;
 mod json;
+mod pictures;
 mod pipeline;
 mod proof;
 mod reference;
@@ -32,11 +33,12 @@ pub use html::page;
 pub use json::{
     BootSummary, ComparisonSummary, RunIdentity, SUMMARY_FORMAT, StopSummary, Summary, summary,
 };
+pub use pictures::{Shown, pictures};
 pub use pipeline::{Came, Case, Picture, Ran, Standing, annotations, junit, markdown};
 pub use proof::{Proof, Reversed, consequence, proof_table};
 pub use reference::{
-    AcceptError, Accepted, Comparison, Diff, Pending, ReferenceError, accept, compare, pending_in,
-    pending_of,
+    AcceptError, Accepted, Comparison, Diff, Pending, ReferenceError, accept, compare, difference,
+    pending_in, pending_of,
 };
 pub use style::Style;
 pub use terminal::{expectation_lines, render_timeline};

@@ -200,6 +200,14 @@ pub fn compare(
     }
 }
 
+/// An outcome against the reference as it is now; nothing is written. `None` where they are the same, or where there
+/// is no reference to be read.
+pub fn difference(outcome: &Outcome, reference: &Path) -> Option<Diff> {
+    let new = snapshot::normal(&outcome.render());
+    let old = read(reference).ok().flatten()?;
+    (old != new).then(|| Diff { old: ended(old), new: ended(new) })
+}
+
 fn ended(mut text: String) -> String {
     text.push('\n');
     text

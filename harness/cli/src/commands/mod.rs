@@ -12,6 +12,7 @@ pub(crate) mod guestfs;
 pub(crate) mod hive;
 pub(crate) mod image;
 pub(crate) mod repeat;
+pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod scenario;

@@ -1,5 +1,6 @@
 //! The record of a run: its directory, its events, and where it stands while it is under way.
 
+mod case;
 mod frame_reader;
 mod recorder;
 mod replay;
@@ -7,6 +8,7 @@ mod run_dir;
 mod run_id;
 mod status;
 
+pub use case::recorded_case;
 pub use recorder::{Progress, RecordError, Recorder};
 pub use replay::{ReplayError, Replayed, replay};
 pub use run_dir::{RUN_FORMAT, RunDir, RunDirError, RunRecord, RunStatus};

@@ -1,7 +1,7 @@
 //! Deriving a recorded run again, from its events alone.
 
 use fs_err as fs;
-use timeline::{Derived, ReadError, read_events};
+use timeline::{Derived, ReadError, Record, read_events};
 
 use super::run_dir::{RunDir, RunDirError};
 
@@ -33,13 +33,18 @@ pub struct Replayed {
     pub same: Option<bool>,
 }
 
+/// The events of a run.
+pub(super) fn events_of(run: &RunDir) -> Result<Record, ReplayError> {
+    let path = run.events();
+    let text = fs::read_to_string(&path).map_err(RunDirError::from)?;
+    read_events(&text)
+        .map_err(|source| ReplayError::Events { path: path.display().to_string(), source })
+}
+
 /// Derives timeline and outcome of `run` from its `events.jsonl` and nothing else, and compares the bytes
 /// with what the run wrote.
 pub fn replay(run: &RunDir) -> Result<Replayed, ReplayError> {
-    let path = run.events();
-    let text = fs::read_to_string(&path).map_err(RunDirError::from)?;
-    let record = read_events(&text)
-        .map_err(|source| ReplayError::Events { path: path.display().to_string(), source })?;
+    let record = events_of(run)?;
     let derived = timeline::derive(&record.events);
     let same = match fs::read_to_string(run.outcome()) {
         Ok(outcome) => {

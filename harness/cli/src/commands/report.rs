@@ -1,0 +1,132 @@
+//! Reports: what `run` and `report` write for pipelines and for people.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use engine::{RunDir, StateDir, recorded_case};
+use report::Case;
+
+use crate::args::Global;
+use crate::exit::{Exit, infrastructure, usage};
+use crate::output::{print, tell};
+
+/// Where reports go.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Reports")]
+pub(crate) struct Reports {
+    /// Write JUnit XML, as Jenkins, GitLab and others read it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Write a page of HTML that holds everything, pictures included
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Write a summary in Markdown
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+    /// Print annotations for GitHub Actions, and add the summary to the job's page
+    ///
+    /// The page is the file that GITHUB_STEP_SUMMARY names.
+    #[arg(long)]
+    pub(crate) github: bool,
+}
+
+impl Reports {
+    /// True where none is wanted.
+    pub(crate) fn is_empty(&self) -> bool {
+        let Self { junit, html, markdown, github } = self;
+        junit.is_none() && html.is_none() && markdown.is_none() && !github
+    }
+
+    /// Finds out before anything runs whether the files can be written.
+    ///
+    /// # Errors
+    /// One of them cannot.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        for file in [&self.junit, &self.html, &self.markdown].into_iter().flatten() {
+            let partial = Partial::beside(file).map_err(usage)?;
+            drop(partial);
+        }
+        Ok(())
+    }
+
+    /// Writes what is wanted.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub(crate) fn write(&self, title: &str, cases: &[Case]) -> anyhow::Result<()> {
+        if let Some(file) = &self.junit {
+            let xml = report::junit(cases).map_err(infrastructure)?;
+            Partial::beside(file)?.keep(&xml).map_err(infrastructure)?;
+        }
+        if let Some(file) = &self.html {
+            Partial::beside(file)?.keep(&report::page(title, cases)).map_err(infrastructure)?;
+        }
+        if let Some(file) = &self.markdown {
+            Partial::beside(file)?.keep(&report::markdown(cases)).map_err(infrastructure)?;
+        }
+        if self.github {
+            print(&report::annotations(cases))?;
+            match std::env::var_os("GITHUB_STEP_SUMMARY") {
+                // Other steps of the job write there, too.
+                Some(file) => fs_err::OpenOptions::new()
+                    .create(true)
+                    .append(true)
+                    .open(PathBuf::from(file))
+                    .and_then(|mut file| file.write_all(report::markdown(cases).as_bytes()))
+                    .map_err(infrastructure)?,
+                None => tell("note: GITHUB_STEP_SUMMARY is not set, so the summary goes nowhere"),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A file that is there whole or not at all.
+struct Partial<'a> {
+    file: &'a Path,
+    partial: tempfile::NamedTempFile,
+}
+
+impl<'a> Partial<'a> {
+    fn beside(file: &'a Path) -> anyhow::Result<Self> {
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or_else(|| Path::new("."));
+        let partial = tempfile::Builder::new()
+            .prefix(".report-")
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+            .tempfile_in(folder)
+            .with_context(|| format!("{} cannot be written", file.display()))?;
+        Ok(Self { file, partial })
+    }
+
+    fn keep(mut self, text: &str) -> anyhow::Result<()> {
+        self.partial.write_all(text.as_bytes())?;
+        self.partial
+            .persist(self.file)
+            .with_context(|| format!("{} cannot be written", self.file.display()))?;
+        Ok(())
+    }
+}
+
+/// `loopbreak report`.
+pub(crate) fn run(global: &Global, runs: &[String], reports: &Reports) -> anyhow::Result<Exit> {
+    if reports.is_empty() {
+        return Err(usage(anyhow::anyhow!(
+            "say what to write: --html FILE, --junit FILE, --markdown FILE or --github"
+        )));
+    }
+    let state = StateDir::open(global.state.as_deref()).map_err(usage)?;
+    let mut cases = Vec::new();
+    for run in runs {
+        let run = RunDir::find(&state.runs(), run).map_err(usage)?;
+        cases.push(recorded_case(&run).map_err(usage)?);
+    }
+    let title = match runs {
+        [_] => format!("loopbreak: {}", cases.first().map_or("", |case| case.scenario.as_str())),
+        _ => format!("loopbreak: {} runs", runs.len()),
+    };
+    reports.write(&title, &cases)?;
+    Ok(Exit::AsExpected)
+}

@@ -1,0 +1,98 @@
+//! Which frames of the display a report shows: of each boot the last one of each page that says something.
+
+use std::collections::BTreeMap;
+
+use timeline::{Body, Derived, Event, ScreenKind};
+
+/// More than any row of failures that somebody would look through; a loop shows the same page again and again.
+const MOST: usize = 8;
+
+/// A frame worth a look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// What it shows, for people.
+    pub title: &'static str,
+    /// The boot in which it was taken.
+    pub boot: u32,
+    /// Its file, as the event named it: relative to the machine's folder.
+    pub file: String,
+}
+
+/// The frames of a run that a report shows, in their order; each picture once.
+pub fn pictures(events: &[Event], derived: &Derived) -> Vec<Shown> {
+    let mut digests: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut taken: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut kinds: BTreeMap<&str, ScreenKind> = BTreeMap::new();
+    for event in events {
+        match &event.body {
+            Body::Frame { file, digest, .. } => {
+                digests.insert(file, digest);
+                taken.insert(file, event.seq);
+            }
+            // A frame may be read twice; the second time says more.
+            Body::Screen { file, screen } => {
+                kinds.insert(file, screen.kind);
+            }
+            _ => {}
+        }
+    }
+    let boot_of = |seq: u64| {
+        let began = |boot: &&timeline::Boot| boot.began.seq <= seq;
+        derived.timeline.boots.iter().rev().find(began).map(|boot| boot.number)
+    };
+    let mut last: BTreeMap<(u32, &'static str), (&str, u64)> = BTreeMap::new();
+    for (file, kind) in &kinds {
+        let (Some(title), Some(seq)) = (title(*kind), taken.get(file)) else { continue };
+        let Some(boot) = boot_of(*seq) else { continue };
+        let newest = last.entry((boot, title)).or_insert((file, *seq));
+        if newest.1 < *seq {
+            *newest = (file, *seq);
+        }
+    }
+    let mut shown: Vec<(u64, Shown)> = last
+        .into_iter()
+        .map(|((boot, title), (file, seq))| (seq, Shown { title, boot, file: file.to_owned() }))
+        .collect();
+    shown.sort_by_key(|(seq, _)| *seq);
+    let mut seen: Vec<&str> = Vec::new();
+    shown.retain(|(_, shown)| {
+        let digest = digests.get(shown.file.as_str()).copied().unwrap_or_default();
+        let is_new = !seen.contains(&digest);
+        seen.push(digest);
+        is_new
+    });
+    shown.into_iter().map(|(_, shown)| shown).take(MOST).collect()
+}
+
+/// `None` for a page that says nothing about a failure or a repair.
+fn title(kind: ScreenKind) -> Option<&'static str> {
+    Some(match kind {
+        ScreenKind::BlueStop | ScreenKind::BlackStop => "stop screen",
+        ScreenKind::BootError => "boot error",
+        ScreenKind::BootMenu => "boot menu",
+        ScreenKind::Recovery => "recovery environment",
+        ScreenKind::Desktop => "desktop",
+        ScreenKind::Black | ScreenKind::Text | ScreenKind::Picture | ScreenKind::Unknown => {
+            return None;
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_page_of_a_recorded_loop_once() {
+        let text = include_str!("../../timeline/tests/fixtures/recorded-channel-file-291.jsonl");
+        let events = timeline::read_events(text).unwrap().events;
+        let derived = timeline::derive(&events);
+        let shown = pictures(&events, &derived);
+        let shown: Vec<_> = shown.iter().map(|shown| (shown.boot, shown.title)).collect();
+        assert_eq!(shown[0], (1, "stop screen"));
+        assert!(shown.contains(&(3, "recovery environment")), "{shown:?}");
+        let stops = shown.iter().filter(|(_, title)| *title == "stop screen").count();
+        assert!(stops <= 2, "{shown:?}");
+        assert!(pictures(&[], &derived).is_empty());
+    }
+}
