@@ -117,6 +117,7 @@ pub(crate) fn run(global: &Global, runs: &[String], reports: &Reports) -> anyhow
             "say what to write: --html FILE, --junit FILE, --markdown FILE or --github"
         )));
     }
+    reports.check()?;
     let state = StateDir::open(global.state.as_deref()).map_err(usage)?;
     let mut cases = Vec::new();
     for run in runs {

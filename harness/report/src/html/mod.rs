@@ -68,7 +68,7 @@ fn overview(cases: &[Case]) -> String {
         "<section aria-labelledby=\"overview\">\n<h2 id=\"overview\">Scenarios</h2>\n\
          <p class=\"filter\" hidden><label>Show only <input type=\"search\" id=\"filter\" \
          placeholder=\"part of a name, image or verdict\"></label> <span id=\"shown\" role=\"status\"></span></p>\n\
-         <div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"overview\">\n<table id=\"cases\">\n<thead><tr>",
+         <div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"All scenarios\">\n<table id=\"cases\">\n<thead><tr>",
     );
     for column in ["Result", "Scenario", "Image", "Verdict", "What changed or failed", "Time"] {
         text.push_str(&format!("<th scope=\"col\">{column}</th>"));
