@@ -175,6 +175,18 @@ pub(crate) struct RunArgs {
     /// Run every scenario in the scenarios folder
     #[arg(long, conflicts_with = "names")]
     pub(crate) all: bool,
+    /// Run on these images instead of the scenarios' own; several are separated by commas
+    ///
+    /// Each scenario runs on each image, and its outcome is compared with the reference for the image's line. Several
+    /// runs leave out what an image lacks something for: such a scenario is listed as not applicable, with the reason.
+    /// If a single run is asked for, that is an error.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) image: Vec<String>,
+    /// Run nothing if a scenario is not applicable to its image
+    ///
+    /// Exit code 2 then.
+    #[arg(long)]
+    pub(crate) no_skips: bool,
     /// How many machines may run at once
     #[arg(short, long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) jobs: u32,
@@ -199,6 +211,13 @@ pub(crate) struct RunArgs {
     /// Nothing is compared with a reference.
     #[arg(long, value_name = "N", conflicts_with_all = ["all", "json"], value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) times: Option<u32>,
+}
+
+impl RunArgs {
+    /// True where one scenario is run many times.
+    pub(crate) fn repeats(&self) -> bool {
+        self.seeds.or(self.times).is_some()
+    }
 }
 
 /// How a machine comes to run.

@@ -22,7 +22,8 @@ mod terminal;
 mod text;
 
 pub use json::{
-    BootSummary, ComparisonSummary, RunIdentity, SUMMARY_FORMAT, StopSummary, Summary, summary,
+    BootSummary, ComparisonSummary, ImageSummary, RunIdentity, SUMMARY_FORMAT, StopSummary,
+    Summary, summary,
 };
 pub use proof::{Proof, Reversed, consequence, proof_table};
 pub use reference::{

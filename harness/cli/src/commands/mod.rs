@@ -13,5 +13,6 @@ pub(crate) mod hive;
 pub(crate) mod image;
 pub(crate) mod repeat;
 pub(crate) mod run;
+mod run_table;
 pub(crate) mod runs;
 pub(crate) mod scenario;
