@@ -91,6 +91,9 @@ pub(crate) enum When {
 pub(crate) enum Command {
     /// Run scenarios and compare their outcomes with the references
     Run(RunArgs),
+    /// Say what a command would do, without a machine
+    #[command(subcommand)]
+    Plan(PlanCommand),
     /// List recorded runs
     Runs {
         /// Print JSON lines
@@ -227,6 +230,47 @@ pub(crate) enum StartArg {
     Cold,
     /// From a checkpoint of the healthy machine, RAM included
     Checkpoint,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PlanCommand {
+    /// Print all that a run would do
+    ///
+    /// Image, offline edits, commands of the guest agent, layers, waits with their limits, what is expected, and the
+    /// domain that libvirt would be given. No hypervisor is touched; the edits are done to a copy of the image's disk.
+    Run(PlanRunArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanRunArgs {
+    /// The scenario, by name or path, or one variant as `scenario/variant`
+    #[arg(value_name = "SCENARIO")]
+    pub(crate) name: String,
+    /// The image, instead of the scenario's own
+    #[arg(long, value_name = "NAME")]
+    pub(crate) image: Option<String>,
+    /// How the machine starts, cold or checkpoint
+    ///
+    /// The default is what the scenario says.
+    #[arg(long, value_name = "HOW", hide_possible_values = true)]
+    pub(crate) start: Option<StartArg>,
+    /// What would run the machine, tcg or kvm
+    ///
+    /// A run tries which one works; the plan tries nothing.
+    #[arg(long, value_name = "HOW", default_value = "tcg", hide_possible_values = true)]
+    pub(crate) accelerator: AcceleratorArg,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What runs a machine's code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AcceleratorArg {
+    /// QEMU's emulator
+    Tcg,
+    /// The host's processor
+    Kvm,
 }
 
 #[derive(Debug, Subcommand)]

@@ -25,6 +25,7 @@ mod host_disk;
 pub mod intake;
 mod machine;
 mod offline;
+mod planned;
 mod preflight;
 mod record;
 mod runs;
@@ -34,7 +35,12 @@ mod tasks;
 
 pub use cleanup::{CleanReport, Cleaned, CleanedRun, Entry, Leak, LedgerError, Ledgers, clean};
 pub use error::RunError;
+pub use machine::Wait;
 pub use offline::stage_for_hand;
+pub use planned::{
+    Done, ImageUsed, OfflineEdits, PLAN_FORMAT, PlanOptions, ReferenceUsed, RunPlan, Rung,
+    WhileItRuns, plan_run,
+};
 pub use preflight::{Lack, NotApplicable, NotApplicableSummary, Plan, PlanInputs};
 pub use record::{
     Progress, RUN_FORMAT, RecordError, Recorder, ReplayError, Replayed, RunDir, RunDirError, RunId,

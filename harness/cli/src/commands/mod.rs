@@ -11,6 +11,7 @@ pub(crate) mod fault;
 pub(crate) mod guestfs;
 pub(crate) mod hive;
 pub(crate) mod image;
+pub(crate) mod plan;
 pub(crate) mod repeat;
 pub(crate) mod run;
 mod run_table;
