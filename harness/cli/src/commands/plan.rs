@@ -57,6 +57,9 @@ fn page(plan: &RunPlan) -> String {
     let model = if plan.image.is_model { ", a model, not Windows" } else { "" };
     page.entry("image", &format!("{} ({}{model})", plan.image.name, plan.image.line));
     page.entry("digest", &plan.image.digest);
+    for what in &plan.not_known {
+        page.entry("not known", what);
+    }
     page.entry("start", &word(serde_json::to_value(plan.start)));
     if plan.time_scale > 1 {
         page.entry("waits", &format!("documented ones pass {} times faster", plan.time_scale));

@@ -68,12 +68,18 @@ async fn run_all(
     interrupt: &Interrupt,
 ) -> anyhow::Result<Exit> {
     let single = args.repeats() || (chosen.len() == 1 && !args.all);
-    let (chosen, skipped) = sift(session, args, chosen).await?;
+    let (chosen, mut skipped) = sift(session, args, chosen).await?;
     // Where nothing can be run at all, an exit code of 0 would say that something was tried.
     if !skipped.is_empty() && (single || args.no_skips || chosen.is_empty()) {
         return refuse(args, single, chosen.len(), &skipped);
     }
-    let results = run_chosen(session, args, chosen, interrupt).await;
+    let mut results = run_chosen(session, args, chosen, interrupt).await;
+    if !single && !args.no_skips {
+        skipped.extend(take_late(&mut results));
+        if results.is_empty() {
+            return refuse(args, single, 0, &skipped);
+        }
+    }
     if args.repeats() {
         let mut tally = repeat::Tally::new(args);
         for result in &results {
@@ -136,6 +142,19 @@ async fn sift(
         }
     }
     Ok((kept, skipped))
+}
+
+/// What an image turned out to lack only when its disk was to be edited, before its machine was started.
+fn take_late(results: &mut Vec<Finished>) -> Vec<NotApplicable> {
+    let late =
+        |finished: &mut Finished| matches!(finished.came, Err(engine::RunError::NotApplicable(_)));
+    let taken = results.extract_if(.., late);
+    taken
+        .filter_map(|finished| match finished.came {
+            Err(engine::RunError::NotApplicable(reason)) => Some(*reason),
+            _ => None,
+        })
+        .collect()
 }
 
 /// Says what cannot be run; nothing is.

@@ -36,6 +36,7 @@ pub fn stage_for_hand(
         emulator: "by hand".to_owned(),
     };
     let prepared = prepare(&preparing, scenario, Some(Start::Cold))?;
+    prepared.tell_unknown();
     fs_err::create_dir(output)?;
     let output = fs_err::canonicalize(output)?;
     let (disk, vars) = (output.join("disk.qcow2"), output.join("vars.fd"));

@@ -63,6 +63,7 @@ pub fn plan_run(
             line: plan.image_line.clone(),
             is_model: prepared.profile.is_model,
         },
+        not_known: prepared.unknown.clone(),
         start: plan.start,
         time_scale: plan.time_scale,
         clock: plan.clock.and_then(time),

@@ -20,6 +20,9 @@ pub struct RunPlan {
     pub scenario: String,
     /// What it runs on.
     pub image: ImageUsed,
+    /// What the scenario needs and is not known of the image.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_known: Vec<String>,
     /// From power-on, or from a checkpoint of the healthy machine.
     pub start: Start,
     /// Documented minutes of waiting pass this many times faster.

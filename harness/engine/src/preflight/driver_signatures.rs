@@ -29,13 +29,7 @@ pub(super) fn lacks(
     if drivers.is_empty() {
         return Vec::new();
     }
-    let Some(arch) = facts.arch else {
-        tracing::warn!(
-            image = scenario.machine.image,
-            "not known which drivers it takes: its processor could not be read"
-        );
-        return Vec::new();
-    };
+    let Some(arch) = facts.arch else { return Vec::new() };
     let policy = facts.signatures.map(|settings| SignaturePolicy {
         secure_boot: profile.firmware.secure_boot,
         test_signing: settings.test_signing,
@@ -50,6 +44,14 @@ pub(super) fn lacks(
         // A system that no BCD starts has no such settings.
         None => others.collect(),
     }
+}
+
+/// What is not known of an image that has to take drivers.
+pub(super) fn unknown(scenario: &Scenario, facts: &ImageFacts) -> Option<String> {
+    let untold = facts.arch.is_none() && !brought(scenario).is_empty();
+    untold.then(|| {
+        "architecture: its processor could not be read, so which drivers it takes".to_owned()
+    })
 }
 
 /// The drivers that are made for the scenario, and those that it brings along.

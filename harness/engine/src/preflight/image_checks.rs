@@ -6,7 +6,7 @@ use super::needs::{Wanted, agent_is_declared, needs_agent};
 use super::not_applicable::Lack;
 
 /// The checks that the scenario needs and the image does not pass, and those that it must not pass and does. What
-/// the author named has to be known; what only follows from the scenario may be unknown, which is told.
+/// the author named has to be known; what only follows from the scenario may be unknown ([`unknown`]).
 pub(super) fn lacks(wanted: &Wanted<'_>) -> Vec<Lack> {
     let machine = &wanted.scenario.machine;
     let mut lacks = Vec::new();
@@ -14,10 +14,7 @@ pub(super) fn lacks(wanted: &Wanted<'_>) -> Vec<Lack> {
         let Some(check) = wanted.facts.qualification.check(need) else { continue };
         match check.answer {
             Answer::Pass => {}
-            Answer::Unknown if !machine.needs.contains(&need) => {
-                let image = &machine.image;
-                tracing::warn!(image, check = %check.name, "not known: {}", check.evidence);
-            }
+            Answer::Unknown if !machine.needs.contains(&need) => {}
             Answer::Fail | Answer::NotApplicable | Answer::Unknown => lacks.push(missing(check)),
         }
     }
@@ -26,6 +23,17 @@ pub(super) fn lacks(wanted: &Wanted<'_>) -> Vec<Lack> {
         lacks.extend(check.filter(|check| check.answer == Answer::Pass).map(there));
     }
     lacks
+}
+
+/// What only follows from the scenario and is not known of the image.
+pub(super) fn unknown(wanted: &Wanted<'_>) -> Vec<String> {
+    let named = &wanted.scenario.machine.needs;
+    let follow = needs(wanted).into_iter().filter(|need| !named.contains(need));
+    follow
+        .filter_map(|need| wanted.facts.qualification.check(need))
+        .filter(|check| check.answer == Answer::Unknown)
+        .map(|check| format!("{}: {}", check.name, check.evidence))
+        .collect()
 }
 
 fn needs(wanted: &Wanted<'_>) -> Vec<CheckName> {

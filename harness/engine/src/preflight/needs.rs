@@ -33,6 +33,12 @@ pub(crate) fn lacks(wanted: &Wanted<'_>) -> Vec<Lack> {
     lacks
 }
 
+/// What the scenario needs and is not known of the image: it is run, and this is told.
+pub(crate) fn unknown(wanted: &Wanted<'_>) -> Vec<String> {
+    let drivers = driver_signatures::unknown(wanted.scenario, wanted.facts);
+    drivers.into_iter().chain(image_checks::unknown(wanted)).collect()
+}
+
 /// Signs without which it would not be seen what became of the machine.
 fn signs(scenario: &Scenario, profile: &MachineProfile) -> Vec<Lack> {
     let marks = |phase: Phase| profile.markers.iter().any(|marker| marker.phase == phase);
@@ -274,6 +280,21 @@ mod tests {
             change(&mut case);
             assert_eq!(case.needs(), *expected, "line {index}, {name}: {:?}", case.lacks());
         }
+    }
+
+    #[test]
+    fn what_is_not_known_is_told_and_no_reason_not_to_run() {
+        let mut case = Case::new("channel-file-291");
+        case.facts.arch = None;
+        case.answer(CheckName::CrashDump, Answer::Unknown);
+        case.answer(CheckName::Licence, Answer::Unknown);
+        let stage = StagePlan::default();
+        let Case { scenario, start, profile, facts } = &case;
+        let told = unknown(&Wanted { scenario, start: *start, stage: &stage, profile, facts });
+        let [processor, dump] = told.as_slice() else { panic!("{told:?}") };
+        assert!(processor.starts_with("architecture: "), "{processor}");
+        assert_eq!(dump, "crash-dump: what was seen of crash-dump");
+        assert_eq!(case.needs(), [""; 0]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use recovery::Authority;
 use scenario::{Scenario, Start};
 
 use super::image_facts::KnownImages;
-use super::needs::{Wanted, lacks};
+use super::needs::{Wanted, lacks, unknown};
 use super::not_applicable::NotApplicable;
 use super::plan::{Plan, PlanInputs};
 use crate::error::RunError;
@@ -21,6 +21,8 @@ pub(crate) struct Prepared {
     pub(crate) profile: MachineProfile,
     pub(crate) stage: StagePlan,
     pub(crate) plan: Plan,
+    /// What the scenario needs and is not known of the image.
+    pub(crate) unknown: Vec<String>,
 }
 
 /// What preparing needs besides the scenario.
@@ -32,6 +34,15 @@ pub(crate) struct Preparing {
     pub(crate) known: Arc<KnownImages>,
     /// The emulator's version.
     pub(crate) emulator: String,
+}
+
+impl Prepared {
+    /// Tells whoever reads the log what is not known.
+    pub(crate) fn tell_unknown(&self) {
+        for what in &self.unknown {
+            tracing::warn!(image = self.plan.image, "not known: {what}");
+        }
+    }
 }
 
 /// Finds the image and decides what will be done.
@@ -71,6 +82,7 @@ pub(crate) fn prepare(
             lacks,
         })));
     }
+    let unknown = unknown(&wanted);
     if scenario.encryption().is_some() {
         profile.tpm = Some(TpmVersion::V2);
     }
@@ -83,5 +95,5 @@ pub(crate) fn prepare(
         start,
     };
     let plan = Plan::new(scenario, inputs)?;
-    Ok(Prepared { image, profile, stage, plan })
+    Ok(Prepared { image, profile, stage, plan, unknown })
 }

@@ -61,6 +61,7 @@ impl Session {
         reporter.doing("looking at the image");
         let prepared = catch_panic(self.prepare(scenario, options.start)).await;
         let prepared = prepared.map_err(RunError::from).flatten()?;
+        prepared.tell_unknown();
         let started = StartedRun::new(self, scenario, &prepared, references)?;
         let jobs = Jobs::default();
         let context = RunContext {

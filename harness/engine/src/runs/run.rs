@@ -15,6 +15,7 @@ use crate::error::RunError;
 use crate::preflight::NotApplicable;
 use crate::record::{RunDir, StatusSink};
 use crate::session::Session;
+use crate::tasks::catch_panic;
 
 /// What came of a run.
 #[derive(Debug)]
@@ -44,7 +45,8 @@ impl Session {
         scenario: &Scenario,
         options: &RunOptions,
     ) -> Result<Option<NotApplicable>, RunError> {
-        match self.prepare(scenario, options.start).await {
+        let prepared = catch_panic(self.prepare(scenario, options.start)).await;
+        match prepared.map_err(RunError::from).flatten() {
             Err(RunError::NotApplicable(reason)) => Ok(Some(*reason)),
             Err(RunError::Interrupted) => Err(RunError::Interrupted),
             Ok(_) | Err(_) => Ok(None),
