@@ -11,6 +11,9 @@ use report::Comparison;
 use scenario::Scenario;
 use tests::workspace;
 
+/// The line of the image that the recordings are of.
+const LINE: &str = "understudy";
+
 fn recordings() -> PathBuf {
     workspace().join("tests/recordings")
 }
@@ -49,7 +52,7 @@ fn hold(
     ensure!(verdict == expected, "{}: recorded as {verdict}, expected {expected}", scenario.name);
     // Beside a copy, so that a difference leaves nothing in the library.
     let aside = tempfile::tempdir()?;
-    let name = format!("{}.snap", scenario.reference_name());
+    let name = format!("{}.{LINE}.snap", scenario.reference_name());
     let reference = aside.path().join(&name);
     let text = std::fs::read_to_string(folder.join(&name))
         .with_context(|| format!("the reference of {}", scenario.name))?;

@@ -92,6 +92,9 @@ pub(crate) enum When {
 pub(crate) enum Command {
     /// Run scenarios and compare their outcomes with the references
     Run(RunArgs),
+    /// Say what a command would do, without a machine
+    #[command(subcommand)]
+    Plan(PlanCommand),
     /// List recorded runs
     Runs {
         /// Print JSON lines
@@ -184,6 +187,18 @@ pub(crate) struct RunArgs {
     /// Run every scenario in the scenarios folder
     #[arg(long, conflicts_with = "names")]
     pub(crate) all: bool,
+    /// Run on these images instead of the scenarios' own; several are separated by commas
+    ///
+    /// Each scenario runs on each image, and its outcome is compared with the reference for the image's line. Several
+    /// runs leave out what an image lacks something for: such a scenario is listed as not applicable, with the reason.
+    /// If a single run is asked for, that is an error.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) image: Vec<String>,
+    /// Run nothing if a scenario is not applicable to its image
+    ///
+    /// Exit code 2 then.
+    #[arg(long)]
+    pub(crate) no_skips: bool,
     /// How many machines may run at once
     #[arg(short, long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) jobs: u32,
@@ -210,6 +225,13 @@ pub(crate) struct RunArgs {
     pub(crate) times: Option<u32>,
 }
 
+impl RunArgs {
+    /// True where one scenario is run many times.
+    pub(crate) fn repeats(&self) -> bool {
+        self.seeds.or(self.times).is_some()
+    }
+}
+
 /// How a machine comes to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum StartArg {
@@ -217,6 +239,47 @@ pub(crate) enum StartArg {
     Cold,
     /// From a checkpoint of the healthy machine, RAM included
     Checkpoint,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PlanCommand {
+    /// Print all that a run would do
+    ///
+    /// Image, offline edits, commands of the guest agent, layers, waits with their limits, what is expected, and the
+    /// domain that libvirt would be given. No hypervisor is touched; the edits are done to a copy of the image's disk.
+    Run(PlanRunArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanRunArgs {
+    /// The scenario, by name or path, or one variant as `scenario/variant`
+    #[arg(value_name = "SCENARIO")]
+    pub(crate) name: String,
+    /// The image, instead of the scenario's own
+    #[arg(long, value_name = "NAME")]
+    pub(crate) image: Option<String>,
+    /// How the machine starts, cold or checkpoint
+    ///
+    /// The default is what the scenario says.
+    #[arg(long, value_name = "HOW", hide_possible_values = true)]
+    pub(crate) start: Option<StartArg>,
+    /// What would run the machine, tcg or kvm
+    ///
+    /// A run tries which one works; the plan tries nothing.
+    #[arg(long, value_name = "HOW", default_value = "tcg", hide_possible_values = true)]
+    pub(crate) accelerator: AcceleratorArg,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What runs a machine's code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AcceleratorArg {
+    /// QEMU's emulator
+    Tcg,
+    /// The host's processor
+    Kvm,
 }
 
 #[derive(Debug, Subcommand)]

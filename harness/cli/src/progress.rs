@@ -12,17 +12,24 @@ use winfmt::escaped;
 
 use crate::output::tell;
 
-/// Shows the progress of all runs of one command.
-pub(crate) fn status_sink() -> StatusSink {
-    if std::io::stderr().is_terminal() { live() } else { plain() }
+/// Shows the progress of all runs of one command. Runs of a scenario on several images are told apart by the image.
+pub(crate) fn status_sink(several_images: bool) -> StatusSink {
+    if std::io::stderr().is_terminal() { live(several_images) } else { plain(several_images) }
 }
 
-fn live() -> StatusSink {
+fn label(status: &Status, several_images: bool) -> String {
+    match several_images {
+        true => format!("{} on {}", status.scenario, status.image),
+        false => status.scenario.clone(),
+    }
+}
+
+fn live(several_images: bool) -> StatusSink {
     let all = MultiProgress::new();
     let bars: Mutex<BTreeMap<String, ProgressBar>> = Mutex::default();
     Arc::new(move |status: &Status| {
         let mut bars = bars.lock().unwrap_or_else(PoisonError::into_inner);
-        let bar = bars.entry(status.scenario.clone()).or_insert_with(|| {
+        let bar = bars.entry(label(status, several_images)).or_insert_with(|| {
             let bar = all.add(ProgressBar::new_spinner());
             let style = ProgressStyle::with_template("{spinner} {elapsed:>4} {wide_msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
@@ -32,22 +39,23 @@ fn live() -> StatusSink {
         if status.done {
             bar.finish_and_clear();
         } else {
-            bar.set_message(format!("{}: {}", status.scenario, sentence(status)));
+            bar.set_message(format!("{}: {}", label(status, several_images), sentence(status)));
         }
     })
 }
 
 /// Without a terminal each change that a reader of a log would want is a line of its own.
-fn plain() -> StatusSink {
+fn plain(several_images: bool) -> StatusSink {
     let began = Instant::now();
     let said: Mutex<BTreeMap<String, String>> = Mutex::default();
     Arc::new(move |status: &Status| {
         let sentence = if status.done { "done".to_owned() } else { sentence(status) };
         let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = said.entry(status.scenario.clone()).or_default();
+        let label = label(status, several_images);
+        let last = said.entry(label.clone()).or_default();
         if *last != sentence {
             let seconds = began.elapsed().as_secs();
-            tell(format!("{seconds:>5}s {}: {sentence}", status.scenario));
+            tell(format!("{seconds:>5}s {label}: {sentence}"));
             *last = sentence;
         }
     })

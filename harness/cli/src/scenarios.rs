@@ -35,6 +35,17 @@ pub(crate) fn place(folder: &Path, name: &str) -> PathBuf {
     }
 }
 
+/// Each scenario on each of the images; on its own where none is named.
+pub(crate) fn on_images(chosen: Vec<Found>, images: &[String]) -> Vec<Found> {
+    if images.is_empty() {
+        return chosen;
+    }
+    let on_each = chosen.into_iter().flat_map(|(scenario, folder)| {
+        images.iter().map(move |image| (scenario.on_image(image), folder.clone()))
+    });
+    on_each.collect()
+}
+
 /// All scenarios in a folder, by name.
 pub(crate) fn all(folder: &Path) -> anyhow::Result<Vec<Found>> {
     let listed = scenario::list(folder).map_err(usage)?;

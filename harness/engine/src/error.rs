@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use winfmt::escaped;
 
+use crate::intake::IntakeError;
+use crate::preflight::NotApplicable;
 use crate::record::RunDir;
 use crate::tasks::EndsEarly;
 
@@ -17,6 +19,12 @@ pub enum RunError {
     /// Nothing was run.
     #[error("{0}")]
     Refused(String),
+    /// The image lacks what the scenario needs. Nothing was started.
+    #[error("{0}")]
+    NotApplicable(Box<NotApplicable>),
+    /// The image could not be looked at.
+    #[error(transparent)]
+    Image(#[from] Box<IntakeError>),
     /// An example of the fault catalogue that does not load.
     #[error(transparent)]
     Example(#[from] faults::ExampleError),
@@ -132,8 +140,13 @@ impl RunError {
     /// True where what was asked for cannot be done as asked, whatever the host: exit code 2, not 3.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Refused(_) | Self::Example(_) | Self::Profile(_) | Self::Stage(_) => true,
+            Self::Refused(_)
+            | Self::NotApplicable(_)
+            | Self::Example(_)
+            | Self::Profile(_)
+            | Self::Stage(_) => true,
             Self::Store(error) => error.is_usage(),
+            Self::Image(error) => error.is_usage(),
             _ => false,
         }
     }

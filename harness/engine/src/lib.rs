@@ -25,6 +25,7 @@ mod host_disk;
 pub mod intake;
 mod machine;
 mod offline;
+mod planned;
 mod preflight;
 mod record;
 mod runs;
@@ -34,15 +35,20 @@ mod tasks;
 
 pub use cleanup::{CleanReport, Cleaned, CleanedRun, Entry, Leak, LedgerError, Ledgers, clean};
 pub use error::RunError;
+pub use machine::Wait;
 pub use offline::stage_for_hand;
-pub use preflight::{Plan, PlanInputs};
+pub use planned::{
+    Done, ImageUsed, OfflineEdits, PLAN_FORMAT, PlanOptions, ReferenceUsed, RunPlan, Rung,
+    WhileItRuns, plan_run,
+};
+pub use preflight::{Lack, NotApplicable, NotApplicableSummary, Plan, PlanInputs};
 pub use record::{
     Progress, RUN_FORMAT, RecordError, Recorder, ReplayError, Replayed, RunDir, RunDirError, RunId,
     RunRecord, RunStatus, Status, StatusSink, recorded_case, replay,
 };
 pub use runs::{
     DETECTORS_FORMAT, Detector, DetectorReport, DetectorResult, ExitStatus, Reliance, RunOptions,
-    RunResult, reference_path,
+    RunResult, pending_references, reference_path,
 };
 pub use session::{HostFacts, LeftBehind, Session, SessionOptions};
 pub use state_dir::{StateDir, StateError};

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::cleanup::{Cleaned, Entry, Leak, Ledger, Ledgers};
 use crate::error::RunError;
-use crate::preflight::{Prepared, prepare};
+use crate::preflight::{KnownImages, Prepared, Preparing, prepare};
 use crate::record::RunId;
 use crate::state_dir::StateDir;
 use crate::tasks::{Interrupt, blocking};
@@ -56,6 +56,7 @@ pub struct Session {
     pub(crate) hypervisor: Arc<dyn Hypervisor>,
     pub(crate) authority: Arc<Authority>,
     pub(crate) host: HostFacts,
+    known: Arc<KnownImages>,
     pub(crate) scratch: PathBuf,
     pub(crate) interrupt: Interrupt,
     pub(crate) ledgers: Ledgers,
@@ -104,6 +105,7 @@ impl Session {
             hypervisor,
             authority: Arc::new(authority),
             host,
+            known: Arc::default(),
             scratch,
             interrupt,
             ledgers,
@@ -172,6 +174,7 @@ impl Session {
             hypervisor,
             authority: Arc::new(authority),
             host,
+            known: Arc::default(),
             scratch,
             interrupt,
             ledgers,
@@ -187,9 +190,6 @@ impl Session {
         scenario: &Scenario,
         start: Option<Start>,
     ) -> Result<Arc<Prepared>, RunError> {
-        let (state, store, authority) =
-            (self.state.clone(), self.store.clone(), Arc::clone(&self.authority));
-        let (emulator, scenario) = (self.host.emulator.clone(), scenario.clone());
         let start = match start {
             None | Some(Start::Checkpoint) if !self.hypervisor.keeps_checkpoints() => {
                 tracing::info!("from power-on: checkpoints of this connection belong to root");
@@ -197,8 +197,15 @@ impl Session {
             }
             start => start,
         };
-        let preparing =
-            blocking(move || prepare(&state, &store, &authority, &emulator, &scenario, start));
+        let with = Preparing {
+            state: self.state.clone(),
+            store: self.store.clone(),
+            authority: Arc::clone(&self.authority),
+            known: Arc::clone(&self.known),
+            emulator: self.host.emulator.clone(),
+        };
+        let scenario = scenario.clone();
+        let preparing = blocking(move || prepare(&with, &scenario, start));
         Ok(Arc::new(self.interrupt.unless_raised(preparing).await??))
     }
 

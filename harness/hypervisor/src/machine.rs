@@ -20,12 +20,11 @@ use crate::agent::{AgentChannel, GuestAgent, GuestState};
 use crate::api::{Hypervisor, Machine, MachineSpec};
 use crate::checkpoint::{Feed, SaveHeader};
 use crate::connection::{Address, Connection};
-use crate::domain::{self, AGENT_PORT, Host, Sockets};
+use crate::definition::define;
+use crate::domain::{AGENT_PORT, Sockets};
 use crate::error::HypervisorError;
 use crate::events::{Raw, Watch, translate};
 use crate::ffi::{self, DomainEvent};
-use crate::firmware::firmware_files;
-use crate::profile::MachineProfile;
 use crate::screen::Screen;
 use crate::tpm::Tpm;
 use crate::{orphans, process, serial};
@@ -99,19 +98,8 @@ impl Libvirt {
         spec: &MachineSpec,
         machine_type: Option<&str>,
     ) -> Result<String, HypervisorError> {
-        let firmware = firmware_files(spec.profile.firmware).unwrap_or_default();
-        let emulator = emulator(&spec.profile)?;
-        domain::definition(
-            spec,
-            &Host {
-                accelerator: self.accelerator,
-                emulator: &emulator,
-                firmware: firmware.as_ref(),
-                unsafe_cache: self.options.unsafe_cache,
-                labels: &self.connection.labels,
-                machine_type,
-            },
-        )
+        let Self { connection, options, accelerator } = self;
+        define(spec, *accelerator, options.unsafe_cache, &connection.labels, machine_type)
     }
 
     /// Brings a machine up in one of two ways, with everything that watches it in place beforehand.
@@ -627,16 +615,4 @@ fn create_xml(connection: &Connection, xml: &str) -> Result<Domain, virt::error:
 fn emulator_pid(root: &Path, name: &str) -> Option<u32> {
     let text = fs_err::read_to_string(root.join("run/qemu").join(format!("{name}.pid"))).ok()?;
     text.trim().parse().ok()
-}
-
-fn emulator(profile: &MachineProfile) -> Result<PathBuf, HypervisorError> {
-    let program = profile.architecture.emulator();
-    ["/usr/bin", "/usr/local/bin", "/usr/libexec"]
-        .iter()
-        .map(|directory| Path::new(directory).join(program))
-        .find(|path| path.is_file())
-        .ok_or_else(|| HypervisorError::Unsupported {
-            what: format!("architecture {}", profile.architecture.as_str()),
-            why: format!("{program} is not installed; run `loopbreak doctor`"),
-        })
 }

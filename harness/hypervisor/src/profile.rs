@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use timeline::{Marker, Witness};
+use words::ImageLine;
 
 /// Version of the profile format. A reader refuses another.
 pub const PROFILE_FORMAT: u32 = 1;
@@ -22,6 +23,10 @@ pub struct MachineProfile {
     pub format: u32,
     /// True where the image is a model and not Windows. Reports say so.
     pub is_model: bool,
+    /// Which line of systems it is of, by which references are found: `windows-11-24h2`. Absent: what follows from
+    /// what is on its disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<ImageLine>,
     /// Instruction set. Default `x86_64`.
     #[serde(default)]
     pub architecture: Architecture,
@@ -480,6 +485,7 @@ mod tests {
     const FULL: &str = r#"
 format = 1
 is-model = true
+line = "windows-11-24h2"
 architecture = "x86_64"
 machine = "pc-q35-7.2"
 memory = "512MiB"
@@ -547,6 +553,7 @@ tells = "boot-error"
     #[test]
     fn bad_values_are_refused() {
         for (change, part) in [
+            ("memory = \"1GiB\"\nline = \"a/b\"", "cannot be the line of an image"),
             ("memory = \"512\"", "not an amount of memory"),
             ("memory = \"0MiB\"", "out of range"),
             ("memory = \"99999999GiB\"", "out of range"),

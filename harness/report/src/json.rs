@@ -4,15 +4,17 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use timeline::{
-    Access, BootKind, Cause, Confidence, Derived, End, Expectation, ImageOutcome, Layer,
-    LayerOutcome, Loop, Measurements, Micros, Phase, StopCode, Verdict,
+    Access, BootKind, Cause, Confidence, Derived, End, Expectation, Layer, LayerOutcome, Loop,
+    Measurements, Micros, Phase, StopCode, Verdict,
 };
+
+use words::ImageLine;
 
 use crate::reference::{Comparison, Pending};
 use crate::text;
 
 /// Version of the summary.
-pub const SUMMARY_FORMAT: u32 = 2;
+pub const SUMMARY_FORMAT: u32 = 3;
 
 /// What the engine knows of a run that its events do not tell.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +37,7 @@ pub struct Summary {
     /// The scenario's name.
     pub scenario: String,
     /// What ran, and whether it is a model.
-    pub image: ImageOutcome,
+    pub image: ImageSummary,
     /// Minutes of documented waiting passed this many times faster.
     pub time_scale: u32,
     /// What became of the machine.
@@ -63,6 +65,17 @@ pub struct Summary {
     pub exit_code: u8,
     /// Where the record lies.
     pub run_directory: String,
+}
+
+/// The image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ImageSummary {
+    /// Its name in the store.
+    pub name: String,
+    /// Which line of systems it is of. Absent in records of before there were lines.
+    pub line: Option<ImageLine>,
+    /// True where it is a model and not Windows.
+    pub is_model: bool,
 }
 
 /// A boot.
@@ -174,7 +187,14 @@ pub fn summary(
         format: SUMMARY_FORMAT,
         run: identity.run.to_owned(),
         scenario: outcome.scenario.clone(),
-        image: outcome.image.clone(),
+        image: ImageSummary {
+            name: timeline
+                .facts
+                .as_ref()
+                .map_or_else(|| outcome.image.name.clone(), |facts| facts.image.clone()),
+            line: timeline.facts.as_ref().and_then(|facts| facts.image_line.clone()),
+            is_model: outcome.image.is_model,
+        },
         time_scale: outcome.time_scale,
         verdict: outcome.verdict,
         because: outcome.because.clone(),

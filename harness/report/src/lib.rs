@@ -31,7 +31,8 @@ mod text;
 pub use changes::changes;
 pub use html::page;
 pub use json::{
-    BootSummary, ComparisonSummary, RunIdentity, SUMMARY_FORMAT, StopSummary, Summary, summary,
+    BootSummary, ComparisonSummary, ImageSummary, RunIdentity, SUMMARY_FORMAT, StopSummary,
+    Summary, summary,
 };
 pub use pictures::{Shown, pictures};
 pub use pipeline::{Came, Case, Picture, Ran, Standing, annotations, junit, markdown};

@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     const REFERENCE: &str =
-        include_str!("../../../scenarios/channel-file-291/channel-file-291.snap");
+        include_str!("../../../scenarios/channel-file-291/channel-file-291.understudy.snap");
 
     fn outcome() -> Outcome {
         // After the header of insta's format.

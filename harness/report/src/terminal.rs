@@ -61,7 +61,12 @@ impl Page {
     fn header(&mut self, derived: &Derived) {
         let outcome = &derived.outcome;
         let scenario = clean(&outcome.scenario, GUEST_TEXT);
-        let mut image = clean(&outcome.image.name, GUEST_TEXT);
+        let facts = derived.timeline.facts.as_ref();
+        let name = facts.map_or(&outcome.image.name, |facts| &facts.image);
+        let mut image = clean(name, GUEST_TEXT);
+        if *name != outcome.image.name {
+            image.push_str(&format!(", of line {}", outcome.image.name));
+        }
         if outcome.image.is_model {
             image.push_str(": a model, not Windows");
         }

@@ -3,8 +3,10 @@
 use words::{CheckName, Layer};
 
 use crate::boot_configuration::{BootDamage, SigningPolicy};
+use crate::expect::Verdict;
 use crate::fault::Fault;
 use crate::model::{Scenario, Start};
+use crate::power::{PowerMoment, PowerPhase};
 use crate::trust::Encryption;
 
 impl Scenario {
@@ -43,7 +45,16 @@ impl Scenario {
         let mut needs = self.machine.needs.clone();
         let layer = |layer| self.expect.layers.contains(&layer);
         let settings = self.recovery.quick_machine_recovery.is_some();
-        if settings || layer(Layer::AutomaticRepair) || layer(Layer::QuickMachineRecovery) {
+        let at_recovery = |fault: &Fault| match fault {
+            Fault::Power(power) => power.at == PowerMoment::Phase(PowerPhase::Recovery),
+            _ => false,
+        };
+        if settings
+            || layer(Layer::AutomaticRepair)
+            || layer(Layer::QuickMachineRecovery)
+            || self.expect.verdict == Verdict::StuckInRecovery
+            || self.fault.iter().any(at_recovery)
+        {
             needs.extend([
                 CheckName::RecoveryEnabled,
                 CheckName::BootStatusPolicy,

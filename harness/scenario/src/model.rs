@@ -91,12 +91,19 @@ impl Scenario {
         scenario
     }
 
+    /// The scenario on another image than its own.
+    pub fn on_image(&self, image: &str) -> Self {
+        let mut scenario = self.clone();
+        image.clone_into(&mut scenario.machine.image);
+        scenario
+    }
+
     /// The name of its folder.
     pub fn folder_name(&self) -> &str {
         self.name.split_once('/').map_or(&self.name, |(folder, _)| folder)
     }
 
-    /// The name of its reference, without an ending: the variant's, or the scenario's own.
+    /// The first part of the name of its references: the variant's name, or the scenario's own.
     pub fn reference_name(&self) -> &str {
         self.name.rsplit('/').next().unwrap_or(&self.name)
     }
@@ -136,7 +143,7 @@ impl Scenario {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Machine {
-    /// Name of the image in the store.
+    /// Name of the image in the store; `run --image` takes another one instead.
     pub image: String,
     /// How it comes to run.
     #[serde(default)]
@@ -144,12 +151,13 @@ pub struct Machine {
     /// Where its clock starts; without it, the host's time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<Timestamp>,
-    /// Documented minutes of waiting pass this many times faster, on an image that can do so.
+    /// Documented minutes of waiting pass this many times faster, on an image that can do so. On another one they
+    /// pass as they do; a scenario that has to wait for minutes is not applicable to it.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 3600))]
     pub time_scale: u32,
     /// What the image has to be able to do, besides what follows from the recovery and the stop that the
-    /// scenario declares. An image that cannot is refused before anything starts.
+    /// scenario declares. On an image that cannot, the scenario is not applicable; nothing is started.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<CheckName>,
     /// What the image must not be able to do, because that is what the scenario tests.

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use words::ImageLine;
+
 use crate::{ExpectedStop, Layer, LayerResult, Screen, ScreenKind, Witness};
 
 /// Version of the `events.jsonl` format. A reader refuses a newer one.
@@ -189,6 +191,9 @@ pub struct RunFacts {
     pub scenario: String,
     /// The image's name, for people (`understudy`).
     pub image: String,
+    /// Which line of systems the image is of; absent in records of before there were lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_line: Option<ImageLine>,
     /// True where the image is a model and not Windows. Reports must say so.
     pub image_is_model: bool,
     /// Minutes of documented waiting pass this many times faster.

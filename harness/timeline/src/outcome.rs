@@ -58,7 +58,8 @@ pub struct Outcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImageOutcome {
-    /// Its name.
+    /// The line of systems that it is of, whatever its own name is: images of one line share their references. In
+    /// records of before there were lines, its name.
     pub name: String,
     /// True where it is a model and not Windows.
     pub is_model: bool,
@@ -211,7 +212,10 @@ impl Outcome {
             format: OUTCOME_FORMAT,
             scenario: facts.map_or_else(String::new, |facts| facts.scenario.clone()),
             image: ImageOutcome {
-                name: facts.map_or_else(String::new, |facts| facts.image.clone()),
+                name: facts.map_or_else(String::new, |facts| match &facts.image_line {
+                    Some(line) => line.to_string(),
+                    None => facts.image.clone(),
+                }),
                 is_model: facts.is_some_and(|facts| facts.image_is_model),
             },
             time_scale: facts.map_or(1, |facts| facts.time_scale),

@@ -17,7 +17,7 @@ use winfmt::hive::{CreateOptions, Data, Hive, Version};
 const START: u64 = 1 << 20;
 const SIZE: u64 = 64 << 20;
 
-const PROFILE: &str = r#"
+pub(crate) const PROFILE: &str = r#"
 format = 1
 is-model = true
 machine = "pc"
@@ -39,7 +39,7 @@ starts_with = "SYSLINUX"
 phase = "boot-manager"
 "#;
 
-const SCENARIO: &str = r#"
+pub(crate) const SCENARIO: &str = r#"
 format = 1
 name = "edited-offline"
 title = "A file on a FAT32 disk is written offline and read by the machine's boot loader"
@@ -167,7 +167,7 @@ fn write_scenario(work: &Path) -> anyhow::Result<String> {
 
 /// An MBR disk with one active FAT32 partition that Syslinux starts from, and on it what an installation of
 /// ReactOS has: `freeldr.ini` and a SYSTEM hive of version 1.3.
-fn make_disk(work: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn make_disk(work: &Path) -> anyhow::Result<PathBuf> {
     let disk = work.join("bios.raw");
     std::fs::File::create(&disk)?.set_len(SIZE)?;
     let layout = work.join("layout");

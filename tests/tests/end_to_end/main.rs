@@ -8,6 +8,7 @@ mod daemon;
 mod isolation;
 mod leaks;
 mod main_job;
+mod on_images;
 mod power;
 mod qualify;
 mod stop_screen;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use engine::{RunDir, StateDir, reference_path};
+use engine::{RunDir, StateDir, pending_references};
 use scenario::Scenario;
 
 use crate::args::Global;
@@ -22,7 +22,7 @@ pub(crate) fn run(global: &Global, what: &str) -> anyhow::Result<Exit> {
     Ok(Exit::AsExpected)
 }
 
-/// What is pending for a scenario of that name and all its variants, or for one of them, else what the run of that name left.
+/// What is pending for a scenario of that name and all its variants, or for one of them, on images of any line, else what the run of that name left.
 fn pending(global: &Global, what: &str) -> anyhow::Result<Vec<PathBuf>> {
     if what.ends_with(".snap.new") {
         return Ok(vec![PathBuf::from(what)]);
@@ -31,8 +31,8 @@ fn pending(global: &Global, what: &str) -> anyhow::Result<Vec<PathBuf>> {
     if Scenario::home(&place).join("scenario.toml").is_file() {
         let mut pending = Vec::new();
         for scenario in Scenario::load_all(&place).map_err(usage)? {
-            let reference = reference_path(&Scenario::home(&place), &scenario);
-            pending.extend(report::pending_of(&reference).map_err(infrastructure)?);
+            let own = pending_references(&Scenario::home(&place), &scenario);
+            pending.extend(own.map_err(infrastructure)?);
         }
         return Ok(pending);
     }

@@ -4,13 +4,14 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 
-use engine::{Interrupt, RunOptions, RunResult, Session, StateDir, StatusSink};
+use disk::Store;
+use engine::{Interrupt, NotApplicable, RunOptions, RunResult, Session, StateDir, StatusSink};
 use report::Style;
 use scenario::{Scenario, Start};
 use tokio::sync::Semaphore;
 
 use crate::args::{Global, RunArgs, StartArg};
-use crate::commands::repeat;
+use crate::commands::{repeat, run_table};
 use crate::exit::{Exit, infrastructure, usage};
 use crate::output::{coloured, print, print_json, print_styled, tell};
 use crate::progress::status_sink;
@@ -28,16 +29,35 @@ pub(crate) fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit> {
         }
         chosen
     };
+    let state = StateDir::open(global.state.as_deref()).map_err(usage)?;
+    let images = images(&state, &args.image)?;
+    let chosen = scenarios::on_images(chosen, &images);
     let aside = tempfile::tempdir().map_err(infrastructure)?;
     let chosen = match chosen.as_slice() {
-        _ if args.seeds.or(args.times).is_none() => chosen,
+        _ if !args.repeats() => chosen,
         [(scenario, _)] => repeat::many(args, scenario, aside.path()),
-        _ => return Err(usage(anyhow::anyhow!("--seeds and --times take a single scenario"))),
+        _ => {
+            let what = "--seeds and --times take a single scenario, on a single image";
+            return Err(usage(anyhow::anyhow!(what)));
+        }
     };
-    let state = StateDir::open(global.state.as_deref()).map_err(usage)?;
     in_session(global, state, async |session, interrupt| {
         run_all(global, args, chosen, session, interrupt).await
     })
+}
+
+/// The images that are named, each once. All are in the store.
+pub(super) fn images(state: &StateDir, named: &[String]) -> anyhow::Result<Vec<String>> {
+    let failed = |error: disk::StoreError| marked(error.into());
+    let store = Store::open(state.root()).map_err(failed)?;
+    let mut images: Vec<String> = Vec::new();
+    for name in named {
+        store.find(name).map_err(failed)?;
+        if !images.contains(name) {
+            images.push(name.clone());
+        }
+    }
+    Ok(images)
 }
 
 async fn run_all(
@@ -47,11 +67,23 @@ async fn run_all(
     session: &Arc<Session>,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Exit> {
-    let results = run_chosen(session, args, chosen, interrupt).await;
-    if args.seeds.or(args.times).is_some() {
+    let single = args.repeats() || (chosen.len() == 1 && !args.all);
+    let (chosen, mut skipped) = sift(session, args, chosen).await?;
+    // Where nothing can be run at all, an exit code of 0 would say that something was tried.
+    if !skipped.is_empty() && (single || args.no_skips || chosen.is_empty()) {
+        return refuse(args, single, chosen.len(), &skipped);
+    }
+    let mut results = run_chosen(session, args, chosen, interrupt).await;
+    if !single && !args.no_skips {
+        skipped.extend(take_late(&mut results));
+        if results.is_empty() {
+            return refuse(args, single, 0, &skipped);
+        }
+    }
+    if args.repeats() {
         let mut tally = repeat::Tally::new(args);
-        for (_, result) in &results {
-            tally.add(result);
+        for result in &results {
+            tally.add(&result.came);
         }
         let (page, exit) = tally.finish();
         print(&page)?;
@@ -60,29 +92,117 @@ async fn run_all(
 
     let style = style(global);
     let mut exit = Exit::AsExpected;
-    let mut summaries = Vec::new();
-    for (name, result) in results {
-        match result {
+    let mut documents = Vec::new();
+    for Finished { scenario, image, came } in &results {
+        match came {
             Ok(result) => {
                 exit = exit.max(result.exit);
                 if args.json {
-                    summaries.push(serde_json::to_value(&result.summary)?);
+                    documents.push(serde_json::to_value(&result.summary)?);
                 } else {
-                    print_styled(&page(&result, style), style)?;
+                    print_styled(&page(result, style), style)?;
                 }
             }
             Err(error) => {
-                exit = exit.max(exit_code(&error));
-                tell(format!("error: {name}: {error}"));
+                exit = exit.max(exit_code(error));
+                match args.image.is_empty() {
+                    true => tell(format!("error: {scenario}: {error}")),
+                    false => tell(format!("error: {scenario} on {image}: {error}")),
+                }
             }
         }
     }
     if args.json {
-        let one = summaries.len() == 1 && !args.all && args.names.len() == 1;
-        let document = if one { summaries.remove(0) } else { serde_json::Value::Array(summaries) };
-        print_json(&(serde_json::to_string_pretty(&document)? + "\n"))?;
+        documents.extend(not_run(&skipped, Exit::AsExpected)?);
+        print_documents(args, documents)?;
+    } else if !single {
+        print(&run_table::table(&results, &skipped))?;
     }
     Ok(exit)
+}
+
+/// Takes out what an image lacks something for.
+async fn sift(
+    session: &Session,
+    args: &RunArgs,
+    chosen: Vec<Found>,
+) -> anyhow::Result<(Vec<Found>, Vec<NotApplicable>)> {
+    let options = options(args);
+    let (mut kept, mut skipped) = (Vec::new(), Vec::new());
+    for (scenario, folder) in chosen {
+        match session.not_applicable(&scenario, &options).await.map_err(marked)? {
+            Some(reason) => {
+                skipped.push(reason);
+                // The others are the same scenario with another seed, or again.
+                if args.repeats() {
+                    break;
+                }
+            }
+            None => kept.push((scenario, folder)),
+        }
+    }
+    Ok((kept, skipped))
+}
+
+/// What an image turned out to lack only when its disk was to be edited, before its machine was started.
+fn take_late(results: &mut Vec<Finished>) -> Vec<NotApplicable> {
+    let late =
+        |finished: &mut Finished| matches!(finished.came, Err(engine::RunError::NotApplicable(_)));
+    let taken = results.extract_if(.., late);
+    taken
+        .filter_map(|finished| match finished.came {
+            Err(engine::RunError::NotApplicable(reason)) => Some(*reason),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Says what cannot be run; nothing is.
+fn refuse(
+    args: &RunArgs,
+    single: bool,
+    others: usize,
+    skipped: &[NotApplicable],
+) -> anyhow::Result<Exit> {
+    for reason in skipped {
+        tell(format!("error: {} on {}: {reason}", reason.scenario, reason.image));
+    }
+    if !single {
+        tell(run_table::nothing_was_run(skipped.len(), others));
+    }
+    if args.json {
+        print_documents(args, not_run(skipped, Exit::Usage)?)?;
+    }
+    Ok(Exit::Usage)
+}
+
+fn not_run(skipped: &[NotApplicable], exit: Exit) -> anyhow::Result<Vec<serde_json::Value>> {
+    skipped.iter().map(|reason| Ok(serde_json::to_value(reason.summary(exit))?)).collect()
+}
+
+/// One document where one was asked for, else an array.
+fn print_documents(args: &RunArgs, mut documents: Vec<serde_json::Value>) -> anyhow::Result<()> {
+    let one = documents.len() == 1 && !args.all && args.names.len() == 1 && args.image.len() <= 1;
+    let document = if one { documents.remove(0) } else { serde_json::Value::Array(documents) };
+    Ok(print_json(&(serde_json::to_string_pretty(&document)? + "\n"))?)
+}
+
+/// A run that is over, or could not be begun.
+pub(super) struct Finished {
+    pub(super) scenario: String,
+    pub(super) image: String,
+    pub(super) came: Result<RunResult, engine::RunError>,
+}
+
+fn options(args: &RunArgs) -> RunOptions {
+    RunOptions { start: start(args.start), keep_disk: args.keep_disk }
+}
+
+pub(super) fn start(how: Option<StartArg>) -> Option<Start> {
+    how.map(|how| match how {
+        StartArg::Cold => Start::Cold,
+        StartArg::Checkpoint => Start::Checkpoint,
+    })
 }
 
 async fn run_chosen(
@@ -90,19 +210,13 @@ async fn run_chosen(
     args: &RunArgs,
     chosen: Vec<Found>,
     interrupt: &Interrupt,
-) -> Vec<(String, Result<RunResult, engine::RunError>)> {
-    let status: StatusSink = status_sink();
+) -> Vec<Finished> {
+    let status: StatusSink = status_sink(args.image.len() > 1);
     let slots = Arc::new(Semaphore::new(args.jobs as usize));
-    let options = RunOptions {
-        start: args.start.map(|start| match start {
-            StartArg::Cold => Start::Cold,
-            StartArg::Checkpoint => Start::Checkpoint,
-        }),
-        keep_disk: args.keep_disk,
-    };
+    let options = options(args);
     let mut tasks = Vec::new();
     for (scenario, folder) in chosen {
-        let name = scenario.name.clone();
+        let (name, image) = (scenario.name.clone(), scenario.machine.image.clone());
         let (session, slots, status) =
             (Arc::clone(session), Arc::clone(&slots), Arc::clone(&status));
         let (options, interrupt) = (options.clone(), interrupt.clone());
@@ -113,11 +227,11 @@ async fn run_chosen(
             }
             session.run(&scenario, &folder, &options, status).await
         });
-        tasks.push((name, task));
+        tasks.push((name, image, task));
     }
     let mut results = Vec::new();
-    for (name, task) in tasks {
-        results.push((name, task.await.unwrap_or_else(panicked)));
+    for (scenario, image, task) in tasks {
+        results.push(Finished { scenario, image, came: task.await.unwrap_or_else(panicked) });
     }
     results
 }

@@ -32,7 +32,7 @@ pub(crate) fn list(global: &Global, json: bool) -> anyhow::Result<Exit> {
             .and_then(|summary| Some(summary.get("verdict")?.as_str()?.to_owned()));
         if json {
             let line = serde_json::json!({
-                "run": record.run, "scenario": record.scenario, "image": record.image,
+                "run": record.run, "scenario": record.scenario, "image": record.image, "image_line": record.image_line,
                 "began": record.began, "status": record.status, "verdict": verdict,
                 "directory": run.path(),
             });

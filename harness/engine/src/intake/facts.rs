@@ -20,6 +20,10 @@ pub struct Facts {
     pub product: Option<String>,
     /// Its build number.
     pub build: Option<u32>,
+    /// Its version, in its own words: `24H2`.
+    pub version: Option<String>,
+    /// `InstallationType`: `Client`, `Server`, `Server Core`.
+    pub installation: Option<String>,
     /// `x86-64`, `x86`, `arm64`.
     pub architecture: Option<String>,
     /// Drivers that start with the loader, lower case.
@@ -65,6 +69,8 @@ impl Facts {
             folder: text(Some(&system.folder)),
             product: text(Some(&system.product)),
             build: system.build.known().map(|build| build.number),
+            version: text(Some(&system.version)),
+            installation: text(Some(&system.installation)),
             architecture: text(Some(&system.architecture)),
             boot_drivers: named(&|start| start == Start::Boot),
             services: named(&|start| start != Start::Disabled),

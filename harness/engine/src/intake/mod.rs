@@ -6,12 +6,14 @@
 
 mod error;
 mod facts;
+mod line;
 mod look;
 mod profile;
 mod take_in;
 
 pub use error::IntakeError;
 pub use facts::Facts;
+pub(crate) use line::line_of;
 pub use look::{inspect_file, inspect_image};
 pub use profile::ProposedProfile;
 pub use take_in::{Intake, IntakeOptions, fixed, prepare, with_profile};

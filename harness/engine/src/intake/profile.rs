@@ -10,6 +10,7 @@ use hypervisor::{
 use timeline::{Marker, Phase, ScreenKind, Source};
 
 use super::facts::Facts;
+use super::line::{calls_itself_windows, proposed_line};
 
 /// A profile, and why it is as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,7 @@ pub struct ProposedProfile {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Reasons {
     model: String,
+    line: String,
     architecture: String,
     machine: String,
     memory: String,
@@ -40,9 +42,9 @@ struct Reasons {
     markers: String,
 }
 
-/// Which line of systems it is, as far as hardware goes.
+/// Which generation of systems it is, as far as hardware goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Line {
+enum Generation {
     /// ReactOS, Windows XP, Server 2003 and before: no AHCI, no e1000e.
     Old,
     /// Windows Vista to 7 and their servers.
@@ -55,7 +57,7 @@ enum Line {
     Unknown,
 }
 
-impl Line {
+impl Generation {
     fn of(facts: &Facts) -> Self {
         let folder = facts.folder.as_deref().unwrap_or_default();
         if folder.eq_ignore_ascii_case("ReactOS") || folder.eq_ignore_ascii_case("WINNT") {
@@ -74,25 +76,31 @@ impl Line {
 impl ProposedProfile {
     /// Decides. `firmware` is what a person said, which outweighs the disk.
     pub fn new(facts: &Facts, firmware: Option<FirmwareKind>) -> Self {
-        let line = Line::of(facts);
+        let generation = Generation::of(facts);
         let mut why = Reasons::default();
         let kind = firmware_kind(facts, firmware, &mut why);
         let is_model = is_model(facts, &mut why);
+        let (line, reason) = proposed_line(facts);
+        why.line = reason;
         let architecture = architecture(facts, &mut why);
-        let disk_bus = disk_bus(facts, line, kind, &mut why);
+        let disk_bus = disk_bus(facts, generation, kind, &mut why);
         let machine = machine(kind, disk_bus, &mut why);
-        let network = network(facts, line, &mut why);
-        let (memory, vcpus) = size(facts, line, architecture, &mut why);
-        let cpu = cpu(line, architecture, &mut why);
+        let network = network(facts, generation, &mut why);
+        let (memory, vcpus) = size(facts, generation, architecture, &mut why);
+        let cpu = cpu(generation, architecture, &mut why);
         let profile = MachineProfile {
             format: PROFILE_FORMAT,
             is_model,
+            line,
             architecture,
             machine,
             memory,
             vcpus,
             cpu,
-            hyperv: matches!(line, Line::Vista | Line::Eight | Line::Eleven),
+            hyperv: matches!(
+                generation,
+                Generation::Vista | Generation::Eight | Generation::Eleven
+            ),
             firmware: Firmware { kind, secure_boot: secure_boot(facts, kind, &mut why) },
             disk_bus,
             network,
@@ -126,6 +134,7 @@ impl ProposedProfile {
         };
         key("format", "");
         key("is-model", &why.model);
+        key("line", &why.line);
         key("architecture", &why.architecture);
         key("machine", &why.machine);
         key("memory", &why.memory);
@@ -274,10 +283,7 @@ fn secure_boot(facts: &Facts, kind: FirmwareKind, why: &mut Reasons) -> bool {
 
 fn is_model(facts: &Facts, why: &mut Reasons) -> bool {
     let product = facts.product.as_deref().unwrap_or_default();
-    let windows = product.starts_with("Windows")
-        || product.starts_with("Microsoft Windows")
-        || product.starts_with("Microsoft(R) Windows")
-        || product.contains("ReactOS");
+    let windows = calls_itself_windows(product) || product.contains("ReactOS");
     if product.is_empty() || windows {
         why.model = if product.is_empty() {
             "A default: the disk does not say which product it is.".to_owned()
@@ -306,7 +312,12 @@ fn architecture(facts: &Facts, why: &mut Reasons) -> Architecture {
     value
 }
 
-fn disk_bus(facts: &Facts, line: Line, kind: FirmwareKind, why: &mut Reasons) -> DiskBus {
+fn disk_bus(
+    facts: &Facts,
+    generation: Generation,
+    kind: FirmwareKind,
+    why: &mut Reasons,
+) -> DiskBus {
     let boots = |name: &str| facts.boot_drivers.iter().any(|driver| driver == name);
     let hint = "Its recovery environment sees the disk only if that driver is in winre.wim too.";
     let ide_possible = kind == FirmwareKind::Bios;
@@ -326,7 +337,7 @@ fn disk_bus(facts: &Facts, line: Line, kind: FirmwareKind, why: &mut Reasons) ->
             DiskBus::Ide,
             format!("Driver {name} starts with the loader, and none for AHCI or virtio does."),
         )
-    } else if line == Line::Old && ide_possible {
+    } else if generation == Generation::Old && ide_possible {
         (DiskBus::Ide, "A default for a system of this age.".to_owned())
     } else if boots("stornvme") {
         (DiskBus::Sata, "Only stornvme starts with the loader, and no machine here has an NVMe disk: it may stop with INACCESSIBLE_BOOT_DEVICE. Let it start once on SATA first.".to_owned())
@@ -348,15 +359,15 @@ fn machine(kind: FirmwareKind, bus: DiskBus, why: &mut Reasons) -> String {
     machine.to_owned()
 }
 
-fn network(facts: &Facts, line: Line, why: &mut Reasons) -> NetworkModel {
+fn network(facts: &Facts, generation: Generation, why: &mut Reasons) -> NetworkModel {
     let (model, reason) = if facts.services.iter().any(|name| name == "netkvm") {
         (
             NetworkModel::Virtio,
             "Driver netkvm is installed. Its recovery environment has a network only if that driver is in winre.wim too.",
         )
-    } else if line == Line::Old {
+    } else if generation == Generation::Old {
         (NetworkModel::Rtl8139, "Systems of this age bring a driver for it.")
-    } else if line == Line::Unknown {
+    } else if generation == Generation::Unknown {
         (NetworkModel::E1000e, "A default: Windows 7 and later bring a driver for it.")
     } else {
         (
@@ -370,29 +381,31 @@ fn network(facts: &Facts, line: Line, why: &mut Reasons) -> NetworkModel {
 
 fn size(
     facts: &Facts,
-    line: Line,
+    generation: Generation,
     architecture: Architecture,
     why: &mut Reasons,
 ) -> (MemorySize, u32) {
-    let (mebibytes, vcpus) = match (line, architecture) {
-        (Line::Old, _) => (1024, 1),
+    let (mebibytes, vcpus) = match (generation, architecture) {
+        (Generation::Old, _) => (1024, 1),
         (_, Architecture::I686) => (2048, 1),
-        (Line::Unknown | Line::Vista, _) => (4096, 1),
-        (Line::Eight | Line::Eleven, _) => (4096, 2),
+        (Generation::Unknown | Generation::Vista, _) => (4096, 1),
+        (Generation::Eight | Generation::Eleven, _) => (4096, 2),
     };
     let product = facts.product.as_deref().unwrap_or("a system that is not known");
     why.memory = format!("A default for {product}.");
-    why.vcpus = match line {
-        Line::Eleven => "Windows 11 asks for two.".to_owned(),
+    why.vcpus = match generation {
+        Generation::Eleven => "Windows 11 asks for two.".to_owned(),
         _ => "A default.".to_owned(),
     };
     (MemorySize::from_mebibytes(mebibytes).expect("a few gibibytes are in range"), vcpus)
 }
 
-fn cpu(line: Line, architecture: Architecture, why: &mut Reasons) -> String {
-    let (cpu, reason) = match (line, architecture) {
-        (Line::Old, Architecture::I686) => ("pentium3", "A default that systems of this age know."),
-        (Line::Eight | Line::Eleven, Architecture::X86_64) => (
+fn cpu(generation: Generation, architecture: Architecture, why: &mut Reasons) -> String {
+    let (cpu, reason) = match (generation, architecture) {
+        (Generation::Old, Architecture::I686) => {
+            ("pentium3", "A default that systems of this age know.")
+        }
+        (Generation::Eight | Generation::Eleven, Architecture::X86_64) => (
             "Nehalem",
             "The oldest model with SSE4.2 and POPCNT, without which Windows 11 24H2 does not start; hosts have had both since 2008.",
         ),

@@ -2,26 +2,21 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use faults::Online;
 use hypervisor::{HypervisorError, Machine, MachineSpec};
 use network::{Network, NetworkConfig, NetworkHandle};
 use recovery::{CaptivePortal, ContentService, RemediationService};
 use scenario::Scenario;
 use timeline::Sink;
 
-use super::services;
 use super::watch::Watch;
+use super::{limits, services};
 use crate::cleanup::{Entry, Ledger};
 use crate::error::RunError;
 use crate::preflight::Prepared;
 use crate::record::{Recorder, Reporter, RunDir, RunId};
 use crate::session::Session;
 use crate::tasks::Jobs;
-
-/// Limit of one request to the guest agent, under software emulation.
-pub(crate) const AGENT_LIMIT: Duration = Duration::from_secs(120);
 
 /// One run under way.
 pub(crate) struct RunContext<'a> {
@@ -44,21 +39,8 @@ impl RunContext<'_> {
             self.session.interrupt.clone(),
             self.reporter.clone(),
             self.scenario.limits.time.duration(),
-            self.silence(),
+            limits::silence(self.scenario, self.prepared.plan.time_scale),
         )
-    }
-
-    /// How long a machine may say nothing at all: longer than it is told to wait in recovery.
-    fn silence(&self) -> Duration {
-        let waits = self
-            .scenario
-            .recovery
-            .quick_machine_recovery
-            .as_ref()
-            .map_or(Duration::ZERO, |settings| {
-                settings.wait_interval.duration() / self.prepared.plan.time_scale.max(1)
-            });
-        self.scenario.limits.silence.duration() + waits
     }
 
     pub(crate) fn start_network(
@@ -85,11 +67,6 @@ impl RunContext<'_> {
         let mut config = NetworkConfig::new(socket, capture, services);
         config.portal = Some(CaptivePortal::new(authority, clock)?.network_service());
         Ok((Network::start(config, sink.clone())?, update_service))
-    }
-
-    /// True where the harness itself has to be the machine's drive.
-    pub(crate) fn serves_the_disk(&self) -> bool {
-        self.prepared.stage.online.iter().any(Online::needs_drive)
     }
 
     /// Powers a machine on, or restores it from `ram`. Where nobody waits for it any more it is ended again.

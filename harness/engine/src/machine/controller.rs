@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use disk::ServedDisk;
 use hypervisor::{Machine, MachineSpec};
@@ -19,6 +18,7 @@ use super::cable;
 use super::context::RunContext;
 use super::control_error::ControlError;
 use super::faults::{NetworkFaults, PowerFaults, PowerLoss};
+use super::limits::SETTLE;
 use super::shutdown::shut_down;
 use super::starting_point::StartingPoint;
 use super::watch::{Decision, Watch, WatchEnd};
@@ -26,10 +26,6 @@ use crate::error::RunError;
 use crate::host_disk;
 use crate::record::Progress;
 use crate::tasks::catch_panic;
-
-/// How long a machine must stay healthy with all faults in place to count as unaffected. Host time: the
-/// channel file of 2024 took its machines down within seconds.
-const SETTLE: Duration = Duration::from_secs(15);
 
 /// A machine on its way, and everything that acts on it.
 pub(crate) struct MachineController<'a> {
@@ -64,7 +60,7 @@ impl<'a> MachineController<'a> {
     ) -> Self {
         let facts = context.prepared.plan.facts.clone();
         // Where the harness is the drive, it knows itself which errors it made.
-        let machine_says = match context.serves_the_disk() {
+        let machine_says = match context.prepared.serves_the_disk() {
             true => sink.clone(),
             false => host_disk::guarded(sink.clone(), starting_point.spec.disk.clone()),
         };

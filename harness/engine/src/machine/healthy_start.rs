@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use hypervisor::{Machine, MachineSpec};
 use network::NetworkHandle;
 
-use super::context::{AGENT_LIMIT, RunContext};
+use super::context::RunContext;
+use super::limits::AGENT_LIMIT;
 use super::shutdown::shut_down;
 use super::watch::{Watch, WatchEnd};
 use crate::error::RunError;

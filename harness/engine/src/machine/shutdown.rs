@@ -1,13 +1,9 @@
 //! Ending a healthy machine in good order.
 
-use std::time::Duration;
-
 use hypervisor::{Machine, ShutdownMode};
 
+use super::limits::SHUTDOWN;
 use super::watch::Watch;
-
-/// A clean shutdown at the end, so that what the guest wrote last is on its disk.
-const SHUTDOWN: Duration = Duration::from_secs(60);
 
 /// Asks a healthy guest to shut down, so that its disk is complete. One that does not is switched off.
 pub(crate) async fn shut_down(machine: &dyn Machine, watch: &mut Watch) {

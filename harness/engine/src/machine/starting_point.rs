@@ -9,6 +9,7 @@ use hypervisor::MachineSpec;
 use scenario::Start;
 
 use super::context::RunContext;
+use super::spec::Places;
 use crate::cleanup::Entry;
 use crate::error::RunError;
 use crate::offline::{Before, Landed, MachineFiles, Staged, copy_directory, copy_writable};
@@ -56,32 +57,15 @@ impl RunContext<'_> {
     }
 
     fn spec(&self, part: &str) -> Result<MachineSpec, RunError> {
-        let plan = &self.prepared.plan;
-        let profile = &self.prepared.profile;
         let work = self.work_directory(part)?;
         // Sockets need a short path; see `Session`.
         let letters = self.run.as_str().rsplit('-').next().unwrap_or_default();
         let sockets = self.session.scratch.join(format!("{letters}{part}"));
         self.ledger.note(Entry::Directory { path: sockets.clone() })?;
         fs_err::create_dir_all(&sockets)?;
-        let fw_cfg = profile
-            .time_scale
-            .iter()
-            .map(|scale| (scale.fw_cfg.clone(), plan.time_scale.to_string()))
-            .collect();
-        Ok(MachineSpec {
-            name: format!("loopbreak-{}-{part}", self.run),
-            profile: profile.clone(),
-            disk: work.join("disk.qcow2"),
-            disk_socket: None,
-            firmware_vars: self.prepared.image.firmware_vars().map(|_| work.join("vars.fd")),
-            tpm_state: profile.tpm.map(|_| work.join("tpm")),
-            cable: Some(sockets.join("cable")),
-            sockets,
-            evidence: if part == "m" { self.directory.machine() } else { work.join("evidence") },
-            fw_cfg,
-            clock: plan.clock_chip,
-        })
+        let evidence = if part == "m" { self.directory.machine() } else { work.join("evidence") };
+        let name = Places::name(self.run.as_str(), part);
+        Ok(self.prepared.spec(Places { name, work, sockets, evidence }))
     }
 
     /// Makes the parts of a machine.

@@ -7,6 +7,7 @@ use timeline::{Body, Conclusion, Phase, Sink, Source, StepState};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::limits::stands;
 use crate::record::{Progress, Reporter};
 use crate::tasks::{EndsEarly, Interrupt};
 
@@ -31,10 +32,6 @@ pub(crate) enum WatchEnd {
     #[error("the watch came to its conclusion first")]
     Concluded,
 }
-
-/// A stop screen that shows nothing new for this long, and no reset, stands. Host time: while a dump is
-/// written the screen counts, and a reset follows within seconds (windows-facts.md 2).
-pub(crate) const STANDS: Duration = Duration::from_secs(30);
 
 /// What the watch has come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,7 +176,7 @@ impl Watch {
 
     /// How long it may say nothing.
     fn patience(&self) -> Duration {
-        if self.progress.borrow().at_stop_screen { STANDS.min(self.silence) } else { self.silence }
+        if self.progress.borrow().at_stop_screen { stands(self.silence) } else { self.silence }
     }
 
     /// Waits until the machine's present boot has stopped.

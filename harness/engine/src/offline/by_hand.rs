@@ -1,6 +1,7 @@
 //! A machine that is prepared as for a run, and started by hand.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use disk::Store;
 use hypervisor::{Accelerator, ByHand, FirmwareKind, command_line, firmware_files};
@@ -9,7 +10,7 @@ use scenario::{Scenario, Start};
 
 use super::machine_files::MachineFiles;
 use crate::error::RunError;
-use crate::preflight::prepare;
+use crate::preflight::{Preparing, prepare};
 use crate::state_dir::StateDir;
 
 /// Prepares the disk of a scenario's machine in the new directory `output`, as a run would, and gives the
@@ -27,7 +28,15 @@ pub fn stage_for_hand(
             "the key of its volume is sealed by a first start, which only `loopbreak run` does";
         return Err(RunError::Refused(reason.to_owned()));
     }
-    let prepared = prepare(state, &store, &authority, "by hand", scenario, Some(Start::Cold))?;
+    let preparing = Preparing {
+        state: state.clone(),
+        store,
+        authority: Arc::new(authority),
+        known: Arc::default(),
+        emulator: "by hand".to_owned(),
+    };
+    let prepared = prepare(&preparing, scenario, Some(Start::Cold))?;
+    prepared.tell_unknown();
     fs_err::create_dir(output)?;
     let output = fs_err::canonicalize(output)?;
     let (disk, vars) = (output.join("disk.qcow2"), output.join("vars.fd"));

@@ -9,7 +9,7 @@ use super::before::Before;
 use super::machine_files::{MachineFiles, copy_directory, copy_writable};
 use super::windows_disk::WindowsDisk;
 use crate::error::RunError;
-use crate::preflight::Prepared;
+use crate::preflight::{Lack, NotApplicable, Prepared};
 
 /// What was put on a disk, each with what was read back of it.
 pub(crate) type Landed = Vec<(Origin, Vec<String>)>;
@@ -62,11 +62,14 @@ impl Prepared {
             }
             other => return other.into(),
         };
-        let reason = format!(
-            "image `{}` {lacks} that can be edited offline: {}; nothing was started",
-            self.plan.image,
-            winfmt::escaped(found)
-        );
-        RunError::Refused(reason)
+        let why = format!("it {lacks} that can be edited offline: {found}");
+        let remedy = "use an image whose disk has one, not encrypted and shut down in good order";
+        RunError::NotApplicable(Box::new(NotApplicable {
+            scenario: self.plan.scenario.clone(),
+            image: self.plan.image.clone(),
+            image_line: self.plan.image_line.clone(),
+            image_is_model: self.profile.is_model,
+            lacks: vec![Lack::new("offline-edits", why, remedy)],
+        }))
     }
 }

@@ -1,13 +1,11 @@
-//! Drivers that an image does not take, found before anything starts.
+//! Drivers that an image does not take. Pure.
 
-use disk::Image;
 use faults::signing::{self, PolicyError, SignaturePolicy, SignedBy, signer_of};
 use hypervisor::MachineProfile;
-use inspect::Inspection;
 use scenario::{Arch, Defect, DriverSignature, Fault, RunsIn, Scenario};
 
-use super::image_checks::inspection_of;
-use crate::error::RunError;
+use super::image_facts::ImageFacts;
+use super::not_applicable::Lack;
 
 /// `STATUS_INVALID_IMAGE_HASH`, with which the loader refuses a driver of no good signature.
 const INVALID_IMAGE_HASH: u32 = 0xc000_0428;
@@ -21,29 +19,39 @@ struct Brought<'s> {
     arch: Option<Arch>,
 }
 
-/// Refuses a scenario with a driver that the image's Windows would not load, unless just that is expected.
-pub(crate) fn demand(
+/// What keeps the image's Windows from loading a driver of the scenario, unless just that is expected.
+pub(super) fn lacks(
     scenario: &Scenario,
     profile: &MachineProfile,
-    image: &Image,
-) -> Result<(), RunError> {
+    facts: &ImageFacts,
+) -> Vec<Lack> {
     let drivers = brought(scenario);
     if drivers.is_empty() {
-        return Ok(());
+        return Vec::new();
     }
-    let inspection = inspection_of(image)?;
-    let policy = policy(profile.firmware.secure_boot, &inspection);
-    let Some(policy) = policy.map(|policy| changed(policy, scenario)) else {
-        tracing::warn!(
-            image = scenario.machine.image,
-            "not known which drivers it takes: its boot entry or processor could not be read"
-        );
-        return Ok(());
-    };
-    match refusal(scenario, &drivers, policy) {
-        Some(reason) => Err(RunError::Refused(reason)),
-        None => Ok(()),
+    let Some(arch) = facts.arch else { return Vec::new() };
+    let policy = facts.signatures.map(|settings| SignaturePolicy {
+        secure_boot: profile.firmware.secure_boot,
+        test_signing: settings.test_signing,
+        no_integrity_checks: settings.no_integrity_checks,
+        arch,
+    });
+    let others = drivers.iter().filter_map(|driver| other_processor(driver, arch));
+    match policy {
+        Some(policy) => {
+            others.chain(refused(scenario, &drivers, changed(policy, scenario))).collect()
+        }
+        // A system that no BCD starts has no such settings.
+        None => others.collect(),
     }
+}
+
+/// What is not known of an image that has to take drivers.
+pub(super) fn unknown(scenario: &Scenario, facts: &ImageFacts) -> Option<String> {
+    let untold = facts.arch.is_none() && !brought(scenario).is_empty();
+    untold.then(|| {
+        "architecture: its processor could not be read, so which drivers it takes".to_owned()
+    })
 }
 
 /// The drivers that are made for the scenario, and those that it brings along.
@@ -107,24 +115,6 @@ fn from_file<'s>(
     Brought { file, signed_by, arch: Some(faults::arch_of(bytes)) }
 }
 
-/// What the image's boot entry and firmware make of signatures. `None`: not known, or no Windows.
-fn policy(secure_boot: bool, inspection: &Inspection) -> Option<SignaturePolicy> {
-    let entry = inspection.boot.known()?.bcd()?.default.known()?;
-    // Absent means no.
-    let on = |setting: &inspect::Known<bool>| setting.known().copied().unwrap_or(false);
-    let arch = match inspection.system.architecture.known()?.as_str() {
-        "x86-64" => Arch::X86_64,
-        "x86" => Arch::X86,
-        _ => return None,
-    };
-    Some(SignaturePolicy {
-        secure_boot,
-        test_signing: on(&entry.test_signing),
-        no_integrity_checks: on(&entry.no_integrity_checks),
-        arch,
-    })
-}
-
 /// The policy with which the machine starts: the scenario may set the boot entry's settings itself.
 fn changed(policy: SignaturePolicy, scenario: &Scenario) -> SignaturePolicy {
     let set = scenario.signing_policy();
@@ -135,34 +125,36 @@ fn changed(policy: SignaturePolicy, scenario: &Scenario) -> SignaturePolicy {
     }
 }
 
-/// Why this machine would not load one of the drivers.
-fn refusal(
-    scenario: &Scenario,
-    drivers: &[Brought<'_>],
-    policy: SignaturePolicy,
-) -> Option<String> {
-    let image = &scenario.machine.image;
-    drivers.iter().find_map(|driver| {
-        if let Some(arch) = driver.arch.filter(|arch| *arch != policy.arch) {
-            let (made, wanted) = (word(arch), word(policy.arch));
-            let remedy = match driver.signed_by {
-                SignedBy::Here(_) => format!(
-                    "write `arch = \"{wanted}\"`, or `defect = \"wrong-machine\"` if just that is the fault"
-                ),
-                SignedBy::Others | SignedBy::Nobody => format!("bring the one that is built for {wanted}"),
-            };
-            return Some(format!(
-                "driver `{}` is made for {made} and image `{image}` is {wanted}, so it would not be loaded; \
-                 {remedy}",
-                driver.file
-            ));
-        }
-        let error = signing::check(policy, driver.file, driver.signed_by).err()?;
-        let expected = scenario.expect.boot_error == Some(INVALID_IMAGE_HASH)
-            || scenario.expect.failures.iter().any(|name| name.eq_ignore_ascii_case(driver.file));
-        let about_the_refusal = expected && !matches!(error, PolicyError::SecureBoot { .. });
-        (!about_the_refusal).then(|| format!("image `{image}`: {error}; nothing was started"))
-    })
+/// The driver is made for another processor than the system.
+fn other_processor(driver: &Brought<'_>, system: Arch) -> Option<Lack> {
+    let arch = driver.arch.filter(|arch| *arch != system)?;
+    let (made, wanted) = (word(arch), word(system));
+    let remedy = match driver.signed_by {
+        SignedBy::Here(_) => format!(
+            "write `arch = \"{wanted}\"`, or `defect = \"wrong-machine\"` if just that is the fault"
+        ),
+        SignedBy::Others | SignedBy::Nobody => format!("bring the one that is built for {wanted}"),
+    };
+    let file = driver.file;
+    let why = format!(
+        "driver `{file}` is made for {made} and this image is {wanted}, so it would not be loaded"
+    );
+    Some(Lack::new("architecture", why, remedy))
+}
+
+/// Why this machine would not load the drivers, for each whose signature it would not take.
+fn refused(scenario: &Scenario, drivers: &[Brought<'_>], policy: SignaturePolicy) -> Vec<Lack> {
+    drivers.iter().filter_map(|driver| refusal(scenario, driver, policy)).collect()
+}
+
+fn refusal(scenario: &Scenario, driver: &Brought<'_>, policy: SignaturePolicy) -> Option<Lack> {
+    let error = signing::check(policy, driver.file, driver.signed_by).err()?;
+    let expected = scenario.expect.boot_error == Some(INVALID_IMAGE_HASH)
+        || scenario.expect.failures.iter().any(|name| name.eq_ignore_ascii_case(driver.file));
+    let secure_boot = matches!(error, PolicyError::SecureBoot { .. });
+    let need = if secure_boot { "no-secure-boot" } else { "signatures" };
+    let lack = Lack { remedy: None, ..Lack::new(need, error.to_string(), "") };
+    (!expected || secure_boot).then_some(lack)
 }
 
 fn word(arch: Arch) -> &'static str {
@@ -192,7 +184,12 @@ mod tests {
     }
 
     fn refused(scenario: &Scenario, policy: SignaturePolicy) -> Option<String> {
-        refusal(scenario, &brought(scenario), policy)
+        let drivers = brought(scenario);
+        let others = drivers.iter().filter_map(|driver| other_processor(driver, policy.arch));
+        let mut lacks = others.chain(super::refused(scenario, &drivers, policy));
+        let told =
+            |lack: Lack| format!("{}: {} {}", lack.need, lack.why, lack.remedy.unwrap_or_default());
+        lacks.next().map(told)
     }
 
     #[test]
@@ -201,7 +198,7 @@ mod tests {
         let unchecked = SignaturePolicy { no_integrity_checks: true, ..CHECKED };
         assert_eq!(refused(&scenario, unchecked), None);
         let reason = refused(&scenario, CHECKED).unwrap();
-        for part in ["image `understudy`", "`csagent.sys`", "0xC0000428", "nothing was started"] {
+        for part in ["signatures: ", "`csagent.sys`", "0xC0000428", "nointegritychecks"] {
             assert!(reason.contains(part), "{reason}");
         }
         let secure = SignaturePolicy { secure_boot: true, ..unchecked };
@@ -256,6 +253,7 @@ mod tests {
     fn a_driver_for_another_processor_is_refused() {
         let narrow = SignaturePolicy { arch: Arch::X86, ..CHECKED };
         let reason = refused(&scenario(), narrow).unwrap();
+        assert!(reason.starts_with("architecture: "), "{reason}");
         assert!(reason.contains("made for x86_64"), "{reason}");
         assert!(reason.contains("`defect = \"wrong-machine\"`"), "{reason}");
     }

@@ -2,10 +2,16 @@
 
 mod driver_signatures;
 mod image_checks;
+mod image_facts;
+mod needs;
+mod not_applicable;
 mod plan;
 mod prepared;
 mod trust;
+mod waits;
 
+pub(crate) use image_facts::KnownImages;
+pub use not_applicable::{Lack, NotApplicable, NotApplicableSummary};
 pub(crate) use plan::phase_of;
 pub use plan::{Plan, PlanInputs};
-pub(crate) use prepared::{Prepared, prepare};
+pub(crate) use prepared::{Prepared, Preparing, prepare};

@@ -2,11 +2,12 @@
 
 use faults::StagePlan;
 use hypervisor::MachineProfile;
-use scenario::{AtStopScreen, Fault, PowerFault, PowerMoment, PowerPhase, Scenario, Start};
+use scenario::{AtStopScreen, Fault, PowerPhase, Scenario, Start};
 use serde::Serialize;
 use timeline::{EVENT_FORMAT, ExpectedStop, Phase, PowerCycles, RunFacts};
+use words::ImageLine;
 
-use super::driver_signatures;
+use super::{driver_signatures, waits};
 use crate::error::RunError;
 
 /// What a run is going to do. `plan.json` of the run directory.
@@ -19,6 +20,8 @@ pub struct Plan {
     pub image: String,
     /// The image's digest.
     pub image_digest: String,
+    /// Which line of systems it is of.
+    pub image_line: ImageLine,
     /// From power-on, or from a checkpoint.
     pub start: Start,
     /// The checkpoint that serves it, where it starts from one.
@@ -40,6 +43,8 @@ pub struct Plan {
 pub struct PlanInputs<'a> {
     /// The image's digest.
     pub image_digest: &'a str,
+    /// Which line of systems it is of.
+    pub image_line: &'a ImageLine,
     /// The image's machine profile.
     pub profile: &'a MachineProfile,
     /// What is staged and what comes online.
@@ -51,39 +56,15 @@ pub struct PlanInputs<'a> {
 }
 
 impl Plan {
-    /// Decides, or says why the scenario cannot be run on this image.
+    /// Decides, or says what is wrong with the scenario.
     pub fn new(scenario: &Scenario, inputs: PlanInputs<'_>) -> Result<Self, RunError> {
-        let refused = RunError::Refused;
-        let scale = scenario.machine.time_scale;
-        if scale > 1 && inputs.profile.time_scale.is_none() {
-            return Err(refused(format!(
-                "`time-scale = {scale}` is not possible on image `{}`, whose waiting cannot be shortened; \
-                 leave `time-scale` out",
-                scenario.machine.image
-            )));
-        }
-        if inputs.profile.markers.iter().all(|marker| marker.phase != Phase::Healthy) {
-            return Err(refused(format!(
-                "the profile of image `{}` does not say how a healthy machine is recognised; add a \
-                 `[[markers]]` entry with `phase = \"healthy\"`",
-                scenario.machine.image
-            )));
-        }
-        for fault in &scenario.fault {
-            if let Fault::Power(PowerFault { name, at: PowerMoment::Phase(phase), .. }) = fault
-                && inputs.profile.markers.iter().all(|marker| marker.phase != phase_of(*phase))
-            {
-                return Err(refused(format!(
-                    "fault `{name}` waits for a phase that the profile of image `{}` cannot recognise; \
-                     choose another phase, or add a `[[markers]]` entry for it",
-                    scenario.machine.image
-                )));
-            }
-        }
+        let scale = waits::time_scale(scenario, inputs.profile);
         let start = inputs.start.unwrap_or(scenario.machine.start);
         let clock = match scenario.machine.clock {
             Some(clock) => Some(u64::try_from(clock.as_second()).map_err(|_| {
-                refused(format!("`clock = {clock}` lies before 1970, where no clock chip starts"))
+                RunError::Refused(format!(
+                    "`clock = {clock}` lies before 1970, where no clock chip starts"
+                ))
             })?),
             None => None,
         };
@@ -92,6 +73,7 @@ impl Plan {
             format: EVENT_FORMAT,
             scenario: scenario.name.clone(),
             image: scenario.machine.image.clone(),
+            image_line: Some(inputs.image_line.clone()),
             image_is_model: inputs.profile.is_model,
             time_scale: scale,
             markers: inputs.profile.markers.clone(),
@@ -123,6 +105,7 @@ impl Plan {
             scenario: scenario.name.clone(),
             image: scenario.machine.image.clone(),
             image_digest: inputs.image_digest.to_owned(),
+            image_line: inputs.image_line.clone(),
             start,
             checkpoint: None,
             time_scale: scale,

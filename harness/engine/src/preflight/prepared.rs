@@ -1,13 +1,17 @@
 //! What a machine is made of, before there is one: image, profile, staging plan, plan.
 
+use std::sync::Arc;
+
 use disk::{Image, Store};
 use faults::StagePlan;
 use hypervisor::{MachineProfile, TpmVersion};
 use recovery::Authority;
 use scenario::{Scenario, Start};
 
+use super::image_facts::KnownImages;
+use super::needs::{Wanted, lacks, unknown};
+use super::not_applicable::NotApplicable;
 use super::plan::{Plan, PlanInputs};
-use super::{driver_signatures, image_checks, trust};
 use crate::error::RunError;
 use crate::state_dir::StateDir;
 
@@ -17,40 +21,79 @@ pub(crate) struct Prepared {
     pub(crate) profile: MachineProfile,
     pub(crate) stage: StagePlan,
     pub(crate) plan: Plan,
+    /// What the scenario needs and is not known of the image.
+    pub(crate) unknown: Vec<String>,
+}
+
+/// What preparing needs besides the scenario.
+#[derive(Clone)]
+pub(crate) struct Preparing {
+    pub(crate) state: StateDir,
+    pub(crate) store: Store,
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) known: Arc<KnownImages>,
+    /// The emulator's version.
+    pub(crate) emulator: String,
+}
+
+impl Prepared {
+    /// Tells whoever reads the log what is not known.
+    pub(crate) fn tell_unknown(&self) {
+        for what in &self.unknown {
+            tracing::warn!(image = self.plan.image, "not known: {what}");
+        }
+    }
 }
 
 /// Finds the image and decides what will be done.
+///
+/// # Errors
+/// [`RunError::NotApplicable`] where the image lacks what the scenario needs.
 pub(crate) fn prepare(
-    state: &StateDir,
-    store: &Store,
-    authority: &Authority,
-    emulator: &str,
+    preparing: &Preparing,
     scenario: &Scenario,
     start: Option<Start>,
 ) -> Result<Prepared, RunError> {
-    let image = store.image(&scenario.machine.image)?;
+    let image = preparing.store.image(&scenario.machine.image)?;
     let mut profile = MachineProfile::read(&image.profile())?;
-    trust::refuse(scenario, &profile)?;
-    if scenario.encryption().is_some() {
-        profile.tpm = Some(TpmVersion::V2);
-    }
-    let trust = authority.trust();
+    let facts = preparing.known.facts(&image, &profile)?;
+    let trust = preparing.authority.trust();
     let trust = faults::Trust { root: trust.root_der, publisher: trust.publisher_der };
     // Its keys take a while to make, so only where something is to be signed.
     let signer = match faults::signs(scenario) {
-        true => Some(faults::signing::Authority::open(&state.driver_authority())?),
+        true => Some(faults::signing::Authority::open(&preparing.state.driver_authority())?),
         false => None,
     };
     let stage = faults::stage_signed(scenario, &trust, signer.as_ref())?;
+    let wanted = Wanted {
+        scenario,
+        start: start.unwrap_or(scenario.machine.start),
+        stage: &stage,
+        profile: &profile,
+        facts: &facts,
+    };
+    let lacks = lacks(&wanted);
+    if !lacks.is_empty() {
+        return Err(RunError::NotApplicable(Box::new(NotApplicable {
+            scenario: scenario.name.clone(),
+            image: scenario.machine.image.clone(),
+            image_line: facts.line.clone(),
+            image_is_model: profile.is_model,
+            lacks,
+        })));
+    }
+    let unknown = unknown(&wanted);
+    if scenario.encryption().is_some() {
+        profile.tpm = Some(TpmVersion::V2);
+    }
     let inputs = PlanInputs {
         image_digest: &image.digest,
+        image_line: &facts.line,
         profile: &profile,
         stage: &stage,
-        emulator,
+        emulator: &preparing.emulator,
         start,
     };
     let plan = Plan::new(scenario, inputs)?;
-    image_checks::demand(scenario, &image)?;
-    driver_signatures::demand(scenario, &profile, &image)?;
-    Ok(Prepared { image, profile, stage, plan })
+    Ok(Prepared { image, profile, stage, plan, unknown })
 }

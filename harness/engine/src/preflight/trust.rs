@@ -1,59 +1,61 @@
-//! What a scenario of trust and encryption needs of its machine, before anything starts.
+//! What a scenario of trust and encryption needs of its machine. Pure.
 
 use hypervisor::{FirmwareKind, MachineProfile};
 use scenario::{Fault, Scenario, TrustChange};
 
-use crate::error::RunError;
+use super::not_applicable::Lack;
 
-/// Refuses what cannot be done to a machine of this profile.
-pub(crate) fn refuse(scenario: &Scenario, profile: &MachineProfile) -> Result<(), RunError> {
-    match refusal(scenario, profile) {
-        Some(reason) => Err(RunError::Refused(reason)),
-        None => Ok(()),
-    }
-}
-
-fn refusal(scenario: &Scenario, profile: &MachineProfile) -> Option<String> {
-    let image = &scenario.machine.image;
+/// What cannot be done to a machine of this profile.
+pub(super) fn lacks(scenario: &Scenario, profile: &MachineProfile) -> Vec<Lack> {
+    let mut lacks = Vec::new();
     if let Some(encryption) = scenario.encryption()
         && !profile.is_model
     {
-        return Some(format!(
-            "`{}` is a model of BitLocker, which image `{image}` does not have in it; switch BitLocker on in \
-             the image, keep its recovery key, take it in with its TPM state, and leave `encryption` out",
-            encryption.name
+        lacks.push(Lack::new(
+            "encryption",
+            format!("`{}` is a model of BitLocker, which this image does not have in it", encryption.name),
+            "switch BitLocker on in the image, keep its recovery key, take it in with its TPM state, and leave \
+             `encryption` out",
         ));
     }
-    scenario.fault.iter().find_map(|fault| {
-        let Fault::Trust(trust) = fault else { return None };
-        let has_tpm = profile.tpm.is_some() || scenario.encryption().is_some();
+    let has_tpm = profile.tpm.is_some() || scenario.encryption().is_some();
+    for fault in &scenario.fault {
+        let Fault::Trust(trust) = fault else { continue };
+        let name = &trust.name;
         match trust.change {
-            TrustChange::TpmCleared if !has_tpm => Some(format!(
-                "`{}` clears the TPM, and the machine has none; give it `encryption`, or an image whose \
-                 profile has `tpm = \"2.0\"`",
-                trust.name
+            TrustChange::TpmCleared if !has_tpm => lacks.push(Lack::new(
+                "tpm",
+                format!("`{name}` clears the TPM, and the machine has none"),
+                "give it `encryption`, or an image whose profile has `tpm = \"2.0\"`",
             )),
             TrustChange::SecureBootDatabase if profile.firmware.kind == FirmwareKind::Bios => {
-                Some(format!(
-                    "`{}` changes Secure Boot's database, and image `{image}` has a BIOS; use one with UEFI",
-                    trust.name
-                ))
+                lacks.push(Lack::new(
+                    "uefi",
+                    format!("`{name}` changes Secure Boot's database, and the machine has a BIOS"),
+                    "use an image with UEFI",
+                ));
             }
-            TrustChange::BootManagerChanged if profile.firmware.secure_boot => Some(format!(
-                "`{}` changes the boot manager, whose signature then no longer fits, and image `{image}` has \
-                 Secure Boot, which would refuse it; use an image with Secure Boot off",
-                trust.name
-            )),
-            _ => None,
+            TrustChange::BootManagerChanged if profile.firmware.secure_boot => {
+                lacks.push(Lack::new(
+                    "no-secure-boot",
+                    format!(
+                        "`{name}` changes the boot manager, whose signature then no longer fits, and Secure Boot \
+                         would refuse it"
+                    ),
+                    "use an image with Secure Boot off",
+                ));
+            }
+            _ => {}
         }
-    })
+    }
+    lacks
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn refused(given: &str, change: &str, profile: &str) -> Option<String> {
+    fn refused(given: &str, change: &str, profile: &str) -> Vec<Lack> {
         let text = format!(
             "format = 1\nname = \"t\"\ntitle = \"t\"\ndescription = \"t\"\n[machine]\nimage = \"i\"\nstart = \
              \"cold\"\n{given}\n[[fault]]\nname = \"f\"\nkind = \"trust\"\nchange = \"{change}\"\n[expect]\n\
@@ -67,30 +69,29 @@ mod tests {
         let profile =
             MachineProfile::parse(&format!("format = 1\nmemory = \"1GiB\"\n{profile}"), &folder)
                 .unwrap();
-        refusal(&scenario, &profile)
+        lacks(&scenario, &profile)
     }
 
     #[test]
-    fn what_the_machine_cannot_suffer_is_refused_with_the_way_out() {
+    fn what_the_machine_cannot_suffer_is_said_with_the_way_out() {
         const MODEL: &str = "is-model = true";
         const WINDOWS: &str = "is-model = false";
+        const BIOS: &str = "is-model = true\n[firmware]\nkind = \"bios\"";
+        const SECURE: &str = "is-model = false\n[firmware]\nsecure-boot = true";
         let encryption = "[[given]]\nname = \"e\"\nkind = \"encryption\"";
-        let says = |reason: Option<String>, what: &str| {
-            let reason = reason.unwrap();
-            assert!(reason.contains(what), "{reason}");
-        };
-        says(refused(encryption, "tpm-cleared", WINDOWS), "leave `encryption` out");
-        says(refused("", "tpm-cleared", MODEL), "tpm = \"2.0\"");
-        says(
-            refused("", "secure-boot-database", "is-model = true\n[firmware]\nkind = \"bios\""),
-            "UEFI",
-        );
-        says(
-            refused("", "boot-manager-changed", "is-model = false\n[firmware]\nsecure-boot = true"),
-            "Secure Boot off",
-        );
-        assert_eq!(refused(encryption, "tpm-cleared", MODEL), None);
-        assert_eq!(refused("", "tpm-cleared", "is-model = false\ntpm = \"2.0\""), None);
-        assert_eq!(refused("", "secure-boot-database", MODEL), None);
+        for (given, change, profile, need, remedy) in [
+            (encryption, "tpm-cleared", WINDOWS, "encryption", "leave `encryption` out"),
+            ("", "tpm-cleared", MODEL, "tpm", "tpm = \"2.0\""),
+            ("", "secure-boot-database", BIOS, "uefi", "UEFI"),
+            ("", "boot-manager-changed", SECURE, "no-secure-boot", "Secure Boot off"),
+        ] {
+            let found = refused(given, change, profile);
+            let [lack] = found.as_slice() else { panic!("{change}: {found:?}") };
+            assert_eq!(lack.need, need);
+            assert!(lack.remedy.as_ref().unwrap().contains(remedy), "{lack:?}");
+        }
+        assert_eq!(refused(encryption, "tpm-cleared", MODEL), []);
+        assert_eq!(refused("", "tpm-cleared", "is-model = false\ntpm = \"2.0\""), []);
+        assert_eq!(refused("", "secure-boot-database", MODEL), []);
     }
 }

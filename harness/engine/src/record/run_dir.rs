@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
+use words::ImageLine;
 
 use super::run_id::RunId;
 
@@ -76,6 +77,9 @@ pub struct RunRecord {
     pub image: String,
     /// The image's digest.
     pub image_digest: String,
+    /// Which line of systems the image is of; absent in records of before there were lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_line: Option<ImageLine>,
     /// When it began, the host's clock.
     pub began: jiff::Timestamp,
     /// How it ended: `running` until it has.
@@ -246,6 +250,7 @@ mod tests {
             reference: PathBuf::from("/r"),
             image: "understudy".to_owned(),
             image_digest: "i".to_owned(),
+            image_line: None,
             began: jiff::Timestamp::UNIX_EPOCH,
             status: RunStatus::Running,
         }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use scenario::Scenario;
 use timeline::Phase;
 
 use super::recorder::Progress;
@@ -11,6 +12,8 @@ use super::recorder::Progress;
 pub struct Status {
     /// The scenario.
     pub scenario: String,
+    /// The image that it runs on.
+    pub image: String,
     /// What the harness does: `staging`, `taking a checkpoint`, `watching`, …
     pub doing: String,
     /// What it waits for.
@@ -36,8 +39,9 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
-    pub(crate) fn new(scenario: &str, sink: StatusSink) -> Self {
-        let status = Status { scenario: scenario.to_owned(), ..Status::default() };
+    pub(crate) fn new(scenario: &Scenario, sink: StatusSink) -> Self {
+        let (name, image) = (scenario.name.clone(), scenario.machine.image.clone());
+        let status = Status { scenario: name, image, ..Status::default() };
         Self { status: Arc::new(Mutex::new(status)), sink }
     }
 

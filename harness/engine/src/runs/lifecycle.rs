@@ -12,6 +12,7 @@ use scenario::Scenario;
 use timeline::{Derived, Event, Verdict};
 
 use super::execute::RunOptions;
+use super::run::reference_path;
 use crate::cleanup::{Cleaned, Ledger};
 use crate::error::RunError;
 use crate::machine::RunContext;
@@ -25,13 +26,14 @@ pub(crate) struct FinishedRun {
     pub(crate) run: RunId,
     pub(crate) directory: RunDir,
     pub(crate) image_digest: String,
+    pub(crate) reference: PathBuf,
     pub(crate) derived: Derived,
     pub(crate) events: Vec<Event>,
     pub(crate) cleaned: Cleaned,
 }
 
 impl Session {
-    /// Takes one scenario through its whole life. `reference` is what its outcome will be compared with.
+    /// Takes one scenario through its whole life. `references` is the folder of what its outcome will be compared with.
     ///
     /// # Errors
     /// The run has no outcome: it was refused, or the harness or the host failed before it had one. What it
@@ -39,12 +41,12 @@ impl Session {
     pub(crate) async fn carry_out(
         &self,
         scenario: &Scenario,
-        reference: Option<&Path>,
+        references: Option<&Path>,
         options: &RunOptions,
         status: &StatusSink,
     ) -> Result<FinishedRun, RunError> {
-        let reporter = Reporter::new(&scenario.name, Arc::clone(status));
-        let finished = self.begin_and_finish(scenario, reference, options, &reporter).await;
+        let reporter = Reporter::new(scenario, Arc::clone(status));
+        let finished = self.begin_and_finish(scenario, references, options, &reporter).await;
         reporter.done();
         finished
     }
@@ -52,14 +54,15 @@ impl Session {
     async fn begin_and_finish(
         &self,
         scenario: &Scenario,
-        reference: Option<&Path>,
+        references: Option<&Path>,
         options: &RunOptions,
         reporter: &Reporter,
     ) -> Result<FinishedRun, RunError> {
         reporter.doing("looking at the image");
         let prepared = catch_panic(self.prepare(scenario, options.start)).await;
         let prepared = prepared.map_err(RunError::from).flatten()?;
-        let started = StartedRun::new(self, scenario, &prepared, reference)?;
+        prepared.tell_unknown();
+        let started = StartedRun::new(self, scenario, &prepared, references)?;
         let jobs = Jobs::default();
         let context = RunContext {
             session: self,
@@ -91,12 +94,12 @@ impl StartedRun {
         session: &Session,
         scenario: &Scenario,
         prepared: &Prepared,
-        reference: Option<&Path>,
+        references: Option<&Path>,
     ) -> Result<Self, RunError> {
         let run = RunId::new();
         let directory = RunDir::create(&session.state.runs(), &run)?;
-        let reference =
-            reference.map_or_else(|| directory.path().join("none.snap"), Path::to_path_buf);
+        let folder = references.unwrap_or_else(|| directory.path());
+        let reference = reference_path(folder, scenario, &prepared.plan.image_line);
         let record = record(scenario, prepared, run, reference);
         directory.write_json("run.json", &record)?;
         directory.write_json("scenario.json", scenario)?;
@@ -134,8 +137,8 @@ impl StartedRun {
         recorded?;
         directory.write(&directory.outcome(), derived.outcome.render().as_bytes())?;
         directory.write_json("measurements.json", &derived.measurements)?;
-        let (run, image_digest) = (record.run, record.image_digest);
-        Ok(FinishedRun { run, directory, image_digest, derived, events, cleaned })
+        let RunRecord { run, image_digest, reference, .. } = record;
+        Ok(FinishedRun { run, directory, image_digest, reference, derived, events, cleaned })
     }
 }
 
@@ -148,6 +151,7 @@ fn record(scenario: &Scenario, prepared: &Prepared, run: RunId, reference: PathB
         reference,
         image: prepared.image.name.clone(),
         image_digest: prepared.image.digest.clone(),
+        image_line: Some(prepared.plan.image_line.clone()),
         began: jiff::Timestamp::now(),
         status: RunStatus::Running,
     }

@@ -10,4 +10,4 @@ mod run;
 pub use detectors::{DETECTORS_FORMAT, Detector, DetectorReport, DetectorResult, Reliance};
 pub use execute::RunOptions;
 pub use exit_status::ExitStatus;
-pub use run::{RunResult, reference_path};
+pub use run::{RunResult, pending_references, reference_path};

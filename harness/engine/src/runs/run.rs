@@ -5,14 +5,17 @@ use std::path::{Path, PathBuf};
 use report::{Comparison, RunIdentity, Summary};
 use scenario::Scenario;
 use timeline::Derived;
+use words::ImageLine;
 
 use super::execute::RunOptions;
 use super::exit_status::ExitStatus;
 use super::lifecycle::FinishedRun;
 use crate::cleanup::Cleaned;
 use crate::error::RunError;
+use crate::preflight::NotApplicable;
 use crate::record::{RunDir, StatusSink};
 use crate::session::Session;
+use crate::tasks::catch_panic;
 
 /// What came of a run.
 #[derive(Debug)]
@@ -32,6 +35,24 @@ pub struct RunResult {
 }
 
 impl Session {
+    /// What an image lacks for a scenario; `None` where it can be run, or where something else is wrong, which a run
+    /// says. Nothing is started.
+    ///
+    /// # Errors
+    /// The command was interrupted.
+    pub async fn not_applicable(
+        &self,
+        scenario: &Scenario,
+        options: &RunOptions,
+    ) -> Result<Option<NotApplicable>, RunError> {
+        let prepared = catch_panic(self.prepare(scenario, options.start)).await;
+        match prepared.map_err(RunError::from).flatten() {
+            Err(RunError::NotApplicable(reason)) => Ok(Some(*reason)),
+            Err(RunError::Interrupted) => Err(RunError::Interrupted),
+            Ok(_) | Err(_) => Ok(None),
+        }
+    }
+
     /// Runs one scenario to its outcome. `folder` is where its reference lies.
     pub async fn run(
         &self,
@@ -40,9 +61,8 @@ impl Session {
         options: &RunOptions,
         status: StatusSink,
     ) -> Result<RunResult, RunError> {
-        let reference = reference_path(folder, scenario);
-        let finished = self.carry_out(scenario, Some(&reference), options, &status).await?;
-        let FinishedRun { run, directory, derived, cleaned, .. } = finished;
+        let finished = self.carry_out(scenario, Some(folder), options, &status).await?;
+        let FinishedRun { run, directory, reference, derived, cleaned, .. } = finished;
         let comparison = report::compare(&derived.outcome, &reference, run.as_str())?;
         let exit = ExitStatus::of(&derived, &comparison, &cleaned);
         let identity =
@@ -53,7 +73,22 @@ impl Session {
     }
 }
 
-/// Where the reference of a scenario lies.
-pub fn reference_path(folder: &Path, scenario: &Scenario) -> PathBuf {
-    folder.join(format!("{}.snap", scenario.reference_name()))
+/// Where the reference of a scenario on images of a line lies: `NAME.LINE.snap`. Neither a scenario's nor a variant's
+/// name has a dot in it.
+pub fn reference_path(folder: &Path, scenario: &Scenario, line: &ImageLine) -> PathBuf {
+    folder.join(format!("{}.{line}.snap", scenario.reference_name()))
+}
+
+/// The outcomes that wait to be accepted for a scenario, on images of whatever line.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn pending_references(folder: &Path, scenario: &Scenario) -> std::io::Result<Vec<PathBuf>> {
+    let mut pending = report::pending_in(folder)?;
+    pending.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let own = name.strip_prefix(scenario.reference_name());
+        own.is_some_and(|rest| rest.starts_with('.'))
+    });
+    Ok(pending)
 }

@@ -270,8 +270,11 @@ async fn what_cannot_be_run_as_asked_is_refused_before_anything_runs() {
         .replace("[time-scale]", "")
         .replace("fw-cfg = \"opt/org.loopbreak/time-scale\"", "");
     let bench = Bench::with_profile(&profile).unwrap();
-    let error = refused(&bench, |_| {}).await;
-    assert!(error.contains("leave `time-scale` out"), "{error}");
+    let error = refused(&bench, |scenario| {
+        scenario.recovery.quick_machine_recovery.as_mut().unwrap().cloud_remediation = true;
+    })
+    .await;
+    assert!(error.contains("leave `time-scale = 120` out"), "{error}");
 
     let bench = Bench::with_profile(&PROFILE.replace("\"healthy\"", "\"session\"")).unwrap();
     let error = refused(&bench, |_| {}).await;

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use faults::driver::{self, DriverKind, FaultyDriverOptions};
+use scenario::Defect;
 use volume::{
     BASIC_DATA, FileDevice, FileTime, Guid, Ntfs, NtfsFormat, Partition, PartitionTable,
     SharedDevice, SubDevice, Volume, WINDOWS_RECOVERY, create_partitions,
@@ -123,6 +125,7 @@ fn write_disk(path: &Path) {
         let key = r"ControlSet001\Control\CrashControl";
         system.set_value(key, name, &Data::dword(number)).unwrap();
     }
+    agent(&mut system, &mut windows);
     let software = Hive::create("ROOT").unwrap();
     for (name, hive) in [("SYSTEM", system), ("SOFTWARE", software)] {
         let path = format!(r"Windows\System32\config\{name}");
@@ -137,6 +140,22 @@ fn write_disk(path: &Path) {
     let image = winfmt::wim::empty_image(winfmt::Guid::from_bytes([3; 16]), "recovery", time);
     recovery.write(r"Recovery\WindowsRE\Winre.wim", &image).unwrap();
     recovery.flush().unwrap();
+}
+
+/// The guest agent and the driver of its port, as far as an inspection looks.
+fn agent(system: &mut Hive, windows: &mut Ntfs) {
+    let options = FaultyDriverOptions::new(Defect::NullRead);
+    let program = driver::build(&DriverKind::Faulty(options)).unwrap();
+    for (name, path, start) in [
+        ("QEMU-GA", r"Windows\qemu-ga.exe", 2),
+        ("VirtioSerial", r"Windows\System32\drivers\vioser.sys", 3),
+    ] {
+        let key = format!(r"ControlSet001\Services\{name}");
+        system.set_value(&key, "Start", &Data::dword(start)).unwrap();
+        system.set_value(&key, "Type", &Data::dword(if start == 2 { 0x10 } else { 1 })).unwrap();
+        system.set_value(&key, "ImagePath", &Data::string(&format!(r"C:\{path}"))).unwrap();
+        windows.write(path, &program).unwrap();
+    }
 }
 
 /// A boot configuration that leads to the recovery partition: what a scenario with recovery needs of its

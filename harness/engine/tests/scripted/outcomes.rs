@@ -127,7 +127,7 @@ async fn a_machine_falls_into_recovery_and_its_outcome_becomes_the_reference() {
     let result = bench.run(&scenario, &again, &options, Meanwhile::Nothing).await.unwrap();
     assert!(result.comparison.is_same(), "{:?}", result.comparison);
     assert_eq!(result.exit, ExitStatus::AsExpected);
-    assert_eq!(names(&bench.folder()), ["scenario.toml", "scripted.snap"]);
+    assert_eq!(names(&bench.folder()), ["scenario.toml", "scripted.understudy.snap"]);
 
     // What the scenario expects is held against it, whatever the reference says.
     let other = bench.scenario("healthy", "looping");

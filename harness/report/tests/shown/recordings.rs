@@ -10,7 +10,7 @@ use crate::{RECORDINGS, derived};
 /// A copy of the scenario's committed reference, beside which a pending one may be written.
 fn reference(recording: &str) -> (tempfile::TempDir, PathBuf) {
     let scenario = recording.strip_prefix("recorded-").expect("a recording");
-    let file = format!("{scenario}.snap");
+    let file = format!("{scenario}.understudy.snap");
     let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let copy = folder.path().join(&file);
@@ -43,7 +43,7 @@ fn a_machine_that_does_not_come_back_differs_from_the_reference() {
     let Comparison::Different { diff, .. } = &comparison else { panic!("{comparison:?}") };
     insta::assert_snapshot!("recorded-difference", diff.render(Style::plain()));
     let pending = pending_in(folder.path()).expect("readable");
-    assert_eq!(pending, [folder.path().join("channel-file-291@other.snap.new")]);
+    assert_eq!(pending, [folder.path().join("channel-file-291.understudy@other.snap.new")]);
 }
 
 #[test]

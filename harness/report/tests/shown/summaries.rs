@@ -17,7 +17,7 @@ fn json(name: &str, comparison: Option<&Comparison>) -> Value {
 fn the_main_run_has_what_a_pipeline_asks_for() {
     let reference = "scenarios/a/a.snap".into();
     let json = json("channel-file-291", Some(&Comparison::Same { reference }));
-    assert_eq!(json["format"], 2);
+    assert_eq!(json["format"], 3);
     assert_eq!(json["verdict"], "recovered");
     assert_eq!(json["image"]["is_model"], true);
     assert_eq!(json["boots"][1]["stop"]["code"], "0x00000050");

@@ -72,7 +72,7 @@ async fn prove(
     interrupt: &Interrupt,
 ) -> anyhow::Result<Exit> {
     let slots = Arc::new(Semaphore::new(args.jobs as usize));
-    let status = status_sink();
+    let status = status_sink(false);
     let mut tasks = Vec::new();
     for (kind, example) in chosen {
         let (session, slots, status) =

@@ -17,7 +17,7 @@ pub(super) fn detectors(
     as_json: bool,
 ) -> anyhow::Result<Exit> {
     in_session(global, state, async |session, _| {
-        let report = session.detectors(image, status_sink()).await.map_err(marked)?;
+        let report = session.detectors(image, status_sink(false)).await.map_err(marked)?;
         if as_json {
             print_json(&(serde_json::to_string_pretty(&report)? + "\n"))?;
         } else {

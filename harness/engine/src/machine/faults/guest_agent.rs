@@ -5,8 +5,9 @@ use faults::{Act, OnlineWrite};
 use hypervisor::{AgentError, GuestAgent};
 use scenario::WindowsPath;
 
-use crate::machine::context::AGENT_LIMIT;
+use super::agent_commands::{Command, beside, into_place, of_act};
 use crate::machine::control_error::ControlError;
+use crate::machine::limits::AGENT_LIMIT;
 use crate::machine::watch::Watch;
 
 /// The most of a file that is read back for its digest.
@@ -20,11 +21,9 @@ pub(crate) async fn deliver(
     watch: &mut Watch,
 ) -> Result<Vec<String>, ControlError> {
     let path = write.path.as_str();
-    let beside = format!("{path}.new");
-    let mut proof = agent.write_file(&beside, &write.bytes).await?.lines();
-    let arguments = ["/c", "move", "/y", &beside, path];
+    let mut proof = agent.write_file(&beside(write), &write.bytes).await?.lines();
     let failed = |said| ControlError::NotDone { act: format!("moving the file to {path}"), said };
-    proof.push(match command(agent, "cmd.exe", &arguments, watch, failed).await? {
+    proof.push(match command(agent, &into_place(write), watch, failed).await? {
         Done::Said(_) => format!("moved to {path}"),
         Done::Gone => format!("the guest was gone as soon as it was moved to {path}"),
     });
@@ -41,8 +40,7 @@ pub(crate) async fn act(
     let line = match act {
         Act::Move { from, to } => {
             let was = digest(agent, from).await?;
-            let arguments = ["/c", "move", "/y", from.as_str(), to.as_str()];
-            match command(agent, "cmd.exe", &arguments, watch, failed).await? {
+            match command(agent, &of_act(act), watch, failed).await? {
                 Done::Said(_) => {
                     let is = digest(agent, to).await?;
                     if is != was {
@@ -57,8 +55,7 @@ pub(crate) async fn act(
         }
         Act::Remove { path } => {
             let was = digest(agent, path).await?;
-            let arguments = ["/c", "del", "/f", "/q", path.as_str()];
-            match command(agent, "cmd.exe", &arguments, watch, failed).await? {
+            match command(agent, &of_act(act), watch, failed).await? {
                 // `del` ends well even where it could not delete the file.
                 Done::Said(said) => match agent.read_file(path.as_str(), READ_BACK).await {
                     Err(AgentError::Refused { .. }) => format!("{path} ({was}) is gone"),
@@ -68,13 +65,10 @@ pub(crate) async fn act(
                 Done::Gone => format!("the guest was gone as soon as {path} ({was}) was deleted"),
             }
         }
-        Act::EndProcess { program } => {
-            let arguments = ["/f", "/im", program.as_str()];
-            match command(agent, "taskkill.exe", &arguments, watch, failed).await? {
-                Done::Said(said) => format!("taskkill: {said}"),
-                Done::Gone => format!("the guest was gone as soon as {program} was ended"),
-            }
-        }
+        Act::EndProcess { program } => match command(agent, &of_act(act), watch, failed).await? {
+            Done::Said(said) => format!("taskkill: {said}"),
+            Done::Gone => format!("the guest was gone as soon as {program} was ended"),
+        },
     };
     Ok(vec![line])
 }
@@ -89,15 +83,13 @@ enum Done {
 
 async fn command(
     agent: &dyn GuestAgent,
-    program: &str,
-    arguments: &[&str],
+    command: &Command,
     watch: &mut Watch,
     failed: impl Fn(String) -> ControlError,
 ) -> Result<Done, ControlError> {
-    let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
     let ended = tokio::select! {
         biased;
-        ended = agent.exec(program, &arguments, AGENT_LIMIT) => ended,
+        ended = agent.exec(command.program, &command.arguments, AGENT_LIMIT) => ended,
         stopped = watch.until_stopped("the guest to take it") => {
             stopped?;
             return Ok(Done::Gone);

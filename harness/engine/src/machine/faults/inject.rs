@@ -9,9 +9,9 @@ use timeline::steps::INJECT;
 use timeline::{Body, Source, StepState};
 
 use super::guest_agent;
-use crate::machine::context::AGENT_LIMIT;
 use crate::machine::control_error::ControlError;
 use crate::machine::controller::MachineController;
+use crate::machine::limits::AGENT_LIMIT;
 
 /// Who read the proof back, and what it was, one line each; `None` where the fault lands later.
 type Proof = Option<(Source, Vec<String>)>;

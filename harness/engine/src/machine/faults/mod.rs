@@ -1,5 +1,6 @@
 //! The faults that a machine meets once it exists: each kind in its own way, all injected in one place.
 
+pub(crate) mod agent_commands;
 mod guest_agent;
 mod inject;
 mod network;

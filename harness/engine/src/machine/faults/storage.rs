@@ -14,6 +14,7 @@ use timeline::{Body, Source, StepState};
 use crate::host_disk;
 use crate::machine::control_error::ControlError;
 use crate::machine::controller::MachineController;
+use crate::machine::spec::Places;
 
 /// Bytes of a sector, as a scenario counts them.
 const SECTOR: u64 = 512;
@@ -21,10 +22,10 @@ const SECTOR: u64 = 512;
 impl MachineController<'_> {
     /// Where a fault needs it, the harness is the drive.
     pub(crate) async fn serve_disk(&mut self) -> Result<(), ControlError> {
-        if !self.context.serves_the_disk() {
+        if !self.context.prepared.serves_the_disk() {
             return Ok(());
         }
-        let socket = self.spec.sockets.join("disk");
+        let socket = Places::disk_socket(&self.spec);
         let (path, scratch) = (self.spec.disk.clone(), self.context.session.scratch.clone());
         let (at, hears) = (socket.clone(), self.hears());
         let serving = move || Ok(ServedDisk::start(&path, &at, &scratch, hears)?);

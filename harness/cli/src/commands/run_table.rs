@@ -1,0 +1,104 @@
+//! What several runs came to, one line each, and the line that counts them.
+
+use engine::NotApplicable;
+use winfmt::escaped;
+
+use super::run::Finished;
+use crate::exit::Exit;
+
+/// One line of the table.
+struct Row {
+    cells: [String; 4],
+    /// What stands below it.
+    reasons: Vec<String>,
+}
+
+/// The table: scenario, image, verdict and how the reference compares; what an image lacks stands below.
+pub(super) fn table(results: &[Finished], skipped: &[NotApplicable]) -> String {
+    let mut rows = vec![Row {
+        cells: ["SCENARIO", "IMAGE", "VERDICT", "REFERENCE"].map(str::to_owned),
+        reasons: Vec::new(),
+    }];
+    rows.extend(results.iter().map(finished));
+    rows.extend(skipped.iter().map(not_applicable));
+    let width = |column: usize| {
+        rows.iter().map(|row| row.cells[column].chars().count()).max().unwrap_or_default()
+    };
+    let widths = [width(0), width(1), width(2)];
+    let mut text = String::new();
+    for Row { cells: [scenario, image, verdict, reference], reasons } in &rows {
+        let [one, two, three] = widths;
+        let line = format!("{scenario:<one$}  {image:<two$}  {verdict:<three$}  {reference}");
+        text += line.trim_end();
+        text.push('\n');
+        for reason in reasons {
+            text += &format!("  {reason}\n");
+        }
+    }
+    text + "\n" + &counts(results, skipped.len())
+}
+
+fn finished(finished: &Finished) -> Row {
+    let Finished { scenario, image, came } = finished;
+    let (verdict, reference) = match came {
+        Ok(result) => {
+            let met = result.derived.timeline.expectation.met;
+            let reference = match result.comparison.word() {
+                "missing" => "none yet; the outcome waits to be accepted",
+                word => word,
+            };
+            let unmet = if met { "" } else { ", not as expected" };
+            (result.derived.outcome.verdict.name().to_owned(), format!("{reference}{unmet}"))
+        }
+        Err(_) => ("not run".to_owned(), String::new()),
+    };
+    let cells = [escaped(scenario).to_string(), image.clone(), verdict, reference];
+    Row { cells, reasons: Vec::new() }
+}
+
+fn not_applicable(skipped: &NotApplicable) -> Row {
+    let NotApplicable { scenario, image, lacks, .. } = skipped;
+    let verdict = NotApplicable::VERDICT.to_owned();
+    let reasons =
+        lacks.iter().map(|lack| format!("{}: {}", lack.need, escaped(&lack.why))).collect();
+    let cells = [escaped(scenario).to_string(), image.clone(), verdict, String::new()];
+    Row { cells, reasons }
+}
+
+/// `4 runs: 3 as expected, 1 not as expected; 2 not applicable`.
+fn counts(results: &[Finished], skipped: usize) -> String {
+    let exits = results.iter().map(|finished| finished.came.as_ref().map(|result| result.exit));
+    let (mut expected, mut differ, mut failed, mut not_run) = (0, 0, 0, 0);
+    for exit in exits {
+        match exit {
+            Ok(Exit::AsExpected) => expected += 1,
+            Ok(Exit::Differs) => differ += 1,
+            Ok(_) => failed += 1,
+            Err(_) => not_run += 1,
+        }
+    }
+    let counted = [
+        (expected, "as expected"),
+        (differ, "not as expected"),
+        (failed, "failed by the harness or the host"),
+        (not_run, "not run"),
+    ];
+    let counted: Vec<String> = counted
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    let runs = if results.len() == 1 { "run" } else { "runs" };
+    format!("{} {runs}: {}; {skipped} not applicable\n", results.len(), counted.join(", "))
+}
+
+/// Where a scenario that is not applicable is an error.
+pub(super) fn nothing_was_run(skipped: usize, others: usize) -> String {
+    match others {
+        0 => format!("error: none of the {skipped} runs is applicable; nothing was run"),
+        _ => format!(
+            "error: {skipped} of {} runs are not applicable, and --no-skips makes that an error; nothing was run",
+            skipped + others
+        ),
+    }
+}
