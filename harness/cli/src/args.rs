@@ -223,6 +223,8 @@ pub(crate) struct RunArgs {
     /// Nothing is compared with a reference.
     #[arg(long, value_name = "N", conflicts_with_all = ["all", "json"], value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) times: Option<u32>,
+    #[command(flatten)]
+    pub(crate) reports: Reports,
 }
 
 impl RunArgs {

@@ -17,7 +17,8 @@ fn state() -> tempfile::TempDir {
     let mut outcome = timeline::derive(&timeline::read_events(EVENTS).unwrap().events).outcome;
     outcome.boots.remove(1);
     let reference = scenario.join("channel-file-291.snap");
-    let text = format!("---\nsource: scenario.toml\nexpression: outcome\n---\n{}", outcome.render());
+    let text =
+        format!("---\nsource: scenario.toml\nexpression: outcome\n---\n{}", outcome.render());
     std::fs::write(&reference, text).unwrap();
 
     let run = place.path().join("state/runs").join(RUN);
@@ -69,7 +70,8 @@ fn all_reports_of_a_run_that_differs() {
     assert!(read("r.md").contains(changed));
     assert_eq!(read("summary.md"), read("r.md"));
     let annotation = String::from_utf8(output.stdout).unwrap();
-    let begin = "::error file=scenarios/channel-file-291/scenario.toml,line=3,title=channel-file-291";
+    let begin =
+        "::error file=scenarios/channel-file-291/scenario.toml,line=3,title=channel-file-291";
     assert!(annotation.starts_with(begin), "{annotation}");
     // Nothing half-written is left.
     let left: Vec<_> = std::fs::read_dir(place.path())

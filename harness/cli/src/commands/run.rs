@@ -5,8 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use disk::Store;
-use engine::{Interrupt, NotApplicable, RunOptions, RunResult, Session, StateDir, StatusSink};
-use report::Style;
+use engine::{
+    Interrupt, NotApplicable, RunOptions, RunResult, Session, StateDir, StatusSink, recorded_case,
+};
+use report::{Came, Case, Style};
 use scenario::{Scenario, Start};
 use tokio::sync::Semaphore;
 
@@ -19,6 +21,16 @@ use crate::scenarios::{self, Found};
 use crate::session::{exit_code, in_session, marked, panicked};
 
 pub(crate) fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit> {
+    if args.repeats() && !args.reports.is_empty() {
+        let what =
+            "--seeds and --times count verdicts and compare nothing; there is no report on them";
+        return Err(usage(anyhow::anyhow!(what)));
+    }
+    if args.json && args.reports.github {
+        let what = "--json and --github both print to standard output; leave one out";
+        return Err(usage(anyhow::anyhow!(what)));
+    }
+    args.reports.check()?;
     // Everything that can be wrong with a scenario is said before anything runs.
     let chosen = if args.all {
         scenarios::all(&global.scenarios)?
@@ -112,6 +124,7 @@ async fn run_all(
             }
         }
     }
+    write_reports(args, &results, &skipped, false)?;
     if args.json {
         documents.extend(not_run(&skipped, Exit::AsExpected)?);
         print_documents(args, documents)?;
@@ -170,10 +183,50 @@ fn refuse(
     if !single {
         tell(run_table::nothing_was_run(skipped.len(), others));
     }
+    write_reports(args, &[], skipped, true)?;
     if args.json {
         print_documents(args, not_run(skipped, Exit::Usage)?)?;
     }
     Ok(Exit::Usage)
+}
+
+/// What is not applicable is an error in them where the command refused it.
+fn write_reports(
+    args: &RunArgs,
+    results: &[Finished],
+    skipped: &[NotApplicable],
+    refused: bool,
+) -> anyhow::Result<()> {
+    if args.reports.is_empty() {
+        return Ok(());
+    }
+    let ran = results.iter().map(|Finished { scenario, image, came }| match came {
+        Ok(result) => recorded_case(&result.directory).map_err(infrastructure),
+        Err(error) => {
+            let exit_code = exit_code(error) as u8;
+            Ok(without_outcome(
+                scenario,
+                image,
+                Came::Failed { error: error.to_string(), exit_code },
+            ))
+        }
+    });
+    let mut cases: Vec<Case> = ran.collect::<Result<_, _>>()?;
+    cases.extend(skipped.iter().map(|skipped| {
+        let why = skipped.to_string();
+        let came = match refused {
+            true => Came::Failed { error: why, exit_code: Exit::Usage as u8 },
+            false => Came::NotApplicable(why),
+        };
+        without_outcome(&skipped.scenario, &skipped.image, came)
+    }));
+    let what = if args.all { "all scenarios".to_owned() } else { args.names.join(", ") };
+    let now = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC");
+    args.reports.write(&format!("loopbreak: {what}, {now}"), &cases)
+}
+
+fn without_outcome(scenario: &str, image: &str, came: Came) -> Case {
+    Case { scenario: scenario.to_owned(), image: image.to_owned(), place: None, came }
 }
 
 fn not_run(skipped: &[NotApplicable], exit: Exit) -> anyhow::Result<Vec<serde_json::Value>> {
