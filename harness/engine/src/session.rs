@@ -190,6 +190,17 @@ impl Session {
         scenario: &Scenario,
         start: Option<Start>,
     ) -> Result<Arc<Prepared>, RunError> {
+        if scenario.rollback.is_some() {
+            if start == Some(Start::Cold) {
+                let why = "the layer rollback goes back to a checkpoint; leave out `--start cold`";
+                return Err(RunError::Refused(why.to_owned()));
+            }
+            if !self.hypervisor.keeps_checkpoints() {
+                let why = "the layer rollback needs a checkpoint, and those of this connection belong to root; \
+                           leave out `--connect`, or run as root";
+                return Err(RunError::Refused(why.to_owned()));
+            }
+        }
         let start = match start {
             None | Some(Start::Checkpoint) if !self.hypervisor.keeps_checkpoints() => {
                 tracing::info!("from power-on: checkpoints of this connection belong to root");

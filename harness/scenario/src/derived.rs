@@ -39,6 +39,13 @@ impl Scenario {
         self.machine.start == Start::Cold && self.encryption().is_some()
     }
 
+    /// The layers that the harness works itself when the machine would be given up, in the order of the ladder.
+    pub fn driven_layers(&self) -> Vec<Layer> {
+        let repair = self.host_repair.as_ref().map(|_| Layer::HostRepair);
+        let rollback = self.rollback.map(|_| Layer::Rollback);
+        repair.into_iter().chain(rollback).collect()
+    }
+
     /// What it needs of its image: what follows from the recovery and the stop that it declares, and
     /// what `needs` adds, without what `lacks` takes away. Each once, in the order of [`CheckName`].
     pub fn needs(&self) -> Vec<CheckName> {

@@ -39,6 +39,7 @@ mod power;
 mod problem;
 mod recovery_rules;
 mod registry;
+mod rollback;
 mod rules;
 mod schema;
 mod servicing;
@@ -88,6 +89,7 @@ pub use registry::{
     HiveFile, MissingFilter, RegistryChange, RegistryDamage, RegistryData, RegistryFault,
     WrongControlSet,
 };
+pub use rollback::{Rollback, RollbackTo};
 pub use schema::{SCHEMA_FILE, schema, schema_text};
 pub use servicing::{
     FileLoss, FileVersion, InterruptedWrite, PendingMove, ServicingTransaction, TransactionState,

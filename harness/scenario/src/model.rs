@@ -12,6 +12,7 @@ use crate::fault::Fault;
 use crate::host_repair::HostRepair;
 use crate::network::{LateLink, NetworkTrouble};
 use crate::network_services::{ContentService, UpdateService};
+use crate::rollback::Rollback;
 use crate::text::{Span, WindowsPath};
 
 /// A scenario: image, what was there, what goes wrong, what may bring it back, what is expected.
@@ -53,6 +54,10 @@ pub struct Scenario {
     /// What is done to the disk from the host when the machine would be given up. Without it nothing is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_repair: Option<HostRepair>,
+    /// Back to an earlier state of the machine, when it would be given up; after `host-repair`, where both are
+    /// there. Without it nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Rollback>,
     /// Somebody at the machine. Without this table nobody is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator: Option<Operator>,

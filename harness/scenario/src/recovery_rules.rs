@@ -7,7 +7,7 @@ use words::Layer;
 
 use crate::expect::{ServiceAnswer, Verdict};
 use crate::host_repair::RepairAction;
-use crate::model::QuickMachineRecovery;
+use crate::model::{QuickMachineRecovery, Start};
 use crate::network_services::{Available, Signature};
 use crate::rules::{Rules, Step, is_host, is_name};
 use crate::text::Span;
@@ -153,6 +153,17 @@ impl Rules<'_> {
         }
     }
 
+    pub(crate) fn rollback(&mut self) {
+        if self.scenario.rollback.is_some() && self.scenario.machine.start == Start::Cold {
+            self.problem(
+                &[Step::Key("rollback")],
+                "the machine goes back to the checkpoint that it started from, but it starts from power-on",
+                "`start = \"checkpoint\"` in `[machine]`",
+                "write `start = \"checkpoint\"`, or remove `[rollback]`",
+            );
+        }
+    }
+
     pub(crate) fn expect(&mut self) {
         let expect = &self.scenario.expect;
         let recovers = matches!(expect.verdict, Verdict::Recovered | Verdict::RecoveredOtherwise);
@@ -203,6 +214,16 @@ impl Rules<'_> {
                 "host-repair is expected to bring the machine back, but nothing is done from the host",
                 "a `[[host-repair.action]]`",
                 "add `[[host-repair.action]]` with what is done to the disk",
+            );
+        }
+        if let Some(index) = expect.layers.iter().position(|layer| *layer == Layer::Rollback)
+            && self.scenario.rollback.is_none()
+        {
+            self.problem(
+                &[EXPECT, Step::Key("layers"), Step::Index(index)],
+                "rollback is expected to bring the machine back, but it goes back to nothing",
+                "`[rollback]` with `to`",
+                "add `[rollback]` with `to = \"checkpoint\"`",
             );
         }
         self.expected_answer();

@@ -64,6 +64,7 @@ pub(crate) fn check(
     rules.update_service();
     rules.content_service();
     rules.host_repair();
+    rules.rollback();
     rules.expect();
     rules.problems
 }

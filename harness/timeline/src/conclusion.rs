@@ -41,7 +41,7 @@ pub(crate) enum Trigger<'a> {
 pub(crate) struct Standing<'a> {
     /// Windows boots that failed since the first fault was armed.
     pub(crate) failed: Vec<&'a Boot>,
-    /// Boots of the recovery environment since then, or since the disk was repaired from the host.
+    /// Boots of the recovery environment since then, or since a layer of the harness was done.
     pub(crate) rounds: usize,
     /// Those of the failed boots since the last of these, or since the first fault, that count towards
     /// a loop.
@@ -63,14 +63,14 @@ impl<'a> Standing<'a> {
         let failed: Vec<&Boot> = after.iter().copied().filter(|boot| boot.failed()).collect();
         let is_recovery = |boot: &&Boot| boot.kind() == BootKind::Recovery;
         let last_recovery = after.iter().copied().filter(is_recovery).map(|b| b.number).max();
-        // What follows a repair from outside is a new try.
-        let repaired = watcher.repaired_after;
-        let tried_anew = last_recovery.max(repaired);
+        // What follows help from outside is a new try.
+        let helped = watcher.helped_after;
+        let tried_anew = last_recovery.max(helped);
         let since_recovery = failed
             .iter()
             .filter(|boot| boot.counts_towards_a_loop() && Some(boot.number) > tried_anew)
             .count();
-        let new = |boot: &&Boot| Some(boot.number) > repaired;
+        let new = |boot: &&Boot| Some(boot.number) > helped;
         let rounds = after.iter().copied().filter(is_recovery).filter(new).count();
         let last_armed = watcher.armed.values().map(|moment| moment.seq).max().unwrap_or(0);
         Self { failed, rounds, since_recovery, last_armed }

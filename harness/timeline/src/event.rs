@@ -248,9 +248,29 @@ pub struct RunFacts {
     /// off and on again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub power_cycles: Option<PowerCycles>,
-    /// True where the disk is repaired from the host, once, when the machine would else be given up.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub host_repair: bool,
+    /// The layers that the harness works itself, each once and in this order, when the machine would else be given
+    /// up. Older records have `host_repair`, which is true or left out.
+    #[serde(
+        default,
+        alias = "host_repair",
+        deserialize_with = "driven",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub driven: Vec<Layer>,
+}
+
+fn driven<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Layer>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Driven {
+        Layers(Vec<Layer>),
+        HostRepair(bool),
+    }
+    Ok(match Driven::deserialize(deserializer)? {
+        Driven::Layers(layers) => layers,
+        Driven::HostRepair(true) => vec![Layer::HostRepair],
+        Driven::HostRepair(false) => Vec::new(),
+    })
 }
 
 impl RunFacts {

@@ -31,8 +31,7 @@ pub const INJECT: &str = "inject ";
 /// `lift <fault>`, `done`: trouble that a fault brought is over.
 pub const LIFT: &str = "lift ";
 
-/// `layer <name>`: a layer that the harness itself works (host repair, boot media, roll-back, …).
-/// `done` means that it changed something. `layer host-repair` is begun when
-/// [`Watcher::awaits_host_repair`](crate::Watcher::awaits_host_repair) says so; the machine is off until it
-/// is done, and is given up where it failed.
+/// `layer <name>`: a layer that the harness itself works (host repair, roll-back, …). `done` means that it changed
+/// something. It is begun when [`Watcher::awaits_layer`](crate::Watcher::awaits_layer) names it; the machine is off
+/// until it is done. Where it failed the next one has its turn, and after the last the machine is given up.
 pub const LAYER: &str = "layer ";

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use disk::ServedDisk;
@@ -154,7 +155,7 @@ impl<'a> MachineController<'a> {
             match decision {
                 Decision::Concluded(conclusion) => return Ok(conclusion.because),
                 Decision::AwaitsPowerCycle => self.power_cycle().await?,
-                Decision::AwaitsHostRepair => self.host_repair().await?,
+                Decision::AwaitsLayer(layer) => self.work(layer).await?,
             }
         }
     }
@@ -277,6 +278,13 @@ impl<'a> MachineController<'a> {
             disk.power_on();
         }
         let machine = self.context.start(None, &spec, self.power_faults.sink()).await?;
+        self.take(machine)
+    }
+
+    /// Switches it on as it was frozen.
+    pub(crate) async fn on_from(&mut self, ram: &Path) -> Result<(), ControlError> {
+        self.began = Instant::now();
+        let machine = self.context.start(Some(ram), &self.spec, self.power_faults.sink()).await?;
         self.take(machine)
     }
 

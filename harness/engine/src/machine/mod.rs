@@ -6,7 +6,7 @@ mod control_error;
 mod controller;
 mod faults;
 mod healthy_start;
-mod host_repair;
+mod layers;
 mod limits;
 mod services;
 mod shutdown;

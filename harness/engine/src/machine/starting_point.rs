@@ -104,16 +104,24 @@ impl RunContext<'_> {
         };
         let spec = self.spec("m")?;
         let forking = move || {
-            create_overlay(&spec.disk, &checkpoint.disk()).map_err(disk::DiskError::from)?;
-            if let Some(to) = &spec.firmware_vars {
-                copy_writable(&checkpoint.firmware_vars(), to)?;
-            }
-            if let Some(to) = &spec.tpm_state {
-                copy_directory(&checkpoint.tpm_state(), to)?;
-            }
-            let facts = fs_err::read(checkpoint.facts())?;
-            let before: Before = serde_json::from_slice(&facts).map_err(std::io::Error::from)?;
+            let before = fork(&checkpoint, &MachineFiles::of(&spec))?;
             Ok(StartingPoint { spec, ram: Some(checkpoint.ram()), before, landed: Vec::new() })
+        };
+        self.jobs.blocking(forking).await
+    }
+
+    /// Makes the parts of a machine anew from the checkpoint that it started from, and gives the RAM to restore.
+    pub(crate) async fn fork_again(&self, spec: &MachineSpec) -> Result<PathBuf, RunError> {
+        let key = self.prepared.plan.checkpoint.as_deref();
+        let checkpoint =
+            key.and_then(|key| self.session.store.checkpoint(key)).ok_or_else(|| {
+                RunError::Refused("the checkpoint that the machine started from is gone".to_owned())
+            })?;
+        let files = MachineFiles::of(spec);
+        let forking = move || {
+            files.remove()?;
+            fork(&checkpoint, &files)?;
+            Ok(checkpoint.ram())
         };
         self.jobs.blocking(forking).await
     }
@@ -142,4 +150,17 @@ impl RunContext<'_> {
         let (store, key) = (self.session.store.clone(), key.to_owned());
         self.jobs.blocking(move || Ok(store.keep_checkpoint(&key, partial)?)).await
     }
+}
+
+/// Makes the parts of a machine as they were when the checkpoint was taken, and gives what was on its disk then.
+fn fork(checkpoint: &disk::StoredCheckpoint, files: &MachineFiles) -> Result<Before, RunError> {
+    create_overlay(&files.disk, &checkpoint.disk()).map_err(disk::DiskError::from)?;
+    if let Some(to) = &files.variables {
+        copy_writable(&checkpoint.firmware_vars(), to)?;
+    }
+    if let Some(to) = &files.tpm {
+        copy_directory(&checkpoint.tpm_state(), to)?;
+    }
+    let facts = fs_err::read(checkpoint.facts())?;
+    Ok(serde_json::from_slice(&facts).map_err(std::io::Error::from)?)
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use timeline::steps::{SETTLED, SILENT};
-use timeline::{Body, Conclusion, Phase, Sink, Source, StepState};
+use timeline::{Body, Conclusion, Layer, Phase, Sink, Source, StepState};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -40,8 +40,8 @@ pub(crate) enum Decision {
     Concluded(Conclusion),
     /// The machine stands at its stop screen, and the scenario has somebody who comes.
     AwaitsPowerCycle,
-    /// The machine would be given up, but the scenario has its disk repaired from the host.
-    AwaitsHostRepair,
+    /// The machine would be given up, but the scenario has a layer that the harness works.
+    AwaitsLayer(Layer),
 }
 
 /// The eyes of a run.
@@ -123,7 +123,7 @@ impl Watch {
                 if progress.phase == Some(Phase::Healthy) && !progress.stopped {
                     return Some(true);
                 }
-                (progress.conclusion.is_some() || progress.awaits_host_repair).then_some(false)
+                (progress.conclusion.is_some() || progress.awaits_layer.is_some()).then_some(false)
             })
             .await?;
         if reached { Ok(()) } else { Err(WatchEnd::Concluded) }
@@ -198,8 +198,8 @@ impl Watch {
                 .until("the end of the loop, or recovery", |progress| {
                     let concluded = progress.conclusion.clone().map(Decision::Concluded);
                     let waits = progress.awaits_power_cycle.map(|_| Decision::AwaitsPowerCycle);
-                    let repair = progress.awaits_host_repair.then_some(Decision::AwaitsHostRepair);
-                    let decided = concluded.or(waits).or(repair).map(Next::Decided);
+                    let layer = progress.awaits_layer.map(Decision::AwaitsLayer);
+                    let decided = concluded.or(waits).or(layer).map(Next::Decided);
                     decided.or_else(|| progress.settling.map(Next::Settling))
                 })
                 .await?;

@@ -28,6 +28,18 @@ impl MachineFiles {
             tpm: spec.tpm_state.clone(),
         }
     }
+
+    /// Removes them all.
+    pub(crate) fn remove(&self) -> Result<(), RunError> {
+        fs_err::remove_file(&self.disk)?;
+        if let Some(variables) = &self.variables {
+            fs_err::remove_file(variables)?;
+        }
+        if let Some(tpm) = &self.tpm {
+            fs_err::remove_dir_all(tpm)?;
+        }
+        Ok(())
+    }
 }
 
 /// Copies a sealed file so that its copy can be written.

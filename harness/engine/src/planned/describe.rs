@@ -8,7 +8,7 @@ use faults::{Origin, StagePlan};
 use hypervisor::{Accelerator, definition};
 use jiff::Timestamp;
 use recovery::Authority;
-use scenario::{AtStopScreen, Scenario, Start};
+use scenario::{AtStopScreen, Rollback, RollbackTo, Scenario, Start};
 use timeline::Layer;
 
 use super::document::{
@@ -198,6 +198,12 @@ fn layers(scenario: &Scenario, prepared: &Prepared) -> Vec<Rung> {
             .iter()
             .map(|action| serde_json::to_string(action).unwrap_or_else(|error| error.to_string()));
         rung(Layer::HostRepair, actions.collect());
+    }
+    if let Some(Rollback { to }) = &scenario.rollback {
+        let does = match to {
+            RollbackTo::Checkpoint => "back to the checkpoint that the machine started from",
+        };
+        rung(Layer::Rollback, vec![does.to_owned()]);
     }
     if let Some(operator) = &scenario.operator {
         let does = match operator.at_stop_screen {

@@ -99,7 +99,7 @@ impl Plan {
                 .as_ref()
                 .filter(|operator| operator.at_stop_screen == AtStopScreen::PowerCycle)
                 .map(|operator| PowerCycles { at_most: operator.times }),
-            host_repair: scenario.host_repair.is_some(),
+            driven: scenario.driven_layers(),
         };
         let mut plan = Self {
             scenario: scenario.name.clone(),

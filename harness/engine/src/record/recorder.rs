@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use timeline::{
-    Body, Conclusion, Event, Observation, Phase, RunFacts, Sink, Source, Verdict, Watcher,
+    Body, Conclusion, Event, Layer, Observation, Phase, RunFacts, Sink, Source, Verdict, Watcher,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -68,8 +68,8 @@ pub struct Progress {
     /// The boot that stands at its stop screen until the scenario's operator comes; see
     /// [`Watcher::awaits_power_cycle`].
     pub awaits_power_cycle: Option<u32>,
-    /// True while the disk is to be repaired from the host; see [`Watcher::awaits_host_repair`].
-    pub awaits_host_repair: bool,
+    /// The layer that is to be worked; see [`Watcher::awaits_layer`].
+    pub awaits_layer: Option<Layer>,
     /// True once the machine was reported to be off.
     pub off: bool,
     /// Number of events so far.
@@ -210,7 +210,7 @@ impl Writer {
         self.progress.stopped = self.watcher.has_stopped();
         self.progress.at_stop_screen = self.watcher.at_stop_screen();
         self.progress.awaits_power_cycle = self.watcher.awaits_power_cycle();
-        self.progress.awaits_host_repair = self.watcher.awaits_host_repair();
+        self.progress.awaits_layer = self.watcher.awaits_layer();
         self.progress.settling = self.watcher.settling();
         self.progress.conclusion = self.watcher.conclusion();
         self.progress.events = event.seq + 1;

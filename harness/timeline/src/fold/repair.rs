@@ -1,18 +1,22 @@
-//! The repair of the disk from the host: it comes in the place of a verdict that gives the machine up.
+//! The layers that the harness works itself: they come in the place of a verdict that gives the machine up.
 
 use super::happening::What;
 use super::watcher::Watcher;
 use crate::{Body, Conclusion, Event, Layer, ResetBy, StepState, Verdict, steps};
 
 impl Watcher {
-    /// True where a machine of this verdict is repaired from the host before it is given up.
-    pub(super) fn is_repaired_first(&self, verdict: Verdict) -> bool {
+    /// The layer that is worked before a machine of this verdict is given up.
+    pub(super) fn is_helped_first(&self, verdict: Verdict) -> bool {
         let hopeless = [Verdict::Looping, Verdict::StuckInRecovery, Verdict::Hung];
-        let declared = self.facts.as_ref().is_some_and(|facts| facts.host_repair);
-        declared && self.repaired_after.is_none() && hopeless.contains(&verdict)
+        self.next_layer().is_some() && hopeless.contains(&verdict)
     }
 
-    /// The boot in which the machine is given up to the repair ends here, whenever it is switched off.
+    /// The first of the layers that was not tried yet.
+    pub(super) fn next_layer(&self) -> Option<Layer> {
+        self.facts.as_ref()?.driven.get(self.layers_tried).copied()
+    }
+
+    /// The boot in which the machine is given up to the layer ends here, whenever it is switched off.
     pub(super) fn give_up_boot(&mut self, event: &Event) {
         self.finish(event, false);
         if let Some(boot) = self.boots.last_mut().filter(|boot| boot.ended.is_none()) {
@@ -20,28 +24,34 @@ impl Watcher {
         }
     }
 
-    /// Until the repair is done only it counts, and what was said before and comes late.
-    pub(super) fn during_the_repair(&mut self, event: &Event) {
+    /// Until the layer is through only it counts, and what was said before and comes late.
+    pub(super) fn during_a_layer(&mut self, event: &Event) {
         let Body::Step { name, state, detail } = &event.body else {
             return self.after_the_watch(event);
         };
-        if name.strip_prefix(steps::LAYER) != Some(Layer::HostRepair.name()) {
+        let next = self.next_layer().map(Layer::name);
+        if next.is_none() || name.strip_prefix(steps::LAYER) != next {
             return;
         }
         self.layers(event, None);
         match state {
             StepState::Started => {}
             StepState::Done => {
-                self.repaired_after = self.boots.last().map(|boot| boot.number);
-                self.to_repair = None;
+                self.layers_tried += 1;
+                self.helped_after = self.boots.last().map(|boot| boot.number);
+                self.to_help = None;
                 self.late_lines = false;
             }
             StepState::Failed => {
+                self.layers_tried += 1;
                 let (name, detail) = (name.clone(), detail.clone());
                 self.happen(event, What::StepFailed { name, detail });
-                let given_up = self.to_repair.take();
-                self.conclusion =
-                    given_up.map(|given_up| Conclusion { moment: event.into(), ..given_up });
+                // The next one has its turn; after the last the machine is given up.
+                if self.next_layer().is_none() {
+                    let given_up = self.to_help.take();
+                    self.conclusion =
+                        given_up.map(|given_up| Conclusion { moment: event.into(), ..given_up });
+                }
             }
         }
     }

@@ -17,9 +17,9 @@ use crate::findings::Findings;
 use crate::layers::Ladder;
 use crate::witness::Sign;
 use crate::{
-    Body, Boot, BootKind, Cause, Change, Conclusion, Confidence, End, Event, Loop, Micros, Moment,
-    Phase, PhaseReached, ResetBy, RunFacts, ScreenKind, Source, StartedFrom, StepState, loops,
-    steps,
+    Body, Boot, BootKind, Cause, Change, Conclusion, Confidence, End, Event, Layer, Loop, Micros,
+    Moment, Phase, PhaseReached, ResetBy, RunFacts, ScreenKind, Source, StartedFrom, StepState,
+    loops, steps,
 };
 
 /// One reboot of a guest gives up to three RESET events within 30 ms (windows-facts.md, section 0). Two
@@ -56,10 +56,12 @@ pub struct Watcher {
     pub(super) power_from: Option<ResetBy>,
     /// How often he did.
     pub(crate) power_cycles: u32,
-    /// What the machine would be given up with, while its disk is to be repaired from the host instead.
-    pub(super) to_repair: Option<Conclusion>,
-    /// The last boot before that was done.
-    pub(crate) repaired_after: Option<u32>,
+    /// What the machine would be given up with, while a layer that the harness works has its turn instead.
+    pub(super) to_help: Option<Conclusion>,
+    /// How many of these layers had it.
+    pub(super) layers_tried: usize,
+    /// The last boot before one of them was done.
+    pub(crate) helped_after: Option<u32>,
     /// When each boot's panic came.
     pub(crate) panics: BTreeMap<u32, Micros>,
     pub(crate) events: u64,
@@ -141,11 +143,11 @@ impl Watcher {
         cycles.is_some_and(|cycles| cycles.at_most.is_none_or(|most| self.power_cycles < most))
     }
 
-    /// True while the machine would be given up, but for a repair of its disk from the host. The engine
-    /// switches it off and does the step `layer host-repair`; what the machine does until then is no part of
-    /// the outcome.
-    pub fn awaits_host_repair(&self) -> bool {
-        self.to_repair.is_some() && self.watch_ended.is_none()
+    /// The layer that the harness is to work, while the machine would else be given up. The engine switches it off
+    /// and does the step `layer NAME`; what the machine does until then is no part of the outcome.
+    pub fn awaits_layer(&self) -> Option<Layer> {
+        let waits = self.to_help.is_some() && self.watch_ended.is_none();
+        self.next_layer().filter(|_| waits)
     }
 
     /// Takes the next event.
@@ -166,8 +168,8 @@ impl Watcher {
             self.after_the_watch(event);
             return;
         }
-        if self.to_repair.is_some() {
-            self.during_the_repair(event);
+        if self.to_help.is_some() {
+            self.during_a_layer(event);
             return;
         }
         let sign = self.sign(event);
@@ -177,7 +179,7 @@ impl Watcher {
         }
         self.layers(event, sign.as_ref());
         self.steps(event);
-        if self.to_repair.is_some() {
+        if self.to_help.is_some() {
             self.give_up_boot(event);
         }
     }
@@ -475,8 +477,8 @@ impl Watcher {
     pub(super) fn conclude(&mut self, trigger: &Trigger<'_>, moment: Moment) -> bool {
         let Some((verdict, because)) = conclude(self, trigger) else { return false };
         let conclusion = Conclusion { verdict, because, moment };
-        if self.is_repaired_first(verdict) {
-            self.to_repair = Some(conclusion);
+        if self.is_helped_first(verdict) {
+            self.to_help = Some(conclusion);
             return true;
         }
         self.conclusion = Some(conclusion);

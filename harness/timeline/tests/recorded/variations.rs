@@ -512,7 +512,7 @@ fn a_machine_is_given_up_as_before_where_its_disk_cannot_be_repaired() {
         detail: detail.to_owned(),
     };
     let mut tried = given_up.clone();
-    facts(&mut tried).host_repair = true;
+    facts(&mut tried).driven = vec![Layer::HostRepair];
     let over = position(&tried, |body| matches!(body, Body::WatchEnded { .. }));
     let beside = |body| beside(&given_up[over], Source::Harness, body);
     tried.insert(over, beside(step(StepState::Started, "")));
@@ -528,15 +528,54 @@ fn a_machine_is_given_up_as_before_where_its_disk_cannot_be_repaired() {
 }
 
 #[test]
+fn where_one_layer_fails_the_next_has_its_turn() {
+    let given_up = events("channel-file-291-no-remediation");
+    let mut stream = given_up.clone();
+    facts(&mut stream).driven = vec![Layer::HostRepair, Layer::Rollback];
+    let over = position(&stream, |body| matches!(body, Body::WatchEnded { .. }));
+    let mut watcher = Watcher::new();
+    for event in &stream[..over] {
+        watcher.feed(event);
+    }
+    let at = stream[over].at_us;
+    let mut seq = stream[over].seq;
+    let mut emit = |watcher: &mut Watcher, source, body| {
+        watcher.feed(&Event { seq, at_us: at, source, body });
+        seq += 1;
+    };
+    let step = |layer: Layer, state| Body::Step {
+        name: format!("layer {layer}"),
+        state,
+        detail: String::new(),
+    };
+    assert_eq!(watcher.awaits_layer(), Some(Layer::HostRepair));
+    // Only the one whose turn it is counts.
+    emit(&mut watcher, Source::Harness, step(Layer::Rollback, StepState::Done));
+    assert_eq!(watcher.awaits_layer(), Some(Layer::HostRepair));
+    emit(&mut watcher, Source::Harness, step(Layer::HostRepair, StepState::Failed));
+    assert_eq!((watcher.awaits_layer(), watcher.conclusion()), (Some(Layer::Rollback), None));
+    emit(&mut watcher, Source::Harness, step(Layer::Rollback, StepState::Done));
+    assert_eq!((watcher.awaits_layer(), watcher.conclusion()), (None, None));
+    // What was frozen healthy proves nothing by that; that it stays so does.
+    let from = StartedFrom::Checkpoint;
+    emit(&mut watcher, Source::Hypervisor, Body::MachineStarted { from });
+    assert_eq!(watcher.conclusion(), None);
+    let (name, detail) = (timeline::steps::SETTLED.to_owned(), String::new());
+    emit(&mut watcher, Source::Harness, Body::Step { name, state: StepState::Done, detail });
+    let conclusion = watcher.conclusion().expect("it stayed healthy");
+    assert_eq!(conclusion.verdict, Verdict::Recovered);
+}
+
+#[test]
 fn what_a_machine_does_before_it_is_switched_off_to_be_repaired_does_not_count() {
     let given_up = events("channel-file-291-no-remediation");
     let mut watcher = Watcher::new();
     let mut stream = given_up.clone();
-    facts(&mut stream).host_repair = true;
+    facts(&mut stream).driven = vec![Layer::HostRepair];
     let mut awaits = None;
     for event in &stream {
         watcher.feed(event);
-        if awaits.is_none() && watcher.awaits_host_repair() {
+        if awaits.is_none() && watcher.awaits_layer().is_some() {
             awaits = Some((event.seq, watcher.boots().len()));
         }
     }
@@ -562,7 +601,7 @@ fn what_a_machine_does_before_it_is_switched_off_to_be_repaired_does_not_count()
     emit(&mut watcher, Source::Harness, done);
     let from = StartedFrom::Cold;
     emit(&mut watcher, Source::Hypervisor, Body::MachineStarted { from });
-    assert!(!watcher.awaits_host_repair());
+    assert!(watcher.awaits_layer().is_none());
     let last = watcher.boots().last().expect("a boot");
     assert_eq!((watcher.boots().len(), last.cause), (boots + 1, Cause::PowerOn));
 }

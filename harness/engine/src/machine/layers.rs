@@ -1,4 +1,5 @@
-//! The layer `host-repair`: off, the disk edited from here, and on again.
+//! The layers that the harness works itself, when the machine would else be given up: off, and then `host-repair`
+//! (the disk edited from here) or `rollback` (back to the checkpoint), and on again.
 
 use disk::{Access, OfflineDisk};
 use timeline::{Body, Layer, Source, StepState, steps};
@@ -9,27 +10,50 @@ use crate::error::RunError;
 use crate::offline::WindowsDisk;
 
 impl MachineController<'_> {
+    /// Works one layer.
+    pub(crate) async fn work(&mut self, layer: Layer) -> Result<(), ControlError> {
+        self.step(layer, StepState::Started, String::new());
+        match layer {
+            Layer::HostRepair => self.host_repair().await,
+            Layer::Rollback => self.roll_back().await,
+            // Nobody asks for another.
+            other => Err(RunError::Refused(format!("nothing here works {other}")).into()),
+        }
+    }
+
+    fn step(&self, layer: Layer, state: StepState, detail: String) {
+        let name = format!("{}{layer}", steps::LAYER);
+        self.sink.emit(Source::Harness, Body::Step { name, state, detail });
+    }
+
     /// Does what the scenario has done to the disk. Where that cannot be done, the layer has failed and the
-    /// machine stays off: the timeline gives it up.
-    pub(crate) async fn host_repair(&mut self) -> Result<(), ControlError> {
-        let sink = self.sink.clone();
-        let step = |state, detail: String| {
-            let name = format!("{}{}", steps::LAYER, Layer::HostRepair);
-            sink.emit(Source::Harness, Body::Step { name, state, detail });
-        };
+    /// machine stays off: the next layer has its turn, or the timeline gives the machine up.
+    async fn host_repair(&mut self) -> Result<(), ControlError> {
         self.context.reporter.doing("repairing the disk");
-        step(StepState::Started, String::new());
         self.off().await?;
         match self.edit_disk().await {
             Ok(proof) => {
-                step(StepState::Done, proof.join("; "));
+                self.step(Layer::HostRepair, StepState::Done, proof.join("; "));
                 self.on_again().await
             }
             Err(error) => {
-                step(StepState::Failed, error.to_string());
+                self.step(Layer::HostRepair, StepState::Failed, error.to_string());
                 Ok(())
             }
         }
+    }
+
+    /// Disk, firmware variables, TPM and RAM are again those of the checkpoint from which the machine started. That
+    /// this cannot be done is no word about the product: nothing of the machine's own takes part in it.
+    async fn roll_back(&mut self) -> Result<(), ControlError> {
+        self.context.reporter.doing("rolling the machine back");
+        self.off().await?;
+        self.close_disk().await?;
+        let ram = self.context.fork_again(&self.spec).await?;
+        self.serve_disk().await?;
+        let detail = "disk, firmware variables, TPM and RAM of the checkpoint".to_owned();
+        self.step(Layer::Rollback, StepState::Done, detail);
+        self.on_from(&ram).await
     }
 
     /// The edits, each with what was read back of it.
