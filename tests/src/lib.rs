@@ -5,10 +5,18 @@
 //! happened, never how long it took.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+
+/// Far longer than any of these commands takes, also on a busy host without KVM. It is there so that a machine that
+/// hangs is told of, and not cut off with the whole of CI.
+pub const LIMIT: Duration = Duration::from_secs(20 * 60);
+/// Of serial line and events, where a command was not through in time.
+const LINES: usize = 25;
 
 /// The root of the workspace.
 pub fn workspace() -> PathBuf {
@@ -75,9 +83,57 @@ impl Loopbreak {
         command
     }
 
-    /// Runs it to its end.
+    /// Runs it to its end, which has to come within [`LIMIT`].
     pub fn run(&self, arguments: &[&str]) -> anyhow::Result<Output> {
-        self.command(arguments).output().with_context(|| format!("{arguments:?}"))
+        self.run_within(LIMIT, arguments)
+    }
+
+    /// Runs it to its end. Where that does not come in time, the error tells where the newest run stood.
+    pub fn run_within(&self, limit: Duration, arguments: &[&str]) -> anyhow::Result<Output> {
+        let mut command = self.command(arguments);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child = child.with_context(|| format!("{arguments:?}"))?;
+        let pid = child.id();
+        let (ended, end) = std::sync::mpsc::channel();
+        let waiting = std::thread::spawn(move || ended.send(child.wait_with_output()));
+        let output = match end.recv_timeout(limit) {
+            Ok(output) => output?,
+            Err(_) => {
+                let stood = self.newest_run().unwrap_or_else(|error| format!("{error:#}"));
+                // It cleans up and ends.
+                if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                    kill_process(pid, Signal::TERM)?;
+                }
+                let said = end.recv()??;
+                let said = String::from_utf8_lossy(&said.stderr).into_owned();
+                bail!("{arguments:?} was not through within {limit:?}\n{said}\n{stood}");
+            }
+        };
+        let _ = waiting.join();
+        Ok(output)
+    }
+
+    /// Last frame, end of the serial line and of the events.
+    fn newest_run(&self) -> anyhow::Result<String> {
+        let newest = |folder: &Path| -> anyhow::Result<PathBuf> {
+            let entries = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
+            let paths: Vec<PathBuf> = entries.collect::<anyhow::Result<_>>()?;
+            paths.into_iter().max().with_context(|| format!("{} is empty", folder.display()))
+        };
+        let run = newest(&self.state.join("runs"))?;
+        let machine = run.join("machine");
+        let frame = newest(&machine.join("frames"));
+        let frame = frame.map_or_else(|error| format!("{error:#}"), |it| it.display().to_string());
+        let end_of = |file: PathBuf| {
+            let bytes = std::fs::read(&file).unwrap_or_default();
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let lines: Vec<&str> = text.lines().collect();
+            let end = lines[lines.len().saturating_sub(LINES)..].join("\n");
+            format!("end of {}:\n{end}\n", file.display())
+        };
+        let (serial, events) =
+            (end_of(machine.join("serial-0.log")), end_of(run.join("events.jsonl")));
+        Ok(format!("last frame: {frame}\n{serial}{events}"))
     }
 
     /// Runs it, expects this exit code, and gives its standard output.

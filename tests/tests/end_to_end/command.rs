@@ -126,3 +126,22 @@ fn hives_and_stores_that_windows_wrote_open_or_are_refused_with_the_reason() {
     let output = loopbreak.run(&["dump", "show", mdmp.to_str().unwrap()]).unwrap();
     assert_eq!(output.status.code(), Some(2));
 }
+
+#[test]
+fn a_command_that_is_not_through_in_time_tells_where_its_run_stood() {
+    let (loopbreak, state) = loopbreak();
+    let machine = state.path().join("runs/20240719-040900-abcdef/machine");
+    std::fs::create_dir_all(machine.join("frames")).unwrap();
+    for name in ["00001.png", "00002.png"] {
+        std::fs::write(machine.join("frames").join(name), b"").unwrap();
+    }
+    let lines: String = (1..=99).map(|number| format!("line {number}\n")).collect();
+    std::fs::write(machine.join("serial-0.log"), lines).unwrap();
+    // Nothing is through in no time.
+    let error = loopbreak.run_within(std::time::Duration::ZERO, &["doctor"]).unwrap_err();
+    let error = error.to_string();
+    for part in ["was not through within 0ns", "frames/00002.png\n", "line 75\n", "line 99\n"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    assert!(!error.contains("line 74\n") && !error.contains("00001.png"), "{error}");
+}
