@@ -187,11 +187,11 @@ pub(crate) struct RunArgs {
     /// Run every scenario in the scenarios folder
     #[arg(long, conflicts_with = "names")]
     pub(crate) all: bool,
-    /// Run on these images instead of the scenarios' own; several are separated by commas
+    /// Run on these images instead of the scenarios' own
     ///
-    /// Each scenario runs on each image, and its outcome is compared with the reference for the image's line. Several
-    /// runs leave out what an image lacks something for: such a scenario is listed as not applicable, with the reason.
-    /// If a single run is asked for, that is an error.
+    /// Several are separated by commas. Each scenario runs on each image, and its outcome is compared with the
+    /// reference for the image's line. Several runs leave out what an image lacks something for: such a scenario is
+    /// listed as not applicable, with the reason. If a single run is asked for, that is an error.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) image: Vec<String>,
     /// Run nothing if a scenario is not applicable to its image
