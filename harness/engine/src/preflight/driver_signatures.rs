@@ -88,21 +88,6 @@ fn brought(scenario: &Scenario) -> Vec<Brought<'_>> {
     .collect()
 }
 
-/// The drivers that the scenario brings as they are, to see them run, by their files and services: those that are
-/// made here with a defect may have one that keeps them from it.
-pub(crate) fn brought_to_run(scenario: &Scenario) -> Vec<String> {
-    let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_ascii_lowercase();
-    let all = scenario.given.iter().chain(&scenario.fault);
-    all.flat_map(|fault| match fault {
-        Fault::DriverFile(driver) if !driver.inert => {
-            let service = driver.service.name.clone();
-            [name(&driver.file)].into_iter().chain(service).collect()
-        }
-        _ => Vec::new(),
-    })
-    .collect()
-}
-
 /// A driver from a file; the inert one that stands in for it is made here.
 fn from_file<'s>(
     (path, bytes): (&'s String, &'s Vec<u8>),

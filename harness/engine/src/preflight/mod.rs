@@ -1,5 +1,7 @@
 //! What is decided and refused before there is a machine.
 
+mod brought_drivers;
+mod driver_imports;
 mod driver_signatures;
 mod image_checks;
 mod image_facts;
