@@ -12,7 +12,8 @@ use scenario::{Defect, Fault, Scenario, ServiceStart};
 use winfmt::escaped;
 use winfmt::imports::{Import, Imports, MACHINE_AMD64};
 
-use crate::error::RunError;
+use super::not_applicable::Lack;
+
 
 /// `IMAGE_FILE_MACHINE_I386`.
 const MACHINE_I386: u16 = 0x014c;
@@ -21,23 +22,22 @@ const LISTED: usize = 20;
 /// The longest name that is shown whole, in characters.
 const NAME: usize = 80;
 
-/// Refuses a scenario with a driver that needs what the image's kernel has not.
-pub(crate) fn demand(
-    scenario: &Scenario,
-    profile: &MachineProfile,
-    stage: &StagePlan,
-) -> Result<(), RunError> {
-    let Some(kernel) = Kernel::of(profile) else { return Ok(()) };
+/// What the drivers of a scenario need and the image's kernel has not: one for each driver.
+pub(super) fn lacks(scenario: &Scenario, profile: &MachineProfile, stage: &StagePlan) -> Vec<Lack> {
+    let Some(kernel) = Kernel::of(profile) else { return Vec::new() };
     let exempt = meant_to_lack(scenario);
-    let lacking: BTreeMap<&str, BTreeSet<Lack>> = brought(stage)
+    let lacking: BTreeMap<&str, BTreeSet<Missing>> = brought(stage)
         .filter(|file| !exempt.contains(file.fault))
         .map(|file| (file.name, kernel.lacks(file.bytes)))
-        .filter(|(_, lacks)| !lacks.is_empty())
+        .filter(|(_, missing)| !missing.is_empty())
         .collect();
-    if lacking.is_empty() {
-        return Ok(());
-    }
-    Err(RunError::Refused(reason(&scenario.machine.image, profile.is_model, &lacking)))
+    lacking.iter().map(|(driver, missing)| lack(profile.is_model, driver, missing)).collect()
+}
+
+/// What a driver needs and the image's kernel has not, in words. Nothing where the image does not say what it has.
+pub(super) fn lacking(profile: &MachineProfile, file: &[u8]) -> Vec<String> {
+    let lacks = Kernel::of(profile).map(|kernel| kernel.lacks(file)).unwrap_or_default();
+    lacks.iter().map(ToString::to_string).collect()
 }
 
 /// A file that a scenario puts on the disk.
@@ -88,14 +88,14 @@ fn meant_to_lack(scenario: &Scenario) -> HashSet<&str> {
 
 /// What a driver needs and the kernel has not.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Lack {
+enum Missing {
     /// All of a module.
     Module(String),
     /// One thing of a module that is there.
     Import(String, Import),
 }
 
-impl std::fmt::Display for Lack {
+impl std::fmt::Display for Missing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let short = |name: &str| -> String {
             let name = escaped(name).to_string();
@@ -140,7 +140,7 @@ impl<'p> Kernel<'p> {
 
     /// What a file needs and does not find here. Nothing for what is no driver for this machine, or whose tables
     /// cannot be read: it is refused as on Windows.
-    fn lacks(&self, file: &[u8]) -> BTreeSet<Lack> {
+    fn lacks(&self, file: &[u8]) -> BTreeSet<Missing> {
         let Ok(imports) = Imports::read(file) else { return BTreeSet::new() };
         if !imports.native || imports.machine != self.machine {
             return BTreeSet::new();
@@ -148,13 +148,13 @@ impl<'p> Kernel<'p> {
         let mut lacks = BTreeSet::new();
         for (module, needed) in imports.modules {
             let Some(known) = self.modules.get(&module.to_ascii_lowercase()) else {
-                lacks.insert(Lack::Module(module));
+                lacks.insert(Missing::Module(module));
                 continue;
             };
             for import in needed {
                 let there = matches!(&import, Import::Name(name) if known.contains(name.as_str()));
                 if !there {
-                    lacks.insert(Lack::Import(module.clone(), import));
+                    lacks.insert(Missing::Import(module.clone(), import));
                 }
             }
         }
@@ -162,25 +162,19 @@ impl<'p> Kernel<'p> {
     }
 }
 
-fn reason(image: &str, is_model: bool, lacking: &BTreeMap<&str, BTreeSet<Lack>>) -> String {
-    let what = if is_model { ", a model of Windows," } else { "" };
-    let mut text = String::new();
-    for (driver, lacks) in lacking {
-        text += &format!(
-            "driver `{}` needs what image `{image}`{what} has not, so it would fail there and not on \
-             Windows; nothing was started\n",
-            escaped(driver)
-        );
-        for lack in lacks.iter().take(LISTED) {
-            text += &format!("  {lack}\n");
-        }
-        if lacks.len() > LISTED {
-            text += &format!("  and {} more\n", lacks.len() - LISTED);
-        }
+fn lack(is_model: bool, driver: &str, missing: &BTreeSet<Missing>) -> Lack {
+    let mut named: Vec<String> = missing.iter().take(LISTED).map(ToString::to_string).collect();
+    if missing.len() > LISTED {
+        named.push(format!("and {} more", missing.len() - LISTED));
     }
-    text += "to do: run it on an image of Windows (`loopbreak image import` takes its disk; `image = \"NAME\"` in \
-             `[machine]`)";
-    text
+    let what = if is_model { "a model of Windows that has not" } else { "without" };
+    let why = format!(
+        "driver `{}` would fail on this image and not on Windows, for it is {what}: {}",
+        escaped(driver),
+        named.join(", ")
+    );
+    let remedy = "use an image of Windows: `loopbreak image import` takes its disk";
+    Lack::new("kernel-exports", why, remedy)
 }
 
 #[cfg(test)]
@@ -229,7 +223,8 @@ mod tests {
     }
 
     fn refused(profile: &MachineProfile, plan: &StagePlan) -> Option<String> {
-        demand(&scenario(), profile, plan).err().map(|error| error.to_string())
+        let told = |lack: Lack| format!("{}; {}", lack.why, lack.remedy.unwrap_or_default());
+        lacks(&scenario(), profile, plan).into_iter().map(told).next()
     }
 
     /// Everything that a driver of this project imports.
@@ -252,13 +247,13 @@ mod tests {
             ("ntoskrnl.exe", "DbgPrint", None),
             ("NTOSKRNL.EXE", "DbgPrint", None),
             ("hal.dll", "DbgPrint", None),
-            ("ntoskrnl.exe", "dbgprint", Some("\n  ntoskrnl.exe!dbgprint\n")),
+            ("ntoskrnl.exe", "dbgprint", Some(": ntoskrnl.exe!dbgprint;")),
             (
                 "ntoskrnl.exe",
                 "FsRtlIsNameInExpression",
                 Some("ntoskrnl.exe!FsRtlIsNameInExpression"),
             ),
-            ("fltmgr.sys", "FltRegisterFilter", Some("\n  fltmgr.sys (the whole module)\n")),
+            ("fltmgr.sys", "FltRegisterFilter", Some(": fltmgr.sys (the whole module);")),
         ];
         for (module, function, lack) in table {
             let plan = staged("brought", image(&[(module, &[function])]));
@@ -279,13 +274,13 @@ mod tests {
 
     #[test]
     fn the_list_is_bounded() {
-        let lacks = (0..50).map(|at| Lack::Import("ntoskrnl.exe".into(), Import::Ordinal(at)));
-        let long = Lack::Module("x".repeat(500) + "\u{1b}[2J");
-        let lacking = BTreeMap::from([("a.sys", lacks.chain([long]).collect())]);
-        let reason = reason("understudy", true, &lacking);
+        let ordinal = |at| Missing::Import("ntoskrnl.exe".into(), Import::Ordinal(at));
+        let long = Missing::Module("x".repeat(500) + "\u{1b}[2J");
+        let missing = (0..50).map(ordinal).chain([long]).collect();
+        let reason = lack(true, "a.sys", &missing).why;
         assert!(reason.contains("and 31 more"), "{reason}");
         assert!(!reason.contains('\u{1b}') && !reason.contains(&"x".repeat(100)), "{reason}");
-        assert!(reason.lines().count() < 30, "{reason}");
+        assert!(reason.len() < 1500, "{reason}");
     }
 
     #[test]
@@ -305,7 +300,7 @@ mod tests {
             (fault("system", "\"null-read\""), false),
         ] {
             scenario.fault = vec![given];
-            assert_eq!(demand(&scenario, &kernel, &plan).is_ok(), taken, "{:?}", scenario.fault);
+            assert_eq!(lacks(&scenario, &kernel, &plan).is_empty(), taken, "{:?}", scenario.fault);
         }
     }
 
