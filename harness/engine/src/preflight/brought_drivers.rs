@@ -93,20 +93,22 @@ mod tests {
     use super::*;
 
     fn scenario(faults: &str) -> Scenario {
-        let folder = tempfile::tempdir().unwrap();
+        let room = tempfile::tempdir().unwrap();
+        let folder = room.path().join("brought");
+        std::fs::create_dir(&folder).unwrap();
         let text = format!(
             "name = \"brought\"\ntitle = \"t\"\ndescription = \"d\"\nformat = 1\n[machine]\nimage = \"any\"\n{faults}\n[expect]\nverdict = \"unaffected\"\n"
         );
-        std::fs::write(folder.path().join("scenario.toml"), text).unwrap();
+        std::fs::write(folder.join("scenario.toml"), text).unwrap();
         let options = FaultyDriverOptions::new(Defect::NullRead);
         let bytes = driver::build(&DriverKind::Faulty(options)).unwrap();
-        std::fs::write(folder.path().join("a.sys"), bytes).unwrap();
+        std::fs::write(folder.join("a.sys"), bytes).unwrap();
         let inf = "[Version]\nSignature=\"$Windows NT$\"\n[DefaultInstall.NTamd64]\nCopyFiles=Files\n\
                    [Files]\na.sys\n[DestinationDirs]\nFiles=12\n\
                    [DefaultInstall.NTamd64.Services]\nAddService=Other,,Own\n\
                    [Own]\nServiceType=2\nStartType=3\nErrorControl=1\nServiceBinary=%12%\\a.sys\n";
-        std::fs::write(folder.path().join("a.inf"), inf).unwrap();
-        load(folder.path())
+        std::fs::write(folder.join("a.inf"), inf).unwrap();
+        load(&folder)
     }
 
     fn load(folder: &Path) -> Scenario {

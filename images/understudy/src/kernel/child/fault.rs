@@ -234,6 +234,13 @@ extern "C" fn on_signal(
             };
             let access = if error & 0x10 != 0 || address == instruction {
                 if address < NULL_END && thread::asked_in_vain() {
+                    // Who called is to be named; the call has put where it returns to on the stack.
+                    let stack = get(libc::REG_RSP);
+                    if layout::STACKS.contains(stack) {
+                        // SAFETY: the processor has just written it there.
+                        let caller = unsafe { *(stack as *const i64) };
+                        registers[libc::REG_RIP as usize] = caller;
+                    }
                     lack(registers, Lack::Routine, 0);
                 }
                 Access::Execute
