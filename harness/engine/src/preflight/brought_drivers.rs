@@ -102,12 +102,15 @@ mod tests {
         std::fs::write(folder.join("scenario.toml"), text).unwrap();
         let options = FaultyDriverOptions::new(Defect::NullRead);
         let bytes = driver::build(&DriverKind::Faulty(options)).unwrap();
-        std::fs::write(folder.join("a.sys"), bytes).unwrap();
+        std::fs::create_dir(folder.join("package")).unwrap();
+        for file in ["a.sys", "package/a.sys"] {
+            std::fs::write(folder.join(file), &bytes).unwrap();
+        }
         let inf = "[Version]\nSignature=\"$Windows NT$\"\n[DefaultInstall.NTamd64]\nCopyFiles=Files\n\
                    [Files]\na.sys\n[DestinationDirs]\nFiles=12\n\
                    [DefaultInstall.NTamd64.Services]\nAddService=Other,,Own\n\
                    [Own]\nServiceType=2\nStartType=3\nErrorControl=1\nServiceBinary=%12%\\a.sys\n";
-        std::fs::write(folder.join("a.inf"), inf).unwrap();
+        std::fs::write(folder.join("package/a.inf"), inf).unwrap();
         load(&folder)
     }
 
@@ -131,7 +134,8 @@ mod tests {
         assert_eq!(brought(file), [driver("a.sys", "a", true)]);
         let named = format!("{file}service = {{ name = \"Mine\", start = \"demand\" }}\n");
         assert_eq!(brought(&named), [driver("a.sys", "Mine", false)]);
-        let package = "[[fault]]\nkind = \"driver-package\"\nname = \"two\"\ninf = \"a.inf\"\n";
+        let package =
+            "[[fault]]\nkind = \"driver-package\"\nname = \"two\"\ninf = \"package/a.inf\"\n";
         assert_eq!(brought(package), [driver("a.sys", "Other", false)]);
         assert_eq!(brought(&format!("{file}inert = true\n")), []);
         let made = "[[fault]]\nkind = \"driver\"\nname = \"three\"\ndriver = \"b.sys\"\ndefect = \"null-read\"\n";
