@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use timeline::{
-    Access, BootKind, Cause, Confidence, Derived, DriverOutcome, End, Expectation, Layer, LayerOutcome, Loop,
-    Measurements, Micros, Phase, StopCode, Verdict,
+    Access, BootKind, Cause, Confidence, Derived, DriverOutcome, End, Expectation, Layer,
+    LayerOutcome, Loop, Measurements, Micros, Phase, StopCode, Verdict,
 };
 
 use words::ImageLine;

@@ -14,7 +14,6 @@ use winfmt::imports::{Import, Imports, MACHINE_AMD64};
 
 use super::not_applicable::Lack;
 
-
 /// `IMAGE_FILE_MACHINE_I386`.
 const MACHINE_I386: u16 = 0x014c;
 /// How many of the things that a driver lacks are listed.

@@ -28,7 +28,8 @@ pub fn what_speaks_against(
             against.push(format!("the driver is made for {made}, the image is {wanted}"));
         }
         Some(_) => {}
-        None => against.push("its processor could not be read, so what it takes is not known".to_owned()),
+        None => against
+            .push("its processor could not be read, so what it takes is not known".to_owned()),
     }
     if let Some(policy) = driver_signatures::policy(&profile, &facts)
         && let Err(error) = signing::check(policy, file, signer_of(bytes, has_catalog))
