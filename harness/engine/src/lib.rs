@@ -41,7 +41,9 @@ pub use planned::{
     Done, ImageUsed, OfflineEdits, PLAN_FORMAT, PlanOptions, ReferenceUsed, RunPlan, Rung,
     WhileItRuns, plan_run,
 };
-pub use preflight::{Lack, NotApplicable, NotApplicableSummary, Plan, PlanInputs};
+pub use preflight::{
+    Lack, NotApplicable, NotApplicableSummary, Plan, PlanInputs, what_speaks_against,
+};
 pub use record::{
     Progress, RUN_FORMAT, RecordError, Recorder, ReplayError, Replayed, RunDir, RunDirError, RunId,
     RunRecord, RunStatus, Status, StatusSink, recorded_case, replay,

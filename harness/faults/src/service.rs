@@ -36,7 +36,11 @@ pub(crate) struct DriverService<'a> {
 impl DriverService<'_> {
     /// The service's name.
     pub(crate) fn name(&self) -> &str {
-        self.name.unwrap_or(self.file_name.strip_suffix(".sys").unwrap_or(self.file_name))
+        let stem = self.file_name.len().checked_sub(".sys".len());
+        let ending = stem.and_then(|at| self.file_name.get(at..));
+        let is_driver = ending.is_some_and(|own| own.eq_ignore_ascii_case(".sys"));
+        let stem = stem.filter(|_| is_driver).unwrap_or(self.file_name.len());
+        self.name.unwrap_or(&self.file_name[..stem])
     }
 
     /// The changes that install it: the file, where there is one, then the key.
@@ -98,6 +102,28 @@ pub(crate) fn nt_path(path: &WindowsPath) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_service_is_called_after_its_file() {
+        for (file_name, name) in [
+            ("a.sys", "a"),
+            ("A B (1).SYS", "A B (1)"),
+            ("WinDivert64.8da08533.sys", "WinDivert64.8da08533"),
+            ("ä", "ä"),
+        ] {
+            let service = DriverService {
+                name: None,
+                file_name,
+                runs_in: RunsIn::Kernel,
+                start: ServiceStart::System,
+                error_control: ErrorControl::Normal,
+                group: None,
+                modified: None,
+                parameters: Vec::new(),
+            };
+            assert_eq!(service.name(), name);
+        }
+    }
 
     #[test]
     fn paths_below_windows_do_not_need_a_drive_letter() {

@@ -84,8 +84,12 @@ fn installed(
 
 /// A driver that does nothing, in place of one that was brought along.
 pub(crate) fn inert(fault: &str, file_name: &str, arch: Arch) -> Result<Vec<u8>, StageError> {
+    // What is made here is named plainly; the file keeps its name.
+    let stem = file_name.rsplit_once('.').map_or(file_name, |(stem, _)| stem);
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let stem: String = stem.chars().take(32).map(plain).collect();
     let options = FaultyDriverOptions {
-        file_name: file_name.to_owned(),
+        file_name: format!("{stem}.sys"),
         arch,
         trigger: Trigger::Entry,
         inert: true,

@@ -50,6 +50,6 @@ pub use machine::{Libvirt, Options};
 pub use process::{Ended, end_process};
 pub use profile::{
     Architecture, ClockBase, DiskBus, Display, EvidencePaths, Firmware, FirmwareKind,
-    MachineProfile, MemorySize, NetworkModel, PROFILE_FORMAT, PanicDevice, ProfileError, TimeScale,
-    TpmVersion,
+    KernelExports, MachineProfile, MemorySize, NetworkModel, PROFILE_FORMAT, PanicDevice,
+    ProfileError, TimeScale, TpmVersion,
 };

@@ -80,6 +80,10 @@ pub struct MachineProfile {
     /// Where evidence lies on the disk afterwards.
     #[serde(default)]
     pub evidence: EvidencePaths,
+    /// What the image's kernel has for drivers, where the image is a model that has not all that Windows
+    /// has. A scenario with a driver that needs more is refused. Absent: everything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kernel_exports: Vec<KernelExports>,
     /// How phases are recognised.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub markers: Vec<Marker>,
@@ -258,6 +262,16 @@ pub struct EvidencePaths {
     /// Logs of the recovery environment and its tools, as globs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recovery_logs: Vec<String>,
+}
+
+/// What drivers can import from some modules of an image's kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct KernelExports {
+    /// The modules: `ntoskrnl.exe`, `hal.dll`. Without regard to case.
+    pub modules: Vec<String>,
+    /// The functions and variables that each of them exports.
+    pub names: Vec<String>,
 }
 
 /// An amount of memory. Written with a binary unit: `512MiB`, `4GiB`.
@@ -441,6 +455,12 @@ impl MachineProfile {
         for witness in &self.witnesses {
             witness.check().map_err(|message| ("witnesses", message))?;
         }
+        for exports in &self.kernel_exports {
+            if exports.modules.is_empty() {
+                let message = "`modules` is empty; name the modules that have these exports";
+                return Err(("kernel-exports", message.to_owned()));
+            }
+        }
         if let Some(scale) = &self.time_scale {
             check_fw_cfg_name(&scale.fw_cfg).map_err(|message| ("time-scale", message))?;
         }
@@ -511,6 +531,10 @@ fw-cfg = "opt/org.loopbreak/time-scale"
 dumps = ['C:\Windows\MEMORY.DMP']
 recovery-logs = ['C:\Windows\System32\LogFiles\Srt\*']
 
+[[kernel-exports]]
+modules = ["ntoskrnl.exe", "hal.dll"]
+names = ["DbgPrint", "KeBugCheckEx"]
+
 [[markers]]
 source = "serial"
 starts_with = "[bootmgr]"
@@ -562,6 +586,7 @@ tells = "boot-error"
             ("memory = \"1GiB\"\nmachine = \"q35,accel=kvm\"", "not a machine type"),
             ("memory = \"1GiB\"\nmachine = \"pc\"", "not possible with UEFI"),
             ("memory = \"1GiB\"\ndisk-bus = \"ide\"", "no IDE"),
+            ("memory = \"1GiB\"\n[[kernel-exports]]\nmodules = []\nnames = []", "name the modules"),
             ("memory = \"1GiB\"\n[time-scale]\nfw-cfg = \"etc/x\"", "starts with `opt/`"),
             (
                 "memory = \"1GiB\"\n[[witnesses]]\nline = 'stopped'\ntells = \"boot-error\"",

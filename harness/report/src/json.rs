@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use timeline::{
-    Access, BootKind, Cause, Confidence, Derived, End, Expectation, Layer, LayerOutcome, Loop,
-    Measurements, Micros, Phase, StopCode, Verdict,
+    Access, BootKind, Cause, Confidence, Derived, DriverOutcome, End, Expectation, Layer,
+    LayerOutcome, Loop, Measurements, Micros, Phase, StopCode, Verdict,
 };
 
 use words::ImageLine;
@@ -46,6 +46,8 @@ pub struct Summary {
     pub because: String,
     /// The layer whose change preceded the healthy boot.
     pub brought_back_by: Option<Layer>,
+    /// The drivers that the scenario brought, and whether they ran.
+    pub drivers: Vec<DriverOutcome>,
     /// All boots up to the verdict.
     pub boots: Vec<BootSummary>,
     /// The longest row of like failures, where it is long enough for a loop.
@@ -199,6 +201,7 @@ pub fn summary(
         verdict: outcome.verdict,
         because: outcome.because.clone(),
         brought_back_by: outcome.brought_back_by,
+        drivers: outcome.drivers.clone(),
         boots: boots.collect(),
         in_loop: timeline.in_loop.clone(),
         layers: outcome.layers.clone(),

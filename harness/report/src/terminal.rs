@@ -1,8 +1,8 @@
 //! The timeline of a run as a person reads it.
 
 use timeline::{
-    Boot, BootKind, Confidence, Derived, DumpOutcome, End, Expectation, Happening, LayerOutcome,
-    LayerResult, Scans, Signature, Timeline, Verdict,
+    Boot, BootKind, Confidence, Derived, DriverState, DumpOutcome, End, Expectation, Happening,
+    LayerOutcome, LayerResult, Scans, Signature, Timeline, Verdict,
 };
 
 use crate::happenings::{Told, tell};
@@ -139,6 +139,15 @@ impl Page {
             let phase = text::phase(row.phase);
             let row = format!("boots {} alike: {end}, phase {phase}", numbers.join(", "));
             self.labelled("loop", Some(Paint::Bad), &row);
+        }
+        for driver in &outcome.drivers {
+            let paint = match driver.state {
+                DriverState::Ran => None,
+                DriverState::DidNotRun => Some(Paint::Bad),
+                DriverState::NotKnown => Some(Paint::Odd),
+            };
+            let told = format!("{}: {}", clean(&driver.file, 260), driver.told());
+            self.labelled("driver", paint, &told);
         }
         for (number, layer) in outcome.layers.iter().enumerate() {
             let label = if number == 0 { "layers" } else { "" };

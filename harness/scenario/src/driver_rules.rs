@@ -117,7 +117,14 @@ impl Rules<'_> {
     pub(crate) fn driver_file(&mut self, at: &[Step<'_>; 2], driver: &DriverFile) {
         self.staged_only(at, driver.when);
         let name = driver.file.rsplit('/').next().unwrap_or_default();
-        self.driver_name(at, "file", name);
+        if let Err(wrong) = driver_file_name(name) {
+            self.problem(
+                &[at[0], at[1], Step::Key("file")],
+                format!("`{name}` cannot be a driver's file name: {wrong}"),
+                "a name as Windows takes it, with `.sys` at its end",
+                "rename the file",
+            );
+        }
         self.beside(&[at[0], at[1], Step::Key("file")], &driver.file, Path::is_file);
         self.service(at, &driver.service);
     }
@@ -194,6 +201,64 @@ impl Rules<'_> {
                 format!("it in {}", self.folder.display()),
                 "put it there, or correct the name",
             );
+        }
+    }
+}
+
+/// Whether a file can be a driver's on Windows (Microsoft, "Naming Files, Paths, and Namespaces"). What of it is wrong.
+fn driver_file_name(name: &str) -> Result<(), String> {
+    const LONGEST: usize = 255;
+    const DEVICES: [&str; 22] = [
+        "CON", "PRN", "AUX", "NUL", "COM1", "COM2", "COM3", "COM4", "COM5", "COM6", "COM7", "COM8",
+        "COM9", "LPT1", "LPT2", "LPT3", "LPT4", "LPT5", "LPT6", "LPT7", "LPT8", "LPT9",
+    ];
+    let ending = name.len().checked_sub(".sys".len()).and_then(|at| name.get(at..));
+    if name.len() <= ".sys".len() || !ending.is_some_and(|own| own.eq_ignore_ascii_case(".sys")) {
+        return Err("it does not end in `.sys`".to_owned());
+    }
+    if name.encode_utf16().count() > LONGEST {
+        return Err(format!("it has more than {LONGEST} characters"));
+    }
+    if let Some(bad) = name.chars().find(|c| *c < ' ' || "<>:\"/\\|?*".contains(*c)) {
+        return Err(format!("`{}` cannot be in a Windows file name", bad.escape_default()));
+    }
+    let stem = name.split('.').next().unwrap_or_default().trim_end();
+    if DEVICES.iter().any(|device| device.eq_ignore_ascii_case(stem)) {
+        return Err(format!("`{stem}` is a device's name"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::driver_file_name;
+
+    #[test]
+    fn a_drivers_file_is_named_as_windows_takes_it() {
+        for good in [
+            "WinDivert64.8da08533.sys",
+            "my driver (1).sys",
+            "[x64] äöü-driver.SYS",
+            "a..sys",
+            "rtkio64 .sys",
+            "%s.sys",
+            "confuse.sys",
+        ] {
+            assert_eq!(driver_file_name(good), Ok(()), "{good}");
+        }
+        let long = format!("{}.sys", "x".repeat(252));
+        for (bad, says) in [
+            ("driver.exe", "does not end"),
+            (".sys", "does not end"),
+            ("ä", "does not end"),
+            ("", "does not end"),
+            (long.as_str(), "more than 255"),
+            ("a?.sys", "`?`"),
+            ("a\u{1b}.sys", "u{1b}"),
+            ("NUL.sys", "device"),
+            ("com1.x.sys", "device"),
+        ] {
+            assert!(driver_file_name(bad).unwrap_err().contains(says), "{bad}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! One boot: why it began, how far it came, how it ended, and what that rests on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use std::fmt;
 
@@ -151,6 +151,10 @@ pub struct Boot {
     pub error: Option<BootErrorSeen>,
     /// Drivers and services that did not start, or whose process ended, as the guest named them.
     pub failures: BTreeSet<String>,
+    /// The statuses of these, where the guest told them.
+    pub statuses: BTreeMap<String, u32>,
+    /// Drivers and services that were started, as the guest named them.
+    pub started: BTreeSet<String>,
     /// Nothing moved in it any more: the engine said so, or the watchdog.
     pub silent: bool,
     /// It ended by a reset that the image declares to be normal.

@@ -35,6 +35,8 @@ pub(crate) enum Trigger<'a> {
     Silent,
     /// The harness failed.
     HarnessFailed(&'a str),
+    /// The image is a model and lacks what something on it needs.
+    ModelLacks(&'a str),
 }
 
 /// What can be seen of a run after its faults were armed.
@@ -98,6 +100,9 @@ const PATIENCE: usize = 2;
 pub(crate) fn conclude(watcher: &Watcher, trigger: &Trigger<'_>) -> Option<(Verdict, String)> {
     if let Trigger::HarnessFailed(reason) = trigger {
         return Some((Verdict::Infrastructure, format!("the harness failed: {reason}")));
+    }
+    if let Trigger::ModelLacks(reason) = trigger {
+        return Some((Verdict::Infrastructure, (*reason).to_owned()));
     }
     let facts = watcher.facts.as_ref()?;
     let loop_after = facts.loop_after.max(1) as usize;

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crate::expectation::{Came, judge};
 use crate::findings::match_dumps;
 use crate::{
-    Boot, Change, Conclusion, Dump, Event, Expectation, Happening, Layer, LayerOutcome, Loop,
-    Measurements, Micros, Moment, Outcome, RunFacts, Verdict, Watcher, loops, verdict,
+    Boot, Change, Conclusion, DriverOutcome, Dump, Event, Expectation, Happening, Layer,
+    LayerOutcome, Loop, Measurements, Micros, Moment, Outcome, RunFacts, Verdict, Watcher, loops,
+    verdict,
 };
 
 /// All boots of a machine in order, with what happened around them and what came of it.
@@ -36,6 +37,8 @@ pub struct Timeline {
     pub conclusion: Option<Conclusion>,
     /// The faults that were read back, sorted.
     pub faults: Vec<String>,
+    /// The drivers that somebody brought, and whether they ran.
+    pub drivers: Vec<DriverOutcome>,
     /// When the first fault was armed.
     pub first_fault: Option<Moment>,
     /// The dumps on the disk.
@@ -114,6 +117,7 @@ impl Watcher {
             expectation,
             conclusion: self.conclusion.clone(),
             faults: self.landed.iter().cloned().collect(),
+            drivers: facts.as_ref().map_or_else(Vec::new, |facts| facts.driver_outcomes(&boots)),
             first_fault: self.armed.values().copied().min_by_key(|moment| moment.seq),
             dumps,
             disk_changes: self.findings.changes.clone(),

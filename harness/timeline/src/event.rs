@@ -225,10 +225,13 @@ pub struct RunFacts {
     /// The drivers and services that are expected not to start, or whose process ends.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expected_failures: Vec<String>,
-    /// The drivers that somebody brought to see them run: files and services. That one of them was not loaded or did not
-    /// start is never a pass, unless just that is expected.
+    /// The drivers that somebody brought to see them run. That one of them was not loaded or did not start is never a
+    /// pass, unless just that is expected.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub drivers: Vec<String>,
+    pub drivers: Vec<crate::BroughtDriver>,
+    /// The files of drivers that are made to need what no Windows has: that the image lacks it is the fault itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub made_to_lack: Vec<String>,
     /// True where the run is expected to end with the recovery key being asked for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub expects_recovery_key: bool,

@@ -54,22 +54,6 @@ impl RunFacts {
         let by_a_layer = (!self.expected_layers.is_empty()).then_some(Verdict::Recovered.name());
         self.expected_verdict.as_deref().or(by_a_layer)
     }
-
-    /// The drivers that somebody brought and that are among these failures, though nobody expects it. A failure names
-    /// a file, or the service, which is called after it.
-    pub(crate) fn drivers_that_did_not_run<'f>(
-        &self,
-        failures: impl Iterator<Item = &'f String>,
-    ) -> impl Iterator<Item = &String> {
-        let failures: Vec<&String> = failures.collect();
-        self.drivers.iter().filter(move |driver| {
-            let stem = driver.rsplit_once('.').map_or(driver.as_str(), |(stem, _)| stem);
-            let is_it =
-                |name: &str| name.eq_ignore_ascii_case(driver) || name.eq_ignore_ascii_case(stem);
-            failures.iter().any(|name| is_it(name))
-                && !self.expected_failures.iter().any(|name| is_it(name))
-        })
-    }
 }
 
 /// What came, as far as it can be expected.
@@ -181,14 +165,14 @@ impl Judge<'_> {
         if self.came.verdict != Verdict::Unaffected {
             return Vec::new();
         }
-        let failures = self.boots.iter().flat_map(|boot| &boot.failures);
-        let idle = self.facts.drivers_that_did_not_run(failures);
-        idle.map(|driver| Unmet {
-            key: "drivers",
-            expected: format!("{driver} runs"),
-            found: "it was not loaded, or did not start".to_owned(),
-        })
-        .collect()
+        let idle = self.facts.drivers_that_did_not_run(self.came.boots);
+        idle.into_iter()
+            .map(|driver| Unmet {
+                key: "drivers",
+                expected: format!("{} runs", driver.file),
+                found: driver.told(),
+            })
+            .collect()
     }
 
     fn recovery_key(&self) -> Option<Unmet> {

@@ -24,6 +24,7 @@
 mod boot;
 mod conclusion;
 mod derive;
+mod drivers;
 mod event;
 mod expectation;
 mod findings;
@@ -43,6 +44,7 @@ mod witness;
 pub use boot::{Boot, BootErrorSeen, BootKind, Cause, End, Evidence, PhaseReached};
 pub use conclusion::Conclusion;
 pub use derive::{Derived, Timeline, derive};
+pub use drivers::{BroughtDriver, DriverOutcome, DriverState};
 pub use event::*;
 pub use expectation::{Expectation, ExpectedStop, Unmet};
 pub use findings::Dump;

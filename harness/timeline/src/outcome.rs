@@ -8,8 +8,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Access, BootKind, Cause, Confidence, End, Expectation, Layer, LayerOutcome, Phase, RunFacts,
-    StopCode, Timeline, Verdict,
+    Access, BootKind, Cause, Confidence, DriverOutcome, End, Expectation, Layer, LayerOutcome,
+    Phase, RunFacts, StopCode, Timeline, Verdict,
 };
 
 /// Version of the outcome document.
@@ -37,6 +37,9 @@ pub struct Outcome {
     pub expectation: ExpectationOutcome,
     /// The faults that were put in place and read back, sorted.
     pub faults: Vec<String>,
+    /// The drivers that somebody brought, and whether they ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drivers: Vec<DriverOutcome>,
     /// All boots up to the verdict.
     pub boots: Vec<BootOutcome>,
     /// The longest row of like failures, where it is long enough for a loop.
@@ -224,6 +227,7 @@ impl Outcome {
             brought_back_by: timeline.brought_back_by,
             expectation: expectation(timeline),
             faults: timeline.faults.clone(),
+            drivers: timeline.drivers.clone(),
             boots: timeline.boots.iter().map(boot).collect(),
             in_loop: timeline.in_loop.as_ref().map(|row| LoopOutcome {
                 boots: row.boots.clone(),

@@ -114,11 +114,12 @@ pub(crate) fn judge(watcher: &Watcher, brought_back: Option<Layer>) -> (Verdict,
     }
     if verdict == Verdict::Unaffected && facts.image_is_model {
         // A model has not all that a real driver needs, and that says nothing about the driver.
-        let failures = watcher.boots.iter().flat_map(|boot| &boot.failures);
-        if let Some(driver) = facts.drivers_that_did_not_run(failures).next() {
+        if let Some(driver) = facts.drivers_that_did_not_run(&watcher.boots).first() {
             return infrastructure(format!(
-                "the driver {driver} never ran: the model did not load or start it; take a Windows image, or \
-                 expect it (`failures` in `[expect]`)"
+                "the driver {} never ran on this model: {}; take a Windows image, or expect it (`failures` in \
+                 `[expect]`)",
+                driver.file,
+                driver.told()
             ));
         }
     }

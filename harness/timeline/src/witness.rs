@@ -16,7 +16,7 @@ const PATTERN_LIMIT: usize = 512;
 /// Largest compiled pattern, in bytes. What a line costs grows with it.
 const COMPILED_LIMIT: usize = 1 << 18;
 /// Longest name of a driver or service that is taken from a guest.
-const NAME_LIMIT: usize = 64;
+const NAME_LIMIT: usize = 260;
 
 /// How one kind of line on a serial port is understood. In a profile:
 ///
@@ -34,8 +34,19 @@ pub enum Witness {
         line: LinePattern,
     },
     /// A driver or service was not loaded, was not started, or its process ended, and the system goes on. The
-    /// pattern has a group `name`.
+    /// pattern has a group `name`, and may have a group `status`: the NTSTATUS in hexadecimal digits.
     StartFailure {
+        /// Recognises the line.
+        line: LinePattern,
+    },
+    /// A driver or service was started. The pattern has a group `name`.
+    Start {
+        /// Recognises the line.
+        line: LinePattern,
+    },
+    /// Something on the machine needs what the image, a model, has not: the run says nothing about it. The pattern
+    /// has a group `name`, who needs it, and may have a group `reason`.
+    Lack {
         /// Recognises the line.
         line: LinePattern,
     },
@@ -57,7 +68,9 @@ pub enum Witness {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Sign {
     BootError(StopCode),
-    StartFailure(String),
+    StartFailure { name: String, status: Option<u32> },
+    Start(String),
+    Lack { name: String, reason: Option<String> },
     Layer { layer: Layer, result: LayerResult, reason: Option<String> },
 }
 
@@ -69,7 +82,9 @@ impl Witness {
     pub fn check(&self) -> Result<(), String> {
         let (line, needed) = match self {
             Self::BootError { line } => (line, "status"),
-            Self::StartFailure { line } => (line, "name"),
+            Self::StartFailure { line } | Self::Start { line } | Self::Lack { line } => {
+                (line, "name")
+            }
             Self::Layer { .. } => return Ok(()),
         };
         if line.0.capture_names().flatten().any(|name| name == needed) {
@@ -80,24 +95,33 @@ impl Witness {
 
     fn pattern(&self) -> &LinePattern {
         match self {
-            Self::BootError { line } | Self::StartFailure { line } | Self::Layer { line, .. } => {
-                line
-            }
+            Self::BootError { line }
+            | Self::StartFailure { line }
+            | Self::Start { line }
+            | Self::Lack { line }
+            | Self::Layer { line, .. } => line,
         }
     }
 
     fn read(&self, line: &str) -> Option<Sign> {
         let found = self.pattern().0.captures(line)?;
         let group = |name: &str| found.name(name).map(|group| group.as_str());
+        let name = || {
+            let name = group("name").filter(|name| !name.is_empty() && name.len() <= NAME_LIMIT);
+            name.map(str::to_owned)
+        };
         match self {
             Self::BootError { .. } => {
                 let status = u32::from_str_radix(group("status")?, 16).ok()?;
                 Some(Sign::BootError(StopCode(status.into())))
             }
             Self::StartFailure { .. } => {
-                let name =
-                    group("name").filter(|name| !name.is_empty() && name.len() <= NAME_LIMIT)?;
-                Some(Sign::StartFailure(name.to_owned()))
+                let status = group("status").and_then(|own| u32::from_str_radix(own, 16).ok());
+                Some(Sign::StartFailure { name: name()?, status })
+            }
+            Self::Start { .. } => Some(Sign::Start(name()?)),
+            Self::Lack { .. } => {
+                Some(Sign::Lack { name: name()?, reason: group("reason").map(str::to_owned) })
             }
             Self::Layer { layer, result, reason, .. } => {
                 let reason = match reason {
@@ -190,7 +214,13 @@ mod tests {
     fn witnesses() -> Vec<Witness> {
         vec![
             Witness::BootError { line: pattern("^stopped: 0x(?<status>[0-9a-fA-F]{8})") },
-            Witness::StartFailure { line: pattern(r"^(?<name>\S+) (?:did not start|ended): ") },
+            Witness::StartFailure {
+                line: pattern(
+                    r"^(?<name>\S+) (?:did not start|ended): (?:0x(?<status>[0-9a-fA-F]{8}))?",
+                ),
+            },
+            Witness::Start { line: pattern(r"^(?<name>.+) started$") },
+            Witness::Lack { line: pattern(r"^no (?<reason>\S+) for (?<name>.+)") },
             Witness::Layer {
                 line: pattern("^repair: (?<reason>mended .*)"),
                 layer: Layer::AutomaticRepair,
@@ -214,8 +244,14 @@ mod tests {
             Some(Sign::BootError(StopCode(0xc000_0221)))
         );
         assert_eq!(read("stopped: 0xc00"), None);
-        assert_eq!(read("  x.sys did not start: no"), Some(Sign::StartFailure("x.sys".to_owned())));
-        assert_eq!(read(&format!("{} ended: no", "x".repeat(65))), None, "too long for a name");
+        let name = "x.sys".to_owned();
+        let failed = |status| Some(Sign::StartFailure { name: name.clone(), status });
+        assert_eq!(read("  x.sys did not start: no"), failed(None));
+        assert_eq!(read("x.sys ended: 0xC0000263: no"), failed(Some(0xc000_0263)));
+        assert_eq!(read(&format!("{} ended: no", "x".repeat(261))), None, "too long for a name");
+        assert_eq!(read("a b.sys started"), Some(Sign::Start("a b.sys".to_owned())));
+        let reason = Some("cpu".to_owned());
+        assert_eq!(read("no cpu for x.sys"), Some(Sign::Lack { name: name.clone(), reason }));
         let layer = |result, reason: &str| {
             let reason = Some(reason.to_owned());
             Some(Sign::Layer { layer: Layer::AutomaticRepair, result, reason })

@@ -14,6 +14,7 @@
 //! - [`recovery_settings`] and [`reagent`]: what Quick Machine Recovery and `reagentc` keep on disk.
 //! - [`certificates`]: certificates as the registry's certificate stores hold them.
 //! - [`variables`]: what UEFI firmware remembers: Secure Boot's databases.
+//! - [`imports`]: what a driver or program needs from others.
 //! - [`wim`]: the header of a Windows image file.
 //! - [`dump`]: kernel crash dumps.
 //! - [`escaped`]: how text of a guest is shown.
@@ -26,6 +27,7 @@ pub mod certificates;
 pub mod dump;
 pub mod freeldr;
 pub mod hive;
+pub mod imports;
 pub mod paths;
 pub mod protector;
 pub mod reagent;

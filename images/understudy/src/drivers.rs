@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::kernel::stop::lacks;
 use crate::kernel::{Driver, Kernel, LoadError, StopReport};
 use crate::loader::{ErrorControl, Filter, Service, StartPlan};
 use crate::machine;
@@ -73,6 +74,7 @@ impl Starter<'_> {
             Err(failure) => failure,
         };
         say!("[kernel] {name} failed to load: {failure}");
+        failure.tell(&name);
         if service.error_control.falls_back() && self.registry.fall_back() {
             say!("[kernel] {name} is needed: starting again with the last known good control set");
             machine::leave(Some(self.drive), Power::Reset);
@@ -91,6 +93,35 @@ fn lacking<'n>(running: &[String], filters: &'n [Filter]) -> Option<&'n str> {
     DISK_DRIVERS.into_iter().chain(filters).find(|name| !runs(name))
 }
 
+/// Why a driver does not run, for the log.
+#[derive(Debug, Default)]
+pub(crate) struct Failure {
+    why: String,
+    /// What it needs and the model has not.
+    lack: Option<String>,
+}
+
+impl Failure {
+    /// Says what the model lacks, if that is it.
+    pub(crate) fn tell(&self, name: &str) {
+        if let Some(lack) = &self.lack {
+            say!("{}", lacks(name, lack));
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Self { why, lack: None }
+    }
+}
+
 /// Runs a driver's image, whatever its start type. What went wrong is for the log.
 pub(crate) fn run(
     kernel: &Kernel,
@@ -98,7 +129,7 @@ pub(crate) fn run(
     signatures: &Signatures,
     service: &Service,
     check_checksum: bool,
-) -> Result<(), String> {
+) -> Result<(), Failure> {
     let file = service.image_file();
     let image = drive.read(&file).map_err(|error| {
         if error.is_not_found() { "the file is missing".to_owned() } else { error.to_string() }
@@ -116,13 +147,16 @@ pub(crate) fn run(
     };
     match kernel.load_driver(&driver) {
         Ok(outcome) if outcome.status.is_success() => Ok(()),
-        Ok(outcome) => Err(match outcome.reason {
-            Some(reason) => format!("{}: {reason}", outcome.status),
-            None => outcome.status.to_string(),
+        Ok(outcome) => Err(Failure {
+            why: match outcome.reason {
+                Some(reason) => format!("{}: {reason}", outcome.status),
+                None => outcome.status.to_string(),
+            },
+            lack: outcome.lack,
         }),
         // The stop handler has it on another thread; this one has nothing left to do.
         Err(LoadError::Stopped { .. }) => sys::stand_still(),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(error.to_string().into()),
     }
 }
 

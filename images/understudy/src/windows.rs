@@ -9,6 +9,7 @@ use crate::agent::{self, Agent, EndProcess};
 use crate::bootmgr::{BootError, BootRecord, Entry, Status, StatusFile};
 use crate::drivers::Starter;
 use crate::encryption;
+use crate::kernel::stop::lacks;
 use crate::kernel::{
     Kernel, KernelHost, Module, NtStatus, StopReport, check_boot_image, check_imports,
 };
@@ -205,7 +206,12 @@ fn check_driver(drive: &Drive, file: &str, signatures: &Signatures) -> Result<()
     };
     check_boot_image(&image).map_err(|error| refused(&error, error.status()))?;
     signatures.check(&image).map_err(|refusal| refused(&refusal, refusal.status()))?;
-    check_imports(&image).map_err(|error| refused(&error, error.status()))
+    check_imports(&image).map_err(|error| {
+        if let Some(lack) = error.lack() {
+            say!("{}", lacks(file.rsplit('\\').next().unwrap_or(file), &lack));
+        }
+        refused(&error, error.status())
+    })
 }
 
 /// What the session has to do with.

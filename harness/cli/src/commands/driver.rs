@@ -1,5 +1,7 @@
 //! `loopbreak driver`.
 
+mod inspect;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +23,10 @@ pub(crate) enum DriverCommand {
     ///
     /// It is a real PE image, and no compiler is needed. `loopbreak fault list` shows the defects.
     Build(BuildArgs),
+    /// Say what a driver is, who signed it, what its package installs, and whether an image takes it
+    ///
+    /// Ends with exit code 2 where the image does not take a driver.
+    Inspect(inspect::InspectArgs),
 }
 
 #[derive(Debug, Args)]
@@ -98,7 +104,10 @@ impl From<SignArg> for DriverSignature {
 }
 
 pub(crate) fn run(global: &Global, command: &DriverCommand) -> anyhow::Result<Exit> {
-    let DriverCommand::Build(args) = command;
+    let args = match command {
+        DriverCommand::Build(args) => args,
+        DriverCommand::Inspect(args) => return inspect::run(global, args),
+    };
     let mut bytes = build(&kind(args)?).map_err(usage)?;
     let mut signed = "unsigned".to_owned();
     if let Some(signing) = Signing::of(args.sign.into()) {

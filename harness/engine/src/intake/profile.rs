@@ -112,6 +112,7 @@ impl ProposedProfile {
             time_scale: None,
             noise: noise(facts),
             evidence: evidence(facts, &mut why),
+            kernel_exports: Vec::new(),
             markers: markers(facts, &mut why),
             witnesses: Vec::new(),
         };

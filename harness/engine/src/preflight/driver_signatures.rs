@@ -30,12 +30,7 @@ pub(super) fn lacks(
         return Vec::new();
     }
     let Some(arch) = facts.arch else { return Vec::new() };
-    let policy = facts.signatures.map(|settings| SignaturePolicy {
-        secure_boot: profile.firmware.secure_boot,
-        test_signing: settings.test_signing,
-        no_integrity_checks: settings.no_integrity_checks,
-        arch,
-    });
+    let policy = policy(profile, facts);
     let others = drivers.iter().filter_map(|driver| other_processor(driver, arch));
     match policy {
         Some(policy) => {
@@ -44,6 +39,17 @@ pub(super) fn lacks(
         // A system that no BCD starts has no such settings.
         None => others.collect(),
     }
+}
+
+/// What the image's boot entry and firmware make of signatures; `None` where that is not known, or no BCD starts it.
+pub(super) fn policy(profile: &MachineProfile, facts: &ImageFacts) -> Option<SignaturePolicy> {
+    let settings = facts.signatures?;
+    Some(SignaturePolicy {
+        secure_boot: profile.firmware.secure_boot,
+        test_signing: settings.test_signing,
+        no_integrity_checks: settings.no_integrity_checks,
+        arch: facts.arch?,
+    })
 }
 
 /// What is not known of an image that has to take drivers.
@@ -82,21 +88,6 @@ fn brought(scenario: &Scenario) -> Vec<Brought<'_>> {
                 .filter(|(path, _)| is(path, ".sys"))
                 .map(|file| from_file(file, package.inert, has_catalog))
                 .collect()
-        }
-        _ => Vec::new(),
-    })
-    .collect()
-}
-
-/// The drivers that the scenario brings as they are, to see them run, by their files and services: those that are
-/// made here with a defect may have one that keeps them from it.
-pub(crate) fn brought_to_run(scenario: &Scenario) -> Vec<String> {
-    let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_ascii_lowercase();
-    let all = scenario.given.iter().chain(&scenario.fault);
-    all.flat_map(|fault| match fault {
-        Fault::DriverFile(driver) if !driver.inert => {
-            let service = driver.service.name.clone();
-            [name(&driver.file)].into_iter().chain(service).collect()
         }
         _ => Vec::new(),
     })
@@ -157,7 +148,7 @@ fn refusal(scenario: &Scenario, driver: &Brought<'_>, policy: SignaturePolicy) -
     (!expected || secure_boot).then_some(lack)
 }
 
-fn word(arch: Arch) -> &'static str {
+pub(super) fn word(arch: Arch) -> &'static str {
     match arch {
         Arch::X86_64 => "x86_64",
         Arch::X86 => "x86",

@@ -1,6 +1,9 @@
 //! What is decided and refused before there is a machine.
 
+mod brought_drivers;
+mod driver_imports;
 mod driver_signatures;
+mod driver_taken;
 mod image_checks;
 mod image_facts;
 mod needs;
@@ -10,6 +13,7 @@ mod prepared;
 mod trust;
 mod waits;
 
+pub use driver_taken::what_speaks_against;
 pub(crate) use image_facts::KnownImages;
 pub use not_applicable::{Lack, NotApplicable, NotApplicableSummary};
 pub(crate) use plan::phase_of;

@@ -8,7 +8,7 @@ use timeline::{Phase, Source, Witness};
 use super::image_facts::ImageFacts;
 use super::not_applicable::Lack;
 use super::plan::phase_of;
-use super::{driver_signatures, image_checks, trust, waits};
+use super::{driver_imports, driver_signatures, image_checks, trust, waits};
 
 /// A scenario, and an image that it may be run on.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +25,7 @@ pub(crate) struct Wanted<'a> {
 /// Everything that the image lacks; nothing where the scenario can be run on it.
 pub(crate) fn lacks(wanted: &Wanted<'_>) -> Vec<Lack> {
     let mut lacks = driver_signatures::lacks(wanted.scenario, wanted.profile, wanted.facts);
+    lacks.extend(driver_imports::lacks(wanted.scenario, wanted.profile, wanted.stage));
     lacks.extend(image_checks::lacks(wanted));
     lacks.extend(trust::lacks(wanted.scenario, wanted.profile));
     lacks.extend(waits::lack(wanted.scenario, wanted.profile));

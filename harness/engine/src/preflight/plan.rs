@@ -7,7 +7,7 @@ use serde::Serialize;
 use timeline::{EVENT_FORMAT, ExpectedStop, Phase, PowerCycles, RunFacts};
 use words::ImageLine;
 
-use super::{driver_signatures, waits};
+use super::{brought_drivers, waits};
 use crate::error::RunError;
 
 /// What a run is going to do. `plan.json` of the run directory.
@@ -88,7 +88,8 @@ impl Plan {
                 .map(|stop| ExpectedStop { code: stop.bug_check, module: stop.module.clone() }),
             expected_boot_error: expect.boot_error,
             expected_failures: expect.failures.clone(),
-            drivers: driver_signatures::brought_to_run(scenario),
+            drivers: brought_drivers::to_run(scenario, inputs.stage),
+            made_to_lack: brought_drivers::made_to_lack(scenario),
             expects_recovery_key: expect.recovery_key,
             expected_answer: expect.update_service.map(|answer| answer.as_str().to_owned()),
             expected_layers: expect.layers.clone(),

@@ -26,8 +26,13 @@ impl Watcher {
         let moment = Moment::from(event);
         match &event.body {
             Body::SerialLine { text, .. } => {
-                if let Some(Sign::StartFailure(name)) = sign {
-                    self.failure(event, name);
+                match sign {
+                    Some(Sign::StartFailure { name, status }) => self.failure(event, name, *status),
+                    Some(Sign::Start(name)) => self.start(name),
+                    Some(Sign::Lack { name, reason }) => {
+                        self.lack(event, name, reason.as_deref());
+                    }
+                    _ => {}
                 }
                 let phase = self.marker(Source::Serial, Some(text));
                 if let Some(phase) = phase {
@@ -118,12 +123,36 @@ impl Watcher {
     }
 
     /// A driver or service failed while the machine goes on.
-    fn failure(&mut self, event: &Event, name: &str) {
+    fn failure(&mut self, event: &Event, name: &str, status: Option<u32>) {
         let Some(boot) = self.boots.last_mut().filter(|_| self.running) else { return };
         // No kernel runs before the first marker of a boot: such a line was overtaken by the reset.
         if boot.reached() > Phase::Firmware && boot.failures.insert(name.to_owned()) {
             boot.note(event.seq, event.source.confidence(), format!("{name} failed"));
+            boot.statuses.extend(status.map(|status| (name.to_owned(), status)));
         }
+    }
+
+    /// A driver or service was started. Only those that somebody brought are remembered.
+    fn start(&mut self, name: &str) {
+        let brought = self.facts.as_ref().is_some_and(|facts| !facts.drivers.is_empty());
+        let Some(boot) = self.boots.last_mut().filter(|_| self.running && brought) else { return };
+        if boot.reached() > Phase::Firmware {
+            boot.started.insert(name.to_owned());
+        }
+    }
+
+    /// What the image lacks is no fault of who needs it, whatever comes of it.
+    fn lack(&mut self, event: &Event, name: &str, what: Option<&str>) {
+        let meant = self.facts.as_ref().is_some_and(|facts| {
+            facts.made_to_lack.iter().any(|own| own.eq_ignore_ascii_case(name))
+        });
+        if meant || !self.running {
+            return;
+        }
+        let what = what.unwrap_or("something that Windows has");
+        let reason = format!("the model lacks what {name} needs: {what}; take a Windows image");
+        self.conclude(&Trigger::ModelLacks(&reason), Moment::from(event));
+        self.finish(event, false);
     }
 
     /// Reads a serial line as part of a stop message, of the current boot or the one before.

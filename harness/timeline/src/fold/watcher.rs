@@ -316,6 +316,8 @@ impl Watcher {
             stop: None,
             error: None,
             failures: BTreeSet::new(),
+            statuses: BTreeMap::new(),
+            started: BTreeSet::new(),
             silent: false,
             expected: false,
             after_fault: false,

@@ -2,8 +2,9 @@
 
 use crate::support::{RECORDS, beside, events, line, position, renumber};
 use timeline::{
-    Body, BootKind, Cause, Confidence, End, Event, Layer, LayerResult, Marker, Outcome, Phase,
-    ResetBy, RunFacts, Source, StartedFrom, StepState, Verdict, Watcher, derive,
+    Body, BootKind, BroughtDriver, Cause, Confidence, Derived, DriverState, End, Event, Layer,
+    LayerResult, Marker, Outcome, Phase, ResetBy, RunFacts, Source, StartedFrom, StepState,
+    StopCode, Verdict, Watcher, Witness, derive,
 };
 
 fn outcome(events: &[Event]) -> Outcome {
@@ -627,7 +628,11 @@ fn a_brought_driver_that_never_ran_is_no_pass() {
         let mut run = events("channel-file-291-good-file");
         let facts = facts(&mut run);
         facts.image_is_model = model;
-        facts.drivers = vec!["winring0x64.sys".to_owned()];
+        facts.witnesses = vec![witness(
+            "start-failure",
+            r"^\[kernel\] (?<name>.+) failed to load: 0x(?<status>[0-9A-F]{8})",
+        )];
+        facts.drivers = vec![winring0()];
         if expected {
             facts.expected_failures = vec!["WinRing0x64.sys".to_owned()];
         }
@@ -642,6 +647,11 @@ fn a_brought_driver_that_never_ran_is_no_pass() {
     let on_a_model = brought(true, false);
     assert_eq!(on_a_model.outcome.verdict, Verdict::Infrastructure);
     assert!(on_a_model.outcome.because.contains("winring0x64.sys never ran"));
+    let driver = &on_a_model.outcome.drivers[0];
+    assert_eq!(
+        (driver.state, driver.status),
+        (DriverState::DidNotRun, Some(StopCode(0xc000_0263)))
+    );
     let on_windows = brought(false, false);
     assert_eq!(on_windows.outcome.verdict, Verdict::Unaffected);
     let unmet = &on_windows.timeline.expectation.unmet;
@@ -651,4 +661,73 @@ fn a_brought_driver_that_never_ran_is_no_pass() {
         assert_eq!(expected.outcome.verdict, Verdict::Unaffected);
         assert!(expected.timeline.expectation.met, "{:?}", expected.timeline.expectation);
     }
+}
+
+fn winring0() -> BroughtDriver {
+    let service = "WinRing0_1_2_0".to_owned();
+    BroughtDriver { file: "winring0x64.sys".to_owned(), service, starts: true }
+}
+
+fn witness(tells: &str, line: &str) -> Witness {
+    serde_json::from_value(serde_json::json!({ "tells": tells, "line": line })).expect("a witness")
+}
+
+/// A healthy run in which somebody brought a driver and the image says these lines of it.
+fn with_lines(lines: &[&str], change: impl FnOnce(&mut RunFacts)) -> Derived {
+    let mut run = events("channel-file-291-good-file");
+    let facts = facts(&mut run);
+    facts.drivers = vec![winring0()];
+    facts.witnesses.insert(0, witness("start", r"^\[kernel\] (?<name>.+) loaded$"));
+    facts
+        .witnesses
+        .insert(0, witness("lack", "^the model lacks what (?<name>.+?) needs: (?<reason>.*)"));
+    change(facts);
+    let healthy = position(&run, line("[session] boot marked good"));
+    for text in lines.iter().rev() {
+        let mut event = run[healthy].clone();
+        event.body = Body::SerialLine { port: 0, text: (*text).to_owned() };
+        run.insert(healthy, event);
+    }
+    derive(&renumber(run))
+}
+
+/// Where an image tells of each driver that it starts, silence is an answer.
+#[test]
+fn a_brought_driver_has_to_be_seen_to_run() {
+    let ran = with_lines(&["[kernel] WINRING0X64.SYS loaded"], |_| ()).outcome;
+    assert_eq!((ran.verdict, ran.drivers[0].state), (Verdict::Unaffected, DriverState::Ran));
+    let by_service = with_lines(&["[kernel] winring0_1_2_0 loaded"], |_| ()).outcome;
+    assert_eq!(by_service.verdict, Verdict::Unaffected);
+    let silent = with_lines(&["[kernel] other.sys loaded"], |_| ()).outcome;
+    assert_eq!(
+        (silent.verdict, silent.drivers[0].state),
+        (Verdict::Infrastructure, DriverState::NotKnown)
+    );
+    // On Windows too, if its image tells; then the scenario's expectation is not met.
+    let windows = with_lines(&[], |facts| facts.image_is_model = false);
+    assert_eq!(windows.outcome.verdict, Verdict::Unaffected);
+    assert_eq!(windows.timeline.expectation.unmet[0].key, "drivers");
+    // One that nothing starts has not to run.
+    let on_demand = with_lines(&[], |facts| facts.drivers[0].starts = false).outcome;
+    assert_eq!(on_demand.verdict, Verdict::Unaffected);
+    let plain = with_lines(&[], |facts| facts.drivers.clear()).outcome;
+    assert_eq!((plain.verdict, plain.drivers.len()), (Verdict::Unaffected, 0));
+}
+
+/// What a model has not says nothing about who needs it, whatever comes of it.
+#[test]
+fn what_the_model_lacks_is_infrastructure() {
+    const LACK: &str = "the model lacks what WinRing0x64.sys needs: an instruction";
+    let stop = "*** Fatal System Error: 0x0000007e (0xFFFFFFFFC0000096,0x0,0x0,0x0)";
+    let lacking = with_lines(&[LACK, stop], |_| ()).outcome;
+    assert_eq!(lacking.verdict, Verdict::Infrastructure);
+    for part in ["WinRing0x64.sys needs: an instruction", "take a Windows image"] {
+        assert!(lacking.because.contains(part), "{}", lacking.because);
+    }
+    assert!(!lacking.expectation.met);
+    // A driver that is made to need what no Windows has is the fault itself.
+    let meant = with_lines(&[LACK, "[kernel] winring0x64.sys loaded"], |facts| {
+        facts.made_to_lack = vec!["winring0X64.sys".to_owned()];
+    });
+    assert_eq!(meant.outcome.verdict, Verdict::Unaffected);
 }

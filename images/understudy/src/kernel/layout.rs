@@ -14,6 +14,7 @@
 //! | non-paged pool | `0xFFFFC080_00000000` | `0x4080_00000000` |
 //! | paged pool | `0xFFFFB980_00000000` | `0x3980_00000000` |
 //! | kernel stacks | `0xFFFFFA80_00000000` | `0x7A80_00000000` |
+//! | shared user data | `0xFFFFF780_00000000` | `0x7780_00000000` |
 //!
 //! Code of the understudy itself (the implementation of the exports) lies wherever Linux put the
 //! program; it is shown inside `ntoskrnl.exe`, from [`NT_TEXT_OFFSET`] on.
@@ -52,6 +53,8 @@ pub const NONPAGED_POOL: Region = Region { base: 0x4080_0000_0000, size: 0x0400_
 pub const PAGED_POOL: Region = Region { base: 0x3980_0000_0000, size: 0x0400_0000 };
 /// Kernel stacks, one slot a thread.
 pub const STACKS: Region = Region { base: 0x7A80_0000_0000, size: 0x0800_0000 };
+/// `KUSER_SHARED_DATA`. The one address that drivers know by heart.
+pub const SHARED_DATA: Region = Region { base: 0x7780_0000_0000, size: 0x1000 };
 /// One slot of [`STACKS`]: guard page, then the stack.
 pub const STACK_SLOT: u64 = 0x0004_0000;
 /// Bytes that stay unmapped at the low end of a stack slot.
@@ -69,7 +72,7 @@ pub const CONTEXT_RECORD: u64 = EXCEPTION_RECORD + 0x1000;
 pub const DUMP_STRUCTURES: u64 = EXCEPTION_RECORD + 0x2000;
 
 /// All regions of the model's kernel memory.
-pub const REGIONS: [Region; 5] = [NT, DRIVERS, NONPAGED_POOL, PAGED_POOL, STACKS];
+pub const REGIONS: [Region; 6] = [NT, DRIVERS, NONPAGED_POOL, PAGED_POOL, STACKS, SHARED_DATA];
 
 /// The region that holds an address as code uses it.
 pub fn region_of(address: u64) -> Option<Region> {

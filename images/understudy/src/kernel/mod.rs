@@ -54,13 +54,18 @@ pub mod verdict;
 mod wire;
 
 #[cfg(test)]
+mod flat;
+#[cfg(test)]
 mod tests;
 
-pub use check::{check_boot_image, check_imports};
+pub use check::{MODULES, check_boot_image, check_imports, exported};
 pub use host::{
     Change, ChangeAction, Disposition, FileFacts, FileId, KernelHost, NotifyDone, OpenRequest,
     Opened, RegistryValue,
 };
-pub use process::{Driver, DriverOutcome, Kernel, LoadError, StartError, StopHandler, read_memory};
-pub use report::{BugCheck, Exception, MODEL_STOP_CODE, Module, Registers, StopCause, StopReport};
+pub use process::{Driver, Kernel, LoadError, StartError, StopHandler, read_memory};
+pub use report::{
+    BugCheck, DriverOutcome, Exception, Lack, MODEL_STOP_CODE, Module, Registers, StopCause,
+    StopReport,
+};
 pub use status::NtStatus;

@@ -68,6 +68,18 @@ impl ImageError {
     }
 }
 
+impl ImageError {
+    /// What the image needs and the model has not, in words: Windows may have it.
+    pub fn lack(&self) -> Option<String> {
+        match self {
+            Self::MissingModule(module) => Some(format!("the module {module}")),
+            Self::MissingImport { module, function } => Some(format!("{module}!{function}")),
+            Self::MissingOrdinal { module, ordinal } => Some(format!("{module}!#{ordinal}")),
+            Self::Invalid(_) | Self::Machine(_) | Self::Checksum { .. } => None,
+        }
+    }
+}
+
 /// What a section's pages may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Protection {
@@ -95,6 +107,8 @@ pub struct Image {
     headers: u32,
     directories: Vec<(u32, u32)>,
     sections: Vec<Section>,
+    /// Mapped in one piece, as it lies in the file (facts 4.1).
+    flat: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -156,6 +170,12 @@ impl Image {
         if u16_at(file, optional)? != PE32_PLUS || optional_size < 112 {
             return Err(Invalid("its optional header is not PE32+"));
         }
+        let alignment = u32_at(file, optional + 32)?;
+        let file_alignment = u32_at(file, optional + 36)?;
+        let flat = alignment < PAGE;
+        if flat && (!alignment.is_power_of_two() || file_alignment != alignment) {
+            return Err(Invalid("its alignments are impossible"));
+        }
         let size = u32_at(file, optional + 56)?;
         let headers = u32_at(file, optional + 60)?;
         if size == 0 || size > MAX_IMAGE || headers > size || headers as usize > file.len() {
@@ -173,7 +193,8 @@ impl Image {
                 Ok((u32_at(file, at)?, u32_at(file, at + 4)?))
             })
             .collect::<Result<Vec<_>, ImageError>>()?;
-        let mut end_of_last = pages(headers).ok_or(Invalid("its headers are too large"))?;
+        let mut end_of_last = if flat { Some(headers) } else { pages(headers) }
+            .ok_or(Invalid("its headers are too large"))?;
         let mut sections = Vec::with_capacity(usize::from(section_count));
         for at in 0..usize::from(section_count) {
             let at = optional + optional_size + at * 40;
@@ -183,9 +204,14 @@ impl Image {
             let file_offset = u32_at(file, at + 20)?;
             let flags = u32_at(file, at + 36)?;
             let virtual_size = if virtual_size == 0 { file_size } else { virtual_size };
-            let end = address.checked_add(virtual_size).and_then(pages);
-            if address < end_of_last || address % PAGE != 0 || end.is_none_or(|end| end > size) {
+            let end = address.checked_add(virtual_size);
+            let end = if flat { end } else { end.and_then(pages) };
+            let aligned = flat || address % PAGE == 0;
+            if address < end_of_last || !aligned || end.is_none_or(|end| end > size) {
                 return Err(Invalid("its sections overlap or lie outside"));
+            }
+            if flat && file_size != 0 && (file_offset != address || virtual_size > file_size) {
+                return Err(Invalid("its sections lie elsewhere in memory than in the file"));
             }
             let file_size = file_size.min(virtual_size);
             let file_end = u64::from(file_offset) + u64::from(file_size);
@@ -214,6 +240,7 @@ impl Image {
             headers,
             directories,
             sections,
+            flat,
         })
     }
 
@@ -232,6 +259,11 @@ impl Image {
     pub fn lay_out(&self, file: &[u8]) -> Result<Vec<u8>, ImageError> {
         const CUT: ImageError = ImageError::Invalid("a part of it is cut off");
         let mut memory = vec![0; self.size as usize];
+        if self.flat {
+            let whole = file.len().min(memory.len());
+            memory[..whole].copy_from_slice(&file[..whole]);
+            return Ok(memory);
+        }
         let headers = self.headers as usize;
         memory[..headers].copy_from_slice(file.get(..headers).ok_or(CUT)?);
         for section in &self.sections {
@@ -246,8 +278,12 @@ impl Image {
         Ok(memory)
     }
 
-    /// Page ranges (offset, size) with what they may do. Headers are read-only.
+    /// Page ranges (offset, size) with what they may do. Headers are read-only, but a flat image is one range that
+    /// may be written and run.
     pub fn protections(&self) -> Vec<(u32, u32, Protection)> {
+        if self.flat {
+            return vec![(0, self.size, Protection { write: true, execute: true })];
+        }
         let headers =
             (0, pages(self.headers).unwrap_or(PAGE), Protection { write: false, execute: false });
         std::iter::once(headers)
@@ -411,6 +447,7 @@ mod tests {
     use faults::driver::{ContentDriverOptions, DriverKind, build};
     use proptest::prelude::*;
 
+    use super::super::flat;
     use super::*;
 
     fn driver() -> Vec<u8> {
@@ -442,6 +479,35 @@ mod tests {
         assert!(memory.windows(8).any(|bytes| bytes == 0x1234_u64.to_le_bytes()));
         assert!(image.protections().iter().any(|(_, _, allowed)| allowed.execute));
         assert!(!image.protections().iter().any(|(_, _, may)| may.execute && may.write));
+    }
+
+    /// The driver again, as old linkers laid drivers out: nothing is aligned to pages.
+    fn flat_driver() -> Vec<u8> {
+        flat::flattened(&driver(), 0x200)
+    }
+
+    #[test]
+    fn a_flat_image_is_taken_as_it_lies_in_the_file() {
+        let file = flat_driver();
+        let image = Image::parse(&file).unwrap();
+        let memory = prepare(&file).unwrap();
+        assert_eq!(&memory[..0x40], &file[..0x40]);
+        assert_eq!(image.protections().len(), 1);
+        assert!(memory.windows(8).any(|bytes| bytes == 0x1234_u64.to_le_bytes()));
+
+        let pe = u32_at(&file, 0x3C).unwrap() as usize;
+        let refused = |at: usize, value: u32| {
+            let mut file = file.clone();
+            file[at..at + 4].copy_from_slice(&value.to_le_bytes());
+            Image::parse(&file).unwrap_err().to_string()
+        };
+        // Section and file alignment have to be the same, and a section has to lie where it lies in the file.
+        assert!(refused(pe + 24 + 36, 0x100).contains("alignments"));
+        assert!(refused(pe + 24 + 32, 0x300).contains("alignments"));
+        let first = pe + 24 + 240;
+        let offset = u32_at(&file, first + 20).unwrap();
+        assert!(refused(first + 20, offset + 0x10).contains("elsewhere in memory"));
+        assert!(refused(first + 8, 0xF000).contains("overlap or lie outside"));
     }
 
     #[test]

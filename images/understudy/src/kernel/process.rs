@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use super::host::{KernelHost, NotifyDone};
 use super::record::Shared;
-use super::report::{BugCheck, MODEL_STOP_CODE, Module, Registers, StopCause, StopReport};
+use super::report::{
+    BugCheck, DriverOutcome, MODEL_STOP_CODE, Module, Registers, StopCause, StopReport,
+};
 use super::wire::{self, Answer, Call, ToHost, ToKernel};
 use super::{NtStatus, child, layout};
 
@@ -34,17 +36,6 @@ pub struct Driver {
     pub image: Vec<u8>,
     /// Refuse an image whose checksum does not match its header (boot-start drivers).
     pub check_checksum: bool,
-}
-
-/// How the load of a driver ended without a stop.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DriverOutcome {
-    /// The status of the load, or what `DriverEntry` returned.
-    pub status: NtStatus,
-    /// True where `DriverEntry` was entered. Where it then failed, the driver is unloaded again.
-    pub entered: bool,
-    /// Why the image was refused, for the log, for example the import that is missing.
-    pub reason: Option<String>,
 }
 
 /// Why the kernel process could not be started.
@@ -392,9 +383,7 @@ impl Inner {
         match message {
             ToHost::Print(text) => host.debug_print(&text),
             ToHost::Processor { taken } => host.processor_taken(taken),
-            ToHost::Loaded { id, status, entered, reason } => {
-                self.finish(id, Finished::Load(DriverOutcome { status, entered, reason }));
-            }
+            ToHost::Loaded { id, outcome } => self.finish(id, Finished::Load(outcome)),
             ToHost::Unloaded { id, status } => self.finish(id, Finished::Unload(status)),
             ToHost::Call { id, call: Call::NotifyChange { directory, filter, subtree } } => {
                 let inner = Arc::clone(self);

@@ -49,6 +49,8 @@ pub(super) struct StopRecord {
 pub(super) const CAUSE_FAULT: u32 = 1;
 pub(super) const CAUSE_CALLED: u32 = 2;
 pub(super) const CAUSE_SYSTEM: u32 = 3;
+/// The model cannot go on: what it lacks is the first parameter ([`super::report::Lack`]).
+pub(super) const CAUSE_LACK: u32 = 4;
 
 #[repr(C)]
 struct Page {
@@ -190,6 +192,7 @@ impl Shared {
             cause: match stop.cause {
                 CAUSE_CALLED => StopCause::Called,
                 CAUSE_SYSTEM => StopCause::System,
+                CAUSE_LACK => StopCause::Model,
                 _ => StopCause::Fault,
             },
             module,

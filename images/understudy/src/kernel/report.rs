@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::NtStatus;
+use super::exports::reserved;
+
 /// A bug-check code with its four parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BugCheck {
@@ -9,6 +12,19 @@ pub struct BugCheck {
     pub code: u32,
     /// The four parameters.
     pub parameters: [u64; 4],
+}
+
+/// How the load of a driver ended without a stop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriverOutcome {
+    /// The status of the load, or what `DriverEntry` returned.
+    pub status: NtStatus,
+    /// True where `DriverEntry` was entered. Where it then failed, the driver is unloaded again.
+    pub entered: bool,
+    /// Why the image was refused, for the log, for example the import that is missing.
+    pub reason: Option<String>,
+    /// What the driver needs and the model has not, in words, where that is or may be why it does not run.
+    pub lack: Option<String>,
 }
 
 /// A module of the loaded-module list. Addresses are kernel addresses (see [`super::layout`]).
@@ -77,9 +93,26 @@ pub enum StopCause {
     Called,
     /// The system itself (PID 1): `INACCESSIBLE_BOOT_DEVICE`, `CRITICAL_PROCESS_DIED` and so on.
     System,
-    /// The model's kernel process died in a way that Windows does not know. A defect of the
-    /// understudy or a driver that destroyed it; never a claim about Windows.
+    /// The model's kernel process died in a way that Windows does not know, or code needs what the model has not
+    /// ([`Lack`]). A defect of the understudy or a driver that destroyed it; never a claim about Windows.
     Model,
+}
+
+/// What code needed and the model has not, as the first parameter of a stop of the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    /// An instruction of the processor's most privileged level; its first bytes are parameter 3.
+    Instruction = 1,
+    /// A field of a structure of the kernel; its offset is parameter 3.
+    Structure = 2,
+    /// A part of the shared user data that the instruction cannot be given.
+    SharedData = 3,
+    /// A function that was asked for by its name when the driver ran.
+    Routine = 4,
+    /// A function that it has by name only; its number is parameter 3.
+    Function = 5,
+    /// An exception that the driver may catch.
+    Exception = 6,
 }
 
 /// Everything that PID 1 needs to stop the machine.
@@ -118,13 +151,43 @@ impl StopReport {
         }
     }
 
+    /// What the model lacked, in words, where that is why it stopped.
+    pub fn lack(&self) -> Option<String> {
+        if self.bug_check.code != MODEL_STOP_CODE {
+            return None;
+        }
+        let [kind, _, detail, _] = self.bug_check.parameters;
+        Some(match kind {
+            kind if kind == Lack::Instruction as u64 => {
+                let bytes = detail.to_le_bytes().map(|byte| format!("{byte:02X}"));
+                format!(
+                    "an instruction that only a real processor's kernel runs ({})",
+                    bytes.join(" ")
+                )
+            }
+            kind if kind == Lack::Structure as u64 => {
+                format!("the field at 0x{detail:X} of a structure of the kernel")
+            }
+            kind if kind == Lack::SharedData as u64 => "the shared user data".to_owned(),
+            kind if kind == Lack::Routine as u64 => {
+                "a function that it asked for by its name".to_owned()
+            }
+            kind if kind == Lack::Function as u64 => {
+                let name = usize::try_from(detail).ok().and_then(|at| reserved::NAMES.get(at));
+                format!("the function {}", name.unwrap_or(&"of an unknown number"))
+            }
+            kind if kind == Lack::Exception as u64 => {
+                "structured exceptions: one was raised that it may catch".to_owned()
+            }
+            _ => "a kernel that survives it: its process died".to_owned(),
+        })
+    }
+
     /// The name shown on the stop screen, or the code in hex where no name is known.
     pub fn name(&self) -> String {
         match winfmt::bugcheck::name(self.bug_check.code) {
             Some(name) => name.to_owned(),
-            None if self.bug_check.code == MODEL_STOP_CODE => {
-                "UNDERSTUDY_KERNEL_PROCESS_DIED".to_owned()
-            }
+            None if self.bug_check.code == MODEL_STOP_CODE => "UNDERSTUDY_CANNOT_GO_ON".to_owned(),
             None => format!("0x{:08X}", self.bug_check.code),
         }
     }

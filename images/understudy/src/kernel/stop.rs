@@ -10,7 +10,7 @@ use winfmt::FileTime;
 use winfmt::dump::Segment;
 
 use super::crash_dump;
-use super::report::{StopCause, StopReport};
+use super::report::StopReport;
 use super::screen::{Line, Picture, Rgb, Size};
 
 /// How long the stop screen stands at least.
@@ -137,6 +137,11 @@ pub fn run(report: &StopReport, settings: &CrashControl, machine: &mut impl Stop
     if settings.auto_reboot { After::Restart } else { After::Stand }
 }
 
+/// The line that tells that something needs what the model has not: nothing follows for it.
+pub fn lacks(who: &str, what: &str) -> String {
+    format!("[kernel] the model lacks what {who} needs: {what}")
+}
+
 /// The lines that tell of the stop.
 pub fn serial_lines(report: &StopReport) -> Vec<String> {
     let [a, b, c, d] = report.bug_check.parameters;
@@ -147,10 +152,9 @@ pub fn serial_lines(report: &StopReport) -> Vec<String> {
     if let Some(module) = &report.module {
         lines.push(format!("*** {module}"));
     }
-    if report.cause == StopCause::Model {
-        lines.push(
-            "*** the understudy's kernel process died: not a bug check of Windows".to_owned(),
-        );
+    if let Some(lack) = report.lack() {
+        let who = report.module.as_deref().unwrap_or("a driver");
+        lines.push(lacks(who, &lack));
     }
     lines
 }
@@ -248,6 +252,7 @@ mod tests {
 
     use winfmt::dump::{DumpKind, summarize};
 
+    use super::super::report::StopCause;
     use super::*;
     use crate::kernel::report::{BugCheck, Exception, Module, Registers};
 

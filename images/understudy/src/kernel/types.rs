@@ -116,6 +116,20 @@ pub(super) struct FastMutex {
     pub(super) old_irql: u32,
 }
 
+/// `MDL`; the numbers of its pages follow.
+#[repr(C)]
+#[derive(Debug)]
+pub(super) struct Mdl {
+    pub(super) next: u64,
+    pub(super) size: u16,
+    pub(super) flags: u16,
+    pub(super) process: u64,
+    pub(super) mapped: u64,
+    pub(super) start: u64,
+    pub(super) count: u32,
+    pub(super) offset: u32,
+}
+
 /// `DRIVER_EXTENSION`.
 #[repr(C)]
 #[derive(Debug)]
@@ -213,6 +227,9 @@ mod tests {
         assert_eq!(offset_of!(Timer, period), 0x3C);
         assert_eq!(size_of::<Dpc>(), 0x40);
         assert_eq!(offset_of!(Dpc, routine), 0x18);
+        assert_eq!(size_of::<Mdl>(), 0x30);
+        assert_eq!(offset_of!(Mdl, mapped), 0x18);
+        assert_eq!(offset_of!(Mdl, offset), 0x2C);
         assert_eq!(size_of::<FastMutex>(), 0x38);
         assert_eq!(offset_of!(FastMutex, event), 0x18);
 

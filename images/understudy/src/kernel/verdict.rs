@@ -10,7 +10,6 @@
 //! | a non-canonical address (general protection) | 0x7E (0xC0000005, …), exception information 0 and -1 | 0x1E | [0x7E], [0x1E] |
 //! | division by zero | 0x7E (0xC0000094, …) | 0x1E | [0x7E], [0x1E] |
 //! | illegal instruction | 0x7E (0xC000001D, …) | 0x1E | as above |
-//! | privileged instruction that the model cannot run | 0x7E (0xC0000096, …) | 0x1E | as above; on Windows it would run |
 //! | breakpoint without a debugger | 0x7E (0x80000003, …) | 0x1E | as above |
 //! | `int 29h` (`__fastfail`) | 0x139 (rcx, 0, exception record, 0) | 0x139 | [0x139] |
 //! | the guard page of a kernel stack | 0x7F (8, 0, 0, 0) | 0x7F | [0x7F] |
@@ -39,8 +38,6 @@ pub enum Trap {
     },
     /// General protection (13) or stack fault (12) by a non-canonical address.
     NonCanonical,
-    /// General protection by an instruction that user mode may not run.
-    Privileged,
     /// Division by zero or overflow of a quotient (0).
     Divide,
     /// Undefined instruction (6).
@@ -95,6 +92,8 @@ pub struct Verdict {
     pub information_count: u32,
 }
 
+/// `SYSTEM_THREAD_EXCEPTION_NOT_HANDLED`: one that a driver could have caught.
+pub const EXCEPTION_NOT_HANDLED: u32 = 0x7E;
 const DISPATCH_LEVEL: u8 = 2;
 const ACCESS_VIOLATION: u32 = 0xC000_0005;
 
@@ -123,7 +122,6 @@ pub fn decide(fault: &Fault) -> Verdict {
     match fault.trap {
         Trap::Page { address, access, protection } => page(fault, address, access, protection),
         Trap::NonCanonical => unhandled(fault, ACCESS_VIOLATION, [0, u64::MAX], 2),
-        Trap::Privileged => unhandled(fault, 0xC000_0096, [0; 2], 0),
         Trap::Divide => unhandled(fault, 0xC000_0094, [0; 2], 0),
         Trap::Illegal => unhandled(fault, 0xC000_001D, [0; 2], 0),
         Trap::Breakpoint => unhandled(fault, 0x8000_0003, [0; 2], 1),
@@ -176,7 +174,7 @@ fn unhandled(fault: &Fault, exception: u32, information: [u64; 2], count: u32) -
         (0x1E, [status, fault.instruction, information[0], information[1]])
     } else {
         let records = [layout::EXCEPTION_RECORD, layout::CONTEXT_RECORD];
-        (0x7E, [status, fault.instruction, records[0], records[1]])
+        (EXCEPTION_NOT_HANDLED, [status, fault.instruction, records[0], records[1]])
     };
     Verdict { code, parameters, exception, information, information_count: count }
 }

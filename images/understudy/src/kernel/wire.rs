@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::NtStatus;
 use super::host::{Change, FileFacts, FileId, OpenRequest, Opened, RegistryValue};
+use super::report::DriverOutcome;
 
 const MAX_HEAD: u32 = 8 << 20;
 const MAX_PAYLOAD: u32 = 64 << 20;
@@ -62,9 +63,7 @@ pub(super) enum ToHost {
     Print(String),
     Loaded {
         id: u64,
-        status: NtStatus,
-        entered: bool,
-        reason: Option<String>,
+        outcome: DriverOutcome,
     },
     Unloaded {
         id: u64,

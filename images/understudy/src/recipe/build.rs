@@ -5,6 +5,7 @@ use std::process::Command;
 
 use super::cpio::Archive;
 use super::{disk, kernel_package, libraries, uki, variables};
+use crate::kernel;
 
 /// OVMF's variables without any boot entry (Debian package `ovmf`).
 const FIRMWARE_VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
@@ -84,11 +85,11 @@ pub fn build(inputs: &Inputs) -> Result<Built, BuildError> {
             stripped.as_os_str(),
         ],
     )?;
-    let kernel =
+    let package =
         kernel_package::obtain(inputs.kernel_package.as_deref(), &inputs.cache, work.path())?;
     let libraries = libraries::of(&stripped)?;
-    let initramfs = initramfs(&fs_err::read(&stripped)?, &libraries, &kernel);
-    let boot_manager = uki::build(&kernel.image, &initramfs, work.path())?;
+    let initramfs = initramfs(&fs_err::read(&stripped)?, &libraries, &package);
+    let boot_manager = uki::build(&package.image, &initramfs, work.path())?;
     let raw = work.path().join("disk.raw");
     disk::write(&raw, &boot_manager)?;
 
@@ -113,7 +114,7 @@ pub fn build(inputs: &Inputs) -> Result<Built, BuildError> {
     let firmware_variables = inputs.out.join("vars.fd");
     fs_err::copy(FIRMWARE_VARIABLES, &firmware_variables)?;
     variables::after_first_start(&image, &firmware_variables)?;
-    fs_err::write(inputs.out.join("profile.toml"), PROFILE)?;
+    fs_err::write(inputs.out.join("profile.toml"), profile())?;
     let files = ["disk.qcow2", "vars.fd", "profile.toml"]
         .into_iter()
         .map(|name| {
@@ -122,7 +123,20 @@ pub fn build(inputs: &Inputs) -> Result<Built, BuildError> {
             Ok((name.to_owned(), hasher.finalize().to_hex().to_string()))
         })
         .collect::<Result<_, std::io::Error>>()?;
-    Ok(Built { bundle: inputs.out.clone(), kernel: kernel.package, files })
+    Ok(Built { bundle: inputs.out.clone(), kernel: package.package, files })
+}
+
+/// The profile, with what drivers can import from the model's kernel.
+fn profile() -> String {
+    let mut text = format!(
+        "{PROFILE}\n# What the model's kernel has for drivers, from its own table. What is not here, it has not.\n\
+         [[kernel-exports]]\nmodules = {:?}\nnames = [\n",
+        kernel::MODULES
+    );
+    for name in kernel::exported() {
+        text += &format!("    {name:?},\n");
+    }
+    text + "]\n"
 }
 
 fn initramfs(

@@ -42,6 +42,7 @@ impl Services<'_> {
                     Ok(()) => say!("[session] driver {} started", service.name),
                     Err(error) => {
                         say!("[session] driver {} failed to start: {error}", service.name);
+                        error.tell(&service.image_name());
                     }
                 }
             } else {

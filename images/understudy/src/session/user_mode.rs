@@ -5,6 +5,7 @@
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::kernel::stop::lacks;
 use crate::kernel::{Driver, Kernel, KernelHost, LoadError, StopReport, pe};
 use crate::loader::{FailureAction, Service};
 use crate::machine::{self, Wish};
@@ -105,6 +106,11 @@ fn run(service: &Service, image: &[u8], host: &Arc<dyn KernelHost>, started: &Se
         Err(LoadError::Stopped { report, .. }) => End::Crashed(report),
         Err(error) => End::NotStarted(error.to_string()),
     };
+    if let End::Crashed(report) = &end
+        && let Some(lack) = report.lack()
+    {
+        say!("{}", lacks(&program.name, &lack));
+    }
     with_running(|running| running.retain(|other| !Arc::ptr_eq(other, &process)));
     end
 }

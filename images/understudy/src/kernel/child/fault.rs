@@ -10,14 +10,23 @@ use std::io;
 use std::sync::OnceLock;
 
 use super::super::layout;
-use super::super::record::{CAUSE_CALLED, CAUSE_FAULT, CAUSE_SYSTEM, StopRecord};
+use super::super::record::{CAUSE_CALLED, CAUSE_FAULT, CAUSE_LACK, CAUSE_SYSTEM, StopRecord};
+use super::super::report::{Lack, MODEL_STOP_CODE};
 use super::super::verdict::{self, Access, Fault, Trap};
-use super::{irql, set_irql, state, watchdog};
+use super::privileged::{self, Privileged};
+use super::{handlers, irql, set_irql, shared_data, state, thread, watchdog};
 
 const SIGNALS: [libc::c_int; 6] =
     [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, watchdog::SIGNAL];
 const ALTERNATE_STACK: usize = 64 << 10;
 const MAX_RANGES: usize = 64;
+/// Exceptions of the processor, by number.
+const DEBUG: u64 = 1;
+const PAGE_FAULT: u64 = 14;
+/// In the error code of a page fault: it was a write.
+const PAGE_WRITE: u64 = 2;
+/// Addresses below are null pointers with an offset.
+const NULL_END: u64 = 0x1_0000;
 
 /// Where the program itself lies, so that its code can be shown inside `ntoskrnl.exe`.
 struct Program {
@@ -118,7 +127,8 @@ fn shown_instruction(address: u64) -> (u64, bool) {
     (layout::to_kernel(address), false)
 }
 
-const GENERAL: [libc::c_int; 16] = [
+/// The registers in the order of instructions' numbers, by their place in a signal's context.
+pub(super) const GENERAL: [libc::c_int; 16] = [
     libc::REG_RAX,
     libc::REG_RCX,
     libc::REG_RDX,
@@ -151,11 +161,26 @@ extern "C" fn on_signal(
         }
         return;
     }
+    let at = |at: libc::c_int| registers[at as usize].cast_unsigned();
+    let (trap_number, error) = (at(libc::REG_TRAPNO), at(libc::REG_ERR));
+    if trap_number == DEBUG && shared_data::stepped(registers) {
+        return;
+    }
+    if trap_number == PAGE_FAULT {
+        // An instruction that was let run and faults all the same began at the documented address.
+        let again = shared_data::stepped(registers);
+        let address = registers[libc::REG_CR2 as usize].cast_unsigned();
+        if error & PAGE_WRITE == 0 && shared_data::holds(address) {
+            if !again && shared_data::redirect(registers) {
+                return;
+            }
+            lack(registers, Lack::SharedData, address);
+        }
+    }
     let get = |at: libc::c_int| registers[at as usize].cast_unsigned();
     let instruction = get(libc::REG_RIP);
-    let error = get(libc::REG_ERR);
     let mut blamed = instruction;
-    let trap = match get(libc::REG_TRAPNO) {
+    let trap = match trap_number {
         0 => Trap::Divide,
         // The processor reports the address after `int3`; Windows shows its own.
         3 => {
@@ -163,8 +188,11 @@ extern "C" fn on_signal(
             Trap::Breakpoint
         }
         6 => Trap::Illegal,
+        12 | 13 if let Some(offset) = unfilled(registers) => {
+            lack(registers, Lack::Structure, offset)
+        }
         12 => Trap::NonCanonical,
-        13 => match privileged(instruction) {
+        13 => match privileged::read(instruction) {
             Some(Privileged::Skip(length)) => {
                 registers[libc::REG_RIP as usize] += length;
                 return;
@@ -180,15 +208,43 @@ extern "C" fn on_signal(
                 registers[libc::REG_RIP as usize] += length;
                 return;
             }
+            Some(Privileged::ReadPort { size, length }) => {
+                let rax = &mut registers[libc::REG_RAX as usize];
+                // What a bus gives where nothing answers.
+                *rax |= match size {
+                    1 => 0xFF,
+                    2 => 0xFFFF,
+                    _ => 0xFFFF_FFFF,
+                };
+                if size == 4 {
+                    *rax &= 0xFFFF_FFFF;
+                }
+                registers[libc::REG_RIP as usize] += length;
+                return;
+            }
             Some(Privileged::FastFail) => Trap::FastFail { reason: get(libc::REG_RCX) },
-            Some(Privileged::Other) => Trap::Privileged,
+            Some(Privileged::Other { bytes }) => lack(registers, Lack::Instruction, bytes),
             None => Trap::NonCanonical,
         },
-        14 => {
-            let address = get(libc::REG_CR2);
+        PAGE_FAULT => {
+            // The model has the shared user data only at the lower address.
+            let address = match get(libc::REG_CR2) {
+                own if shared_data::holds(own) => layout::to_native(own),
+                own => own,
+            };
             let access = if error & 0x10 != 0 || address == instruction {
+                if address < NULL_END && thread::asked_in_vain() {
+                    // Who called is to be named; the call has put where it returns to on the stack.
+                    let stack = get(libc::REG_RSP);
+                    if layout::STACKS.contains(stack) {
+                        // SAFETY: the processor has just written it there.
+                        let caller = unsafe { *(stack as *const i64) };
+                        registers[libc::REG_RIP as usize] = caller;
+                    }
+                    lack(registers, Lack::Routine, 0);
+                }
                 Access::Execute
-            } else if error & 2 != 0 {
+            } else if error & PAGE_WRITE != 0 {
                 Access::Write
             } else {
                 Access::Read
@@ -201,6 +257,9 @@ extern "C" fn on_signal(
     let (shown, in_kernel) = shown_instruction(blamed);
     let fault = Fault { trap, instruction: shown, in_kernel, irql: irql() };
     let verdict = verdict::decide(&fault);
+    if verdict.code == verdict::EXCEPTION_NOT_HANDLED && handlers::may_catch(blamed) {
+        lack(registers, Lack::Exception, 0);
+    }
     let mut shown_registers = [0; 18];
     for (slot, at) in shown_registers.iter_mut().zip(GENERAL) {
         *slot = layout::to_kernel(get(at));
@@ -218,6 +277,35 @@ extern "C" fn on_signal(
         exception_address: shown,
         exception_information: verdict.information,
         irql: u32::from(fault.irql),
+    })
+}
+
+/// A register that holds a mark of a field that the model does not fill, and the field's offset.
+fn unfilled(registers: &[i64; 23]) -> Option<u64> {
+    GENERAL.iter().find_map(|at| thread::unfilled(registers[*at as usize].cast_unsigned()))
+}
+
+/// Stops the model: the interrupted code needs what it has not, and nothing follows for that code.
+fn lack(registers: &[i64; 23], what: Lack, detail: u64) -> ! {
+    let get = |at: libc::c_int| registers[at as usize].cast_unsigned();
+    let (shown, _) = shown_instruction(get(libc::REG_RIP));
+    let mut shown_registers = [0; 18];
+    for (slot, at) in shown_registers.iter_mut().zip(GENERAL) {
+        *slot = layout::to_kernel(get(at));
+    }
+    shown_registers[16] = shown;
+    shown_registers[17] = get(libc::REG_EFL) & 0xFFFF_FFFF;
+    stop(&StopRecord {
+        code: MODEL_STOP_CODE,
+        cause: CAUSE_LACK,
+        parameters: [what as u64, shown, detail, 0],
+        blamed: shown,
+        registers: shown_registers,
+        exception_code: 0,
+        exception_parameters: 0,
+        exception_address: 0,
+        exception_information: [0; 2],
+        irql: u32::from(irql()),
     })
 }
 
@@ -242,59 +330,6 @@ fn watchdog_stop(registers: &[i64; 23], parameters: [u64; 4]) -> ! {
         exception_address: 0,
         exception_information: [0; 2],
         irql: u32::from(irql()),
-    })
-}
-
-enum Privileged {
-    /// Without effect here: interrupts are always on in a process.
-    Skip(i64),
-    ReadIrql {
-        register: usize,
-        length: i64,
-    },
-    WriteIrql {
-        register: usize,
-        length: i64,
-    },
-    FastFail,
-    Other,
-}
-
-/// Recognises an instruction that only the kernel may run. None for any other.
-fn privileged(instruction: u64) -> Option<Privileged> {
-    if !layout::DRIVERS.contains(instruction) {
-        return None;
-    }
-    // SAFETY: the processor has just fetched the whole instruction from here: reading byte by byte up
-    // to its end touches nothing that it did not.
-    let byte = |at: u64| unsafe { *((instruction + at) as *const u8) };
-    let (rex, at) = match byte(0) {
-        rex @ 0x40..=0x4F => (rex, 1),
-        _ => (0, 0),
-    };
-    Some(match byte(at) {
-        // cli, sti, hlt
-        0xFA | 0xFB | 0xF4 => Privileged::Skip(at as i64 + 1),
-        0xCD if byte(at + 1) == 0x29 => Privileged::FastFail,
-        0xE4..=0xE7 | 0xEC..=0xEF | 0x6C..=0x6F => Privileged::Other,
-        0x0F => match byte(at + 1) {
-            // wbinvd
-            0x09 => Privileged::Skip(at as i64 + 2),
-            code @ (0x20 | 0x22) => {
-                let operands = byte(at + 2);
-                let control = (operands >> 3) & 7 | (rex & 4) << 1;
-                let register = usize::from(operands & 7 | (rex & 1) << 3);
-                let length = at as i64 + 3;
-                match (control, code) {
-                    (8, 0x20) => Privileged::ReadIrql { register, length },
-                    (8, _) => Privileged::WriteIrql { register, length },
-                    _ => Privileged::Other,
-                }
-            }
-            0x00 | 0x01 | 0x06 | 0x08 | 0x21 | 0x23 | 0x30 | 0x32 | 0x33 => Privileged::Other,
-            _ => return None,
-        },
-        _ => return None,
     })
 }
 
@@ -338,6 +373,29 @@ pub(in super::super) fn bug_check(code: u32, parameters: [u64; 4], caller: &Call
         code,
         cause: CAUSE_CALLED,
         parameters: parameters.map(layout::to_kernel),
+        blamed: shown,
+        registers,
+        exception_code: 0,
+        exception_parameters: 0,
+        exception_address: 0,
+        exception_information: [0; 2],
+        irql: u32::from(irql()),
+    })
+}
+
+/// Stops the model on behalf of the code that called an export, which needs what it has not.
+pub(in super::super) fn stop_lacking(caller: &Caller, what: Lack, detail: u64) -> ! {
+    let (shown, _) = shown_instruction(caller.instruction);
+    let mut registers = [0; 18];
+    for (slot, value) in registers.iter_mut().zip(caller.general) {
+        *slot = layout::to_kernel(value);
+    }
+    registers[16] = shown;
+    registers[17] = caller.flags;
+    stop(&StopRecord {
+        code: MODEL_STOP_CODE,
+        cause: CAUSE_LACK,
+        parameters: [what as u64, shown, detail, 0],
         blamed: shown,
         registers,
         exception_code: 0,

@@ -2,16 +2,18 @@
 
 #![expect(unsafe_code, reason = "reads the driver object that driver code has filled in")]
 
+use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::sync::{LazyLock, Mutex};
 
 use super::super::NtStatus;
 use super::super::check::is_kernel_module;
 use super::super::layout::{self, DRIVERS};
 use super::super::pe::{Image, ImageError};
-use super::super::report::Module;
+use super::super::report::{DriverOutcome, Module};
 use super::super::types::{DriverExtension, DriverObject, UnicodeString};
 use super::memory::{self, EXECUTE, READ, WRITE};
-use super::{State, enter, lock, ntoskrnl, pool};
+use super::{State, enter, handlers, lock, ntoskrnl, pool, thread};
 
 const TAG: u32 = u32::from_le_bytes(*b"Driv");
 /// Unmapped pages between images, so that an overrun faults.
@@ -38,13 +40,18 @@ struct Loader {
     drivers: Vec<Loaded>,
 }
 
+/// The functions that drivers asked for by name, and that are not here.
+static ASKED_IN_VAIN: LazyLock<Mutex<BTreeSet<String>>> = LazyLock::new(Mutex::default);
+/// How many of them are kept.
+const MOST_ASKED: usize = 16;
+
 static LOADER: LazyLock<Mutex<Loader>> = LazyLock::new(Mutex::default);
 
-/// Loads a driver and runs its entry. Status, whether `DriverEntry` was entered, and why not.
-pub(super) fn load(state: &State, load: &Load, file: &[u8]) -> (NtStatus, bool, Option<String>) {
+/// Loads a driver and runs its entry.
+pub(super) fn load(state: &State, load: &Load, file: &[u8]) -> DriverOutcome {
     let object = match map(state, load, file) {
         Ok(object) => object,
-        Err((status, reason)) => return (status, false, Some(reason)),
+        Err(refusal) => return refusal,
     };
     // SAFETY: `map` has just made this object; pool memory stays mapped.
     let entry = unsafe { (*(object as *const DriverObject)).driver_init };
@@ -52,27 +59,42 @@ pub(super) fn load(state: &State, load: &Load, file: &[u8]) -> (NtStatus, bool, 
         NtStatus::SUCCESS
     } else {
         let Some(path) = unicode(&load.service_key) else {
-            return (NtStatus::INSUFFICIENT_RESOURCES, false, None);
+            return refused(NtStatus::INSUFFICIENT_RESOURCES, "no pool for its registry path");
         };
         NtStatus(enter(entry, object, path) as u32)
     };
+    let mut lack = None;
     if !status.is_success() {
         // Windows removes a driver whose entry failed, without calling its unload routine.
         remove(state, object);
+        // It may have failed for want of what it asked for, and Windows may have that.
+        let in_vain = lock(&ASKED_IN_VAIN);
+        lack = (!in_vain.is_empty()).then(|| {
+            let names: Vec<&str> = in_vain.iter().map(String::as_str).collect();
+            format!("it asked for {} and then failed with {status}", names.join(", "))
+        });
     }
-    (status, true, None)
+    DriverOutcome { status, entered: true, reason: None, lack }
 }
 
-fn map(state: &State, load: &Load, file: &[u8]) -> Result<u64, (NtStatus, String)> {
-    let refuse = |error: ImageError| (error.status(), error.to_string());
-    let internal = |what: &str| (NtStatus::INSUFFICIENT_RESOURCES, what.to_owned());
+/// How the load of an image ends that is not run.
+fn refused(status: NtStatus, reason: impl Into<String>) -> DriverOutcome {
+    DriverOutcome { status, entered: false, reason: Some(reason.into()), lack: None }
+}
+
+fn map(state: &State, load: &Load, file: &[u8]) -> Result<u64, DriverOutcome> {
+    let refuse = |error: ImageError| DriverOutcome {
+        lack: error.lack(),
+        ..refused(error.status(), error.to_string())
+    };
+    let internal = |what: &str| refused(NtStatus::INSUFFICIENT_RESOURCES, what);
     let image = Image::parse(file).map_err(refuse)?;
     if load.check_checksum {
         image.check_checksum(file).map_err(refuse)?;
     }
     let mut loader = lock(&LOADER);
     if loader.drivers.iter().any(|driver| driver.name.eq_ignore_ascii_case(&load.name)) {
-        return Err((NtStatus::IMAGE_ALREADY_LOADED, "it is loaded already".to_owned()));
+        return Err(refused(NtStatus::IMAGE_ALREADY_LOADED, "it is loaded already"));
     }
     let base = DRIVERS.base + loader.top;
     if base + u64::from(image.size) > DRIVERS.end() {
@@ -80,9 +102,12 @@ fn map(state: &State, load: &Load, file: &[u8]) -> Result<u64, (NtStatus, String
     }
     let mut bytes = image.lay_out(file).map_err(refuse)?;
     image.relocate(&mut bytes, base).map_err(refuse)?;
-    image
-        .bind(&mut bytes, is_kernel_module, |_, name| ntoskrnl::address_of(name))
-        .map_err(refuse)?;
+    let guarded = Cell::new(false);
+    let resolve = |_: &str, name: &str| {
+        guarded.set(guarded.get() || name == handlers::HANDLER);
+        ntoskrnl::address_of(name)
+    };
+    image.bind(&mut bytes, is_kernel_module, resolve).map_err(refuse)?;
     // Any value but the default does; one that differs between images shows mix-ups.
     image.set_cookie(&mut bytes, base, 0x2B99_2DDF_A232 ^ base.rotate_left(17));
 
@@ -114,6 +139,9 @@ fn map(state: &State, load: &Load, file: &[u8]) -> Result<u64, (NtStatus, String
     };
     if !state.shared.add_module(&module) {
         return Err(internal("too many modules"));
+    }
+    if guarded.get() {
+        handlers::add(base, image.size.into());
     }
     loader.top += u64::from(image.size).next_multiple_of(GAP) + GAP;
     let size = u64::from(image.size);
@@ -199,5 +227,13 @@ fn remove(state: &State, object: u64) {
 
 /// Address of an export of the kernel, for `MmGetSystemRoutineAddress`.
 pub(in super::super) fn find_system_routine(name: &str) -> Option<u64> {
-    ntoskrnl::address_of(name)
+    let found = ntoskrnl::address_of(name);
+    if found.is_none() {
+        thread::ask_in_vain();
+        let mut names = lock(&ASKED_IN_VAIN);
+        if names.len() < MOST_ASKED {
+            names.insert(name.to_owned());
+        }
+    }
+    found
 }

@@ -4,10 +4,13 @@
 //! that asked, loads and unloads each get a system thread. Driver code never runs on it.
 
 mod fault;
+mod handlers;
 mod loader;
 mod memory;
 mod ntoskrnl;
 mod objects;
+mod privileged;
+mod shared_data;
 mod thread;
 mod watchdog;
 
@@ -24,7 +27,7 @@ use super::exports::sync;
 use super::record::Shared;
 use super::wire::{self, Answer, Call, ToHost, ToKernel};
 
-pub(super) use fault::{Caller, bug_check};
+pub(super) use fault::{Caller, bug_check, stop_lacking};
 pub(super) use loader::find_system_routine;
 pub(super) use memory::{PoolError, pool};
 pub(super) use objects::{FileState, Object, objects};
@@ -84,6 +87,7 @@ fn prepare(
     };
     let state = STATE.get_or_init(|| fresh);
     memory::map_regions()?;
+    shared_data::map()?;
     ntoskrnl::map(shared)?;
     fault::install()?;
     watchdog::start(time_scale)?;
@@ -109,9 +113,8 @@ impl State {
                 ToKernel::Load { id, name, path, service_key, check_checksum } => {
                     let load = loader::Load { name, path, service_key, check_checksum };
                     self.on_thread(move |state| {
-                        let loaded = loader::load(state, &load, &payload);
-                        let (status, entered, reason) = loaded;
-                        state.tell(&ToHost::Loaded { id, status, entered, reason });
+                        let outcome = loader::load(state, &load, &payload);
+                        state.tell(&ToHost::Loaded { id, outcome });
                     })?;
                 }
                 ToKernel::Session => sync::begin_session(),

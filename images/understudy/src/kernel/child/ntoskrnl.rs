@@ -14,6 +14,8 @@ use super::thread;
 
 const HEADERS: u64 = 0x1000;
 const THUNK: u64 = 16;
+/// The thunk of a function that the model cannot do: it says which one it is.
+const RESERVED_THUNK: u64 = 32;
 const VARIABLE: u64 = 64;
 /// What a real one of that build has, so that drivers that look see a plausible size.
 const TIMESTAMP: u32 = 0x6683_9CC4;
@@ -33,9 +35,11 @@ pub(in super::super) fn address_of(name: &str) -> Option<u64> {
 /// Builds the image. Called once, before any driver.
 pub(super) fn map(shared: Shared) -> io::Result<()> {
     let functions = exports::functions();
-    let variables = exports::variables(thread::system_process());
+    let variables = exports::variables(thread::system_process(), thread::UNFILLED);
     let code = NT.base + HEADERS;
-    let code_size = functions.len() as u64 * THUNK;
+    let reserved = code + functions.len() as u64 * THUNK;
+    let reserved_size = exports::reserved::NAMES.len() as u64 * RESERVED_THUNK;
+    let code_size = reserved + reserved_size - code;
     let data = (code + code_size).next_multiple_of(HEADERS);
     let data_size = (variables.len() as u64 * VARIABLE).max(1);
     let table = (data + data_size).next_multiple_of(HEADERS);
@@ -48,6 +52,16 @@ pub(super) fn map(shared: Shared) -> io::Result<()> {
         thunks.extend_from_slice(&(*function as u64).to_le_bytes());
         thunks.extend_from_slice(&[0xCC, 0xCC]);
         found.insert(*name, code + at as u64 * THUNK);
+    }
+    for (at, name) in exports::reserved::NAMES.into_iter().enumerate() {
+        // mov eax, the number; jmp [rip+0], the address; int3 up to the next.
+        thunks.push(0xB8);
+        thunks.extend_from_slice(&(at as u32).to_le_bytes());
+        thunks.extend_from_slice(&[0xFF, 0x25, 0, 0, 0, 0]);
+        thunks.extend_from_slice(&(exports::reserved::entry() as u64).to_le_bytes());
+        let end = (reserved - code + (at as u64 + 1) * RESERVED_THUNK) as usize;
+        thunks.resize(end, 0xCC);
+        found.insert(name, reserved + at as u64 * RESERVED_THUNK);
     }
     let mut values = Vec::with_capacity(data_size as usize);
     for (at, (name, value)) in variables.iter().enumerate() {

@@ -4,6 +4,7 @@
 #![expect(unsafe_code, reason = "threads on given stacks, calls into driver code")]
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex};
 
 use super::super::exports::sync;
@@ -12,7 +13,10 @@ use super::memory::{self, READ, WRITE};
 use super::{lock, pool, watchdog};
 
 /// Bytes of the model's `ETHREAD`, `EPROCESS` and `KPCR`. Drivers see only the fields named here.
-const OBJECT_SIZE: u64 = 0x800;
+const OBJECT_SIZE: u64 = 0xC00;
+/// What the fields hold that the model does not fill, with their offset: no address of any processor, so who follows
+/// one faults, and the fault is known by it.
+pub(super) const UNFILLED: u64 = 0x4C4F_4F50_4B00_0000;
 const TAG: u32 = u32::from_le_bytes(*b"Thre");
 
 thread_local! {
@@ -103,10 +107,39 @@ pub(in super::super) fn system_process() -> u64 {
     *PROCESS
 }
 
-/// A zeroed dispatcher object of a type (3 process, 6 thread).
+/// A structure of which nothing is filled in yet.
+fn unfilled_object() -> [u8; OBJECT_SIZE as usize] {
+    let mut bytes = [0; OBJECT_SIZE as usize];
+    for (index, field) in bytes.chunks_exact_mut(8).enumerate() {
+        field.copy_from_slice(&(UNFILLED + index as u64 * 8).to_le_bytes());
+    }
+    bytes
+}
+
+/// The offset of the field, where a value is (or is near) what an unfilled one holds.
+pub(super) fn unfilled(value: u64) -> Option<u64> {
+    const REACH: u64 = 0x1_0000;
+    let near = value.wrapping_sub(UNFILLED).wrapping_add(REACH) < OBJECT_SIZE + 2 * REACH;
+    near.then(|| value.wrapping_sub(UNFILLED).min(OBJECT_SIZE))
+}
+
+static ASKED_IN_VAIN: AtomicBool = AtomicBool::new(false);
+
+/// A driver asked for a function by its name, and there is none here. On Windows there may be.
+pub(in super::super) fn ask_in_vain() {
+    ASKED_IN_VAIN.store(true, Ordering::Relaxed);
+}
+
+/// Whether one did.
+pub(in super::super) fn asked_in_vain() -> bool {
+    ASKED_IN_VAIN.load(Ordering::Relaxed)
+}
+
+/// A dispatcher object of a type (3 process, 6 thread).
 fn object(kind: u8) -> Option<u64> {
     let address = pool().allocate(OBJECT_SIZE, TAG, false)?;
-    let mut bytes = [0; OBJECT_SIZE as usize];
+    let mut bytes = unfilled_object();
+    bytes[..0x18].fill(0);
     bytes[0] = kind;
     // An empty wait list points to itself.
     for at in [8, 16] {
@@ -189,7 +222,9 @@ extern "C" fn main(start: *mut libc::c_void) -> *mut libc::c_void {
 fn prepare(thread: u64) -> Option<()> {
     super::fault::alternate_stack().ok()?;
     let pcr = pool().allocate(OBJECT_SIZE, TAG, false)?;
-    let mut bytes = [0; OBJECT_SIZE as usize];
+    let mut bytes = unfilled_object();
+    // KPCR.Irql
+    bytes[0x50] = 0;
     // KPCR.Self, KPCR.CurrentPrcb, KPRCB.CurrentThread (gs:[188h]).
     for (at, value) in [(0x18, pcr), (0x20, pcr + 0x180), (0x188, thread)] {
         bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::super::layout::{STACK_SLOT, STACKS};
 use super::super::wire::ToHost;
-use super::state;
+use super::{shared_data, state};
 
 /// Sent to the thread that is to be stopped: its own registers tell who it is.
 pub(super) const SIGNAL: libc::c_int = libc::SIGUSR2;
@@ -124,6 +124,7 @@ fn watch(time_scale: f64) {
     let mut taken = false;
     loop {
         std::thread::sleep(TICK);
+        shared_data::refresh();
         let now = now();
         let mut longest = 0;
         for (raised, id) in RAISED.iter().zip(&IDS) {

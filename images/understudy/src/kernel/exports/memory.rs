@@ -112,14 +112,20 @@ fn free(caller: &Caller, tag: Option<u32>) {
 }
 
 unsafe extern "win64" fn mm_is_address_valid(address: u64) -> u8 {
+    u8::from(is_readable(address))
+}
+
+/// Whether this is memory of the model's kernel that can be read.
+pub(super) unsafe fn is_readable(address: u64) -> bool {
+    let address = layout::to_native(address);
     if layout::region_of(address).is_none() {
-        return 0;
+        return false;
     }
     let mut resident = 0_u8;
     let page = address & !0xFFF;
     // mincore fails for unmapped memory only; reserved pages must be told by their rights.
     let mapped = libc::mincore(page as *mut libc::c_void, 0x1000, &raw mut resident) == 0;
-    u8::from(mapped && readable(address))
+    mapped && readable(address)
 }
 
 /// Asks the kernel to read one byte: `write` to a pipe fails with EFAULT where the page is not

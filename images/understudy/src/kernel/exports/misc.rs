@@ -6,19 +6,16 @@
     reason = "every function here trusts its caller's pointers alike"
 )]
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::super::child::{Caller, bug_check, find_system_routine};
 use super::super::types::{ListEntry, UnicodeString};
+use super::clock::{BUILD, TICK, system_time, up_time};
 use super::print::counted_wide;
 use super::{exports, with_caller};
 
-/// 100 ns between 1601-01-01 and 1970-01-01.
-const EPOCH: u64 = 116_444_736_000_000_000;
-/// `KeQueryTimeIncrement`: 15.625 ms.
-const INCREMENT: u32 = 156_250;
 /// Version that RtlGetVersion tells: Windows 11 24H2.
-const VERSION: [u32; 3] = [10, 0, 26100];
+const VERSION: [u32; 3] = [10, 0, BUILD];
 
 unsafe extern "C" {
     fn understudy_ke_bug_check();
@@ -73,30 +70,12 @@ unsafe extern "win64" fn report_failure(caller: *const Caller) {
     bug_check(0xF7, [(*caller).general[1], 0, 0, 0], &*caller)
 }
 
-/// Now, as a FILETIME. A clock before 1970 counts as 1970.
-pub(super) fn system_time() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    EPOCH + ticks(since)
-}
-
-fn ticks(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos() / 100).unwrap_or(u64::MAX)
-}
-
-/// Since the machine started, 100 ns.
-fn up_time() -> u64 {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: writes the time to a local.
-    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) };
-    now.tv_sec.unsigned_abs() * 10_000_000 + now.tv_nsec.unsigned_abs() / 100
-}
-
 unsafe extern "win64" fn query_system_time(to: *mut u64) {
     *to = system_time();
 }
 
 unsafe extern "win64" fn query_tick_count(to: *mut u64) {
-    *to = up_time() / u64::from(INCREMENT);
+    *to = up_time() / u64::from(TICK);
 }
 
 unsafe extern "win64" fn interrupt_time() -> u64 {
@@ -104,7 +83,7 @@ unsafe extern "win64" fn interrupt_time() -> u64 {
 }
 
 unsafe extern "win64" fn time_increment() -> u32 {
-    INCREMENT
+    TICK
 }
 
 unsafe extern "win64" fn performance_counter(frequency: *mut u64) -> u64 {
@@ -259,6 +238,7 @@ unsafe extern "win64" fn check_stack() {
 
 #[cfg(test)]
 mod tests {
+    use super::super::clock::EPOCH;
     use super::*;
 
     #[test]

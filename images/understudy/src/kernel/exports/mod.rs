@@ -4,12 +4,16 @@
 //! its pointers exactly as it does towards Windows, and a wrong one faults here and becomes the stop
 //! that Windows would make of it.
 
+pub(super) mod clock;
 mod devices;
 mod files;
+mod hardware;
 mod memory;
 mod misc;
 mod print;
+mod processes;
 mod registry;
+pub(super) mod reserved;
 mod strings;
 pub(super) mod sync;
 mod threads;
@@ -22,9 +26,11 @@ pub(super) fn functions() -> Vec<Export> {
     [
         devices::table(),
         files::table(),
+        hardware::table(),
         memory::table(),
         misc::table(),
         print::table(),
+        processes::table(),
         registry::table(),
         strings::table(),
         sync::table(),
@@ -34,7 +40,7 @@ pub(super) fn functions() -> Vec<Export> {
 }
 
 /// Exported variables with their values.
-pub(super) fn variables(system_process: u64) -> Vec<(&'static str, u64)> {
+pub(super) fn variables(system_process: u64, unfilled: u64) -> Vec<(&'static str, u64)> {
     vec![
         ("InitSafeBootMode", 0),
         ("KdDebuggerEnabled", 0),
@@ -49,6 +55,14 @@ pub(super) fn variables(system_process: u64) -> Vec<(&'static str, u64)> {
         ("ExEventObjectType", 0),
         ("PsThreadType", 0),
         ("PsProcessType", 0),
+        ("PsJobType", 0),
+        ("IoDriverObjectType", 0),
+        ("IoDeviceObjectType", 0),
+        ("SeTokenObjectType", 0),
+        ("ExSemaphoreObjectType", 0),
+        // A structure of well-known identifiers and privileges, none of which is filled in.
+        ("SeExports", unfilled),
+        ("KeNumberProcessors", 1),
     ]
 }
 
@@ -133,8 +147,9 @@ mod tests {
     #[test]
     fn no_export_is_listed_twice() {
         let mut seen = HashSet::new();
-        let variables = super::variables(0);
+        let variables = super::variables(0, 0);
         let names = super::functions().into_iter().map(|(name, _)| name);
+        let names = names.chain(super::reserved::NAMES);
         for name in names.chain(variables.into_iter().map(|(name, _)| name)) {
             assert!(seen.insert(name), "{name}");
         }

@@ -20,7 +20,7 @@ use super::super::child::{
 use super::super::types::{
     DispatcherHeader, Dpc, FastMutex, ListEntry, Mutant, ObjectAttributes, Semaphore, Timer,
 };
-use super::{exports, files, misc};
+use super::{clock, exports, files};
 
 const TAG: u32 = u32::from_le_bytes(*b"Even");
 const APC_LEVEL: u8 = 1;
@@ -311,7 +311,7 @@ fn due(time: i64) -> Instant {
     let ticks = if time <= 0 {
         time.unsigned_abs()
     } else {
-        time.unsigned_abs().saturating_sub(misc::system_time())
+        time.unsigned_abs().saturating_sub(clock::system_time())
     };
     let wait = Duration::from_micros(ticks / 10) + Duration::from_nanos(ticks % 10 * 100);
     let now = Instant::now();
