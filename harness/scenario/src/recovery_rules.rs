@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use words::Layer;
 
 use crate::expect::{ServiceAnswer, Verdict};
+use crate::fault::Fault;
 use crate::host_repair::RepairAction;
 use crate::model::{QuickMachineRecovery, Start};
 use crate::network_services::{Available, Signature};
@@ -160,6 +161,17 @@ impl Rules<'_> {
                 "the machine goes back to the checkpoint that it started from, but it starts from power-on",
                 "`start = \"checkpoint\"` in `[machine]`",
                 "write `start = \"checkpoint\"`, or remove `[rollback]`",
+            );
+        }
+        // A drive that is at fault would be exchanged with everything else, and the layer credited for that.
+        let trouble = self.scenario.fault.iter().find(|fault| matches!(fault, Fault::Storage(_)));
+        if let Some(trouble) = trouble.filter(|_| self.scenario.rollback.is_some()) {
+            let what = format!("`{}` is trouble with the drive, which no roll-back ends", trouble.name());
+            self.problem(
+                &[Step::Key("rollback")],
+                what,
+                "`[rollback]` in a scenario whose faults are in the machine",
+                "remove `[rollback]`, or the fault",
             );
         }
     }

@@ -517,3 +517,20 @@ fn encryption_and_trust_have_their_places() {
     assert!(said(&format!("{trust}when = \"healthy\"")).contains("a machine that is off"));
     assert!(said(&trust.replace("fault", "given")).contains("no part of a sound machine"));
 }
+
+#[test]
+fn a_roll_back_needs_a_checkpoint_and_trouble_that_it_can_end() {
+    let rollback = "[rollback]\nto = \"checkpoint\"\n\n[expect]";
+    let (problem, _) = problem_with("layers = [\"quick-machine-recovery\"]", "layers = [\"rollback\"]");
+    assert!(problem.what.contains("goes back to nothing"), "{problem:#?}");
+    load_with("[expect]", rollback).expect("a roll-back to the checkpoint");
+    let slow = "[[fault]]\nname = \"slow\"\nkind = \"storage\"\nwhen = \"healthy\"\n\
+                trouble = { slow = { latency = \"2s\" } }\n";
+    let (problem, _) = problem_with("[expect]", &format!("{slow}\n{rollback}"));
+    assert!(problem.what.contains("`slow` is trouble with the drive"), "{problem:#?}");
+    let cold = include_str!("channel-file-291.toml")
+        .replace("start = \"checkpoint\"", "start = \"cold\"")
+        .replace("[expect]", rollback);
+    let error = load_text(&cold).unwrap_err().to_string();
+    assert!(error.contains("but it starts from power-on"), "{error}");
+}
