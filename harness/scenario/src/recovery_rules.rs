@@ -166,7 +166,8 @@ impl Rules<'_> {
         // A drive that is at fault would be exchanged with everything else, and the layer credited for that.
         let trouble = self.scenario.fault.iter().find(|fault| matches!(fault, Fault::Storage(_)));
         if let Some(trouble) = trouble.filter(|_| self.scenario.rollback.is_some()) {
-            let what = format!("`{}` is trouble with the drive, which no roll-back ends", trouble.name());
+            let what =
+                format!("`{}` is trouble with the drive, which no roll-back ends", trouble.name());
             self.problem(
                 &[Step::Key("rollback")],
                 what,

@@ -521,7 +521,8 @@ fn encryption_and_trust_have_their_places() {
 #[test]
 fn a_roll_back_needs_a_checkpoint_and_trouble_that_it_can_end() {
     let rollback = "[rollback]\nto = \"checkpoint\"\n\n[expect]";
-    let (problem, _) = problem_with("layers = [\"quick-machine-recovery\"]", "layers = [\"rollback\"]");
+    let (problem, _) =
+        problem_with("layers = [\"quick-machine-recovery\"]", "layers = [\"rollback\"]");
     assert!(problem.what.contains("goes back to nothing"), "{problem:#?}");
     load_with("[expect]", rollback).expect("a roll-back to the checkpoint");
     let slow = "[[fault]]\nname = \"slow\"\nkind = \"storage\"\nwhen = \"healthy\"\n\
