@@ -13,7 +13,7 @@ use super::super::pe::{Image, ImageError};
 use super::super::report::{DriverOutcome, Module};
 use super::super::types::{DriverExtension, DriverObject, UnicodeString};
 use super::memory::{self, EXECUTE, READ, WRITE};
-use super::{State, enter, handlers, lock, ntoskrnl, pool, thread};
+use super::{PoolKind, State, enter, handlers, lock, ntoskrnl, pool, thread};
 
 const TAG: u32 = u32::from_le_bytes(*b"Driv");
 /// Unmapped pages between images, so that an overrun faults.
@@ -155,8 +155,8 @@ fn unicode(text: &str) -> Option<u64> {
     let bytes = units.iter().flat_map(|unit| unit.to_le_bytes()).collect::<Vec<u8>>();
     let (string, buffer) = {
         let mut pool = pool();
-        let string = pool.allocate(size_of::<UnicodeString>() as u64, TAG, false)?;
-        (string, pool.allocate(bytes.len() as u64, TAG, false)?)
+        let string = pool.allocate(size_of::<UnicodeString>() as u64, TAG, PoolKind::NonPaged)?;
+        (string, pool.allocate(bytes.len() as u64, TAG, PoolKind::NonPaged)?)
     };
     memory::write(buffer, &bytes);
     let length = u16::try_from(bytes.len() - 2).ok()?;
@@ -169,7 +169,7 @@ fn unicode(text: &str) -> Option<u64> {
 fn driver_object(load: &Load, base: u64, size: u32, entry: u64) -> Option<u64> {
     let object_size = size_of::<DriverObject>() as u64;
     let extension_size = size_of::<DriverExtension>() as u64;
-    let address = pool().allocate(object_size + extension_size, TAG, false)?;
+    let address = pool().allocate(object_size + extension_size, TAG, PoolKind::NonPaged)?;
     let service = load.service_key.rsplit('\\').next().unwrap_or(&load.name);
     let name = unicode(&format!(r"\Driver\{service}"))?;
     let key = unicode(service)?;

@@ -84,14 +84,27 @@ pub(in super::super) enum PoolError {
     WrongTag(u32),
 }
 
+/// What becomes of a block's pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum PoolKind {
+    /// Always there, and data: `NonPagedPoolNx`.
+    NonPaged,
+    /// Always there, and code may run from it: the old `NonPagedPool`, which is `NonPagedPoolExecute` (wdm.h,
+    /// `POOL_TYPE`).
+    Executable,
+    /// May be paged out.
+    Paged,
+}
+
 struct Block {
     size: u64,
     tag: u32,
-    paged: bool,
+    kind: PoolKind,
 }
 
 struct Arena {
     region: Region,
+    protection: libc::c_int,
     /// First byte that was never handed out.
     top: u64,
     /// Free small blocks by size, header included.
@@ -99,8 +112,8 @@ struct Arena {
 }
 
 impl Arena {
-    fn new(region: Region) -> Self {
-        Self { region, top: region.base, free: BTreeMap::new() }
+    fn new(region: Region, protection: libc::c_int) -> Self {
+        Self { region, protection, top: region.base, free: BTreeMap::new() }
     }
 
     /// Makes room for `size` bytes at the top, `align`ed.
@@ -111,7 +124,7 @@ impl Arena {
         if end > self.region.end() - PAGE {
             return None;
         }
-        protect(start, size, READ | WRITE).ok()?;
+        protect(start, size, self.protection).ok()?;
         self.top = end;
         Some(start)
     }
@@ -120,15 +133,20 @@ impl Arena {
 /// The pools.
 pub(in super::super) struct Pool {
     nonpaged: Arena,
+    executable: Arena,
     paged: Arena,
     blocks: HashMap<u64, Block>,
     freed: HashMap<u64, u64>,
 }
 
 static POOL: LazyLock<Mutex<Pool>> = LazyLock::new(|| {
+    // Which half is the one from which code runs nobody can tell on Windows either.
+    let half = NONPAGED_POOL.size / 2;
+    let executable = Region { base: NONPAGED_POOL.base + half, size: half };
     Mutex::new(Pool {
-        nonpaged: Arena::new(NONPAGED_POOL),
-        paged: Arena::new(PAGED_POOL),
+        nonpaged: Arena::new(Region { size: half, ..NONPAGED_POOL }, READ | WRITE),
+        executable: Arena::new(executable, READ | WRITE | EXECUTE),
+        paged: Arena::new(PAGED_POOL, READ | WRITE),
         blocks: HashMap::new(),
         freed: HashMap::new(),
     })
@@ -140,10 +158,23 @@ pub(in super::super) fn pool() -> MutexGuard<'static, Pool> {
 }
 
 impl Pool {
+    fn arena(&mut self, kind: PoolKind) -> &mut Arena {
+        match kind {
+            PoolKind::NonPaged => &mut self.nonpaged,
+            PoolKind::Executable => &mut self.executable,
+            PoolKind::Paged => &mut self.paged,
+        }
+    }
+
     /// Allocates. The memory is not cleared beyond what a fresh page is. None when the pool is full.
-    pub(in super::super) fn allocate(&mut self, size: u64, tag: u32, paged: bool) -> Option<u64> {
+    pub(in super::super) fn allocate(
+        &mut self,
+        size: u64,
+        tag: u32,
+        kind: PoolKind,
+    ) -> Option<u64> {
         let size = size.max(1);
-        let arena = if paged { &mut self.paged } else { &mut self.nonpaged };
+        let arena = self.arena(kind);
         let address = if size + HEADER >= PAGE {
             let room = size.checked_next_multiple_of(PAGE)?;
             arena.grow(room, PAGE)?
@@ -159,11 +190,11 @@ impl Pool {
                     arena.grow(room, 16)?
                 }
             };
-            write(at, &header(room, tag, paged));
+            write(at, &header(room, tag, kind));
             at + HEADER
         };
         self.freed.remove(&address);
-        self.blocks.insert(address, Block { size, tag, paged });
+        self.blocks.insert(address, Block { size, tag, kind });
         Some(address)
     }
 
@@ -187,12 +218,12 @@ impl Pool {
         }
         let small = block.size + HEADER < PAGE;
         let room = (block.size + HEADER).next_multiple_of(16);
-        let paged = block.paged;
+        let kind = block.kind;
         let mut head = [0; HEADER as usize];
         if small {
             // SAFETY: a small block lies behind its header in mapped memory.
             head = unsafe { std::ptr::read((address - HEADER) as *const [u8; 16]) };
-            if head != header(room, block.tag, paged) {
+            if head != header(room, block.tag, kind) {
                 return Err(PoolError::HeaderDamaged);
             }
         }
@@ -202,7 +233,7 @@ impl Pool {
             head[0], head[1], head[2], head[3], head[4], head[5], head[6], head[7],
         ]);
         self.freed.insert(address, head);
-        let arena = if paged { &mut self.paged } else { &mut self.nonpaged };
+        let arena = self.arena(kind);
         if small {
             arena.free.entry(room).or_default().push(address - HEADER);
         } else if protect(address, size, libc::PROT_NONE).is_err() {
@@ -213,11 +244,11 @@ impl Pool {
 }
 
 /// `POOL_HEADER`: previous size, index, block size in 16-byte units, pool type, tag, process billed.
-fn header(room: u64, tag: u32, paged: bool) -> [u8; 16] {
+fn header(room: u64, tag: u32, kind: PoolKind) -> [u8; 16] {
     let mut header = [0; 16];
     header[2] = (room / 16) as u8;
     // In use (bit 1); paged pool has type 1.
-    header[3] = 2 | u8::from(paged);
+    header[3] = 2 | u8::from(kind == PoolKind::Paged);
     header[4..8].copy_from_slice(&tag.to_le_bytes());
     header
 }

@@ -29,7 +29,7 @@ use super::wire::{self, Answer, Call, ToHost, ToKernel};
 
 pub(super) use fault::{Caller, bug_check, stop_lacking};
 pub(super) use loader::find_system_routine;
-pub(super) use memory::{PoolError, pool};
+pub(super) use memory::{PoolError, PoolKind, pool};
 pub(super) use objects::{FileState, Object, objects};
 pub(super) use thread::{current_thread, enter, irql, leave, set_irql, spawn, system_process};
 pub(super) use watchdog::begin_dpc;

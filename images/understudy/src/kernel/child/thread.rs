@@ -10,7 +10,7 @@ use std::sync::{LazyLock, Mutex};
 use super::super::exports::sync;
 use super::super::layout::{STACK_GUARD, STACK_SLOT, STACKS};
 use super::memory::{self, READ, WRITE};
-use super::{lock, pool, watchdog};
+use super::{PoolKind, lock, pool, watchdog};
 
 /// Bytes of the model's `ETHREAD`, `EPROCESS` and `KPCR`. Drivers see only the fields named here.
 const OBJECT_SIZE: u64 = 0xC00;
@@ -137,7 +137,7 @@ pub(in super::super) fn asked_in_vain() -> bool {
 
 /// A dispatcher object of a type (3 process, 6 thread).
 fn object(kind: u8) -> Option<u64> {
-    let address = pool().allocate(OBJECT_SIZE, TAG, false)?;
+    let address = pool().allocate(OBJECT_SIZE, TAG, PoolKind::NonPaged)?;
     let mut bytes = unfilled_object();
     bytes[..0x18].fill(0);
     bytes[0] = kind;
@@ -221,7 +221,7 @@ extern "C" fn main(start: *mut libc::c_void) -> *mut libc::c_void {
 /// Gives the thread its alternate signal stack and a KPCR behind `gs`.
 fn prepare(thread: u64) -> Option<()> {
     super::fault::alternate_stack().ok()?;
-    let pcr = pool().allocate(OBJECT_SIZE, TAG, false)?;
+    let pcr = pool().allocate(OBJECT_SIZE, TAG, PoolKind::NonPaged)?;
     let mut bytes = unfilled_object();
     // KPCR.Irql
     bytes[0x50] = 0;

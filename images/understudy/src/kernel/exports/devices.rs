@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex};
 
 use super::super::NtStatus;
-use super::super::child::{lock, pool};
+use super::super::child::{PoolKind, lock, pool};
 use super::super::types::{DeviceObject, DriverObject, UnicodeString};
 use super::exports;
 use super::print::counted_wide;
@@ -65,7 +65,7 @@ unsafe extern "win64" fn create_device(
 ) -> Status {
     let own = size_of::<DeviceObject>() as u64;
     let total = own + u64::from(extension_size);
-    let Some(address) = pool().allocate(total, TAG, false) else {
+    let Some(address) = pool().allocate(total, TAG, PoolKind::NonPaged) else {
         return NtStatus::INSUFFICIENT_RESOURCES.0;
     };
     if !name.is_null() {

@@ -8,7 +8,7 @@
     reason = "every function here trusts its caller's pointers alike"
 )]
 
-use super::super::child::{Caller, pool, stop_lacking};
+use super::super::child::{Caller, PoolKind, pool, stop_lacking};
 use super::super::report::Lack;
 use super::super::types::Mdl;
 use super::memory::is_readable;
@@ -60,7 +60,7 @@ exports! {
 unsafe extern "win64" fn map_io_space(physical: u64, size: u64, _cache: u32) -> u64 {
     let inside = physical % PAGE;
     let room = inside.saturating_add(size).max(PAGE);
-    let Some(address) = pool().allocate(room, TAG, false) else { return 0 };
+    let Some(address) = pool().allocate(room, TAG, PoolKind::NonPaged) else { return 0 };
     std::ptr::write_bytes(address as *mut u8, 0xFF, room as usize);
     address + inside
 }
@@ -145,7 +145,9 @@ unsafe extern "win64" fn allocate_mdl(
     irp: *mut u64,
 ) -> *mut Mdl {
     let size = size_of_mdl(address, length.into());
-    let Some(at) = pool().allocate(size, TAG, false) else { return std::ptr::null_mut() };
+    let Some(at) = pool().allocate(size, TAG, PoolKind::NonPaged) else {
+        return std::ptr::null_mut();
+    };
     std::ptr::write_bytes(at as *mut u8, 0, size as usize);
     let mdl = at as *mut Mdl;
     (*mdl).size = size as u16;

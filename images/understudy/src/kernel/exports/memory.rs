@@ -6,13 +6,14 @@
     reason = "every function here trusts its caller's pointers alike"
 )]
 
-use super::super::child::{Caller, PoolError, bug_check, pool};
+use super::super::child::{Caller, PoolError, PoolKind, bug_check, pool};
 use super::super::layout;
 use super::{exports, with_caller};
 
 const NO_TAG: u32 = u32::from_le_bytes(*b"None");
-/// `POOL_FLAG_UNINITIALIZED`, `POOL_FLAG_PAGED` of ExAllocatePool2.
+/// `POOL_FLAG_UNINITIALIZED`, `POOL_FLAG_NON_PAGED_EXECUTE`, `POOL_FLAG_PAGED` of ExAllocatePool2.
 const UNINITIALIZED: u64 = 2;
+const NON_PAGED_EXECUTE: u64 = 0x80;
 const PAGED: u64 = 0x100;
 
 unsafe extern "C" {
@@ -47,34 +48,44 @@ exports! {
     RtlCompareMemory => rtl_compare_memory,
 }
 
-/// Odd pool types of the older interface are paged.
-fn is_paged(kind: u32) -> bool {
-    kind & 1 != 0
+/// Of the pool types of the older interface the odd ones are paged, and those with the bit of `NonPagedPoolNx` are data
+/// (wdm.h, `POOL_TYPE`).
+fn kind_of(pool_type: u32) -> PoolKind {
+    match pool_type {
+        odd if odd & 1 != 0 => PoolKind::Paged,
+        data if data & 0x200 != 0 => PoolKind::NonPaged,
+        _ => PoolKind::Executable,
+    }
 }
 
-fn allocate(size: u64, tag: u32, paged: bool) -> u64 {
-    pool().allocate(size, tag, paged).unwrap_or(0)
+fn allocate(size: u64, tag: u32, kind: PoolKind) -> u64 {
+    pool().allocate(size, tag, kind).unwrap_or(0)
 }
 
 unsafe extern "win64" fn ex_allocate_pool(kind: u32, size: u64) -> u64 {
-    allocate(size, NO_TAG, is_paged(kind))
+    allocate(size, NO_TAG, kind_of(kind))
 }
 
 unsafe extern "win64" fn ex_allocate_pool_with_tag(kind: u32, size: u64, tag: u32) -> u64 {
-    allocate(size, tag, is_paged(kind))
+    allocate(size, tag, kind_of(kind))
 }
 
 unsafe extern "win64" fn ex_allocate_pool_zero(kind: u32, size: u64, tag: u32) -> u64 {
-    cleared(allocate(size, tag, is_paged(kind)), size)
+    cleared(allocate(size, tag, kind_of(kind)), size)
 }
 
 unsafe extern "win64" fn ex_allocate_pool2(flags: u64, size: u64, tag: u32) -> u64 {
-    let address = allocate(size, tag, flags & PAGED != 0);
+    let kind = match flags {
+        paged if paged & PAGED != 0 => PoolKind::Paged,
+        code if code & NON_PAGED_EXECUTE != 0 => PoolKind::Executable,
+        _ => PoolKind::NonPaged,
+    };
+    let address = allocate(size, tag, kind);
     if flags & UNINITIALIZED != 0 { address } else { cleared(address, size) }
 }
 
 unsafe extern "win64" fn mm_allocate_contiguous(size: u64, _highest: u64) -> u64 {
-    allocate(size.max(0x1000), NO_TAG, false)
+    allocate(size.max(0x1000), NO_TAG, PoolKind::Executable)
 }
 
 unsafe fn cleared(address: u64, size: u64) -> u64 {

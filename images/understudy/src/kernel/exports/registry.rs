@@ -7,7 +7,7 @@
 )]
 
 use super::super::NtStatus;
-use super::super::child::{Object, objects, state};
+use super::super::child::{Object, PoolKind, objects, state};
 use super::super::host::RegistryValue;
 use super::super::types::{ObjectAttributes, QueryRegistryTable, UnicodeString};
 use super::super::wire::{Answer, Call};
@@ -430,7 +430,7 @@ unsafe fn store_direct(value: &RegistryValue, to: u64) -> Status {
                 let memory = super::super::child::pool().allocate(
                     text.len() as u64 + 2,
                     u32::from_le_bytes(*b"Rtlp"),
-                    true,
+                    PoolKind::Paged,
                 );
                 let Some(memory) = memory else { return NtStatus::NO_MEMORY.0 };
                 string.buffer = memory as *mut u16;

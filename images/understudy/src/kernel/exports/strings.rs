@@ -7,7 +7,7 @@
 )]
 
 use super::super::NtStatus;
-use super::super::child::pool;
+use super::super::child::{PoolKind, pool};
 use super::super::types::{AnsiString, UnicodeString};
 use super::exports;
 
@@ -190,7 +190,7 @@ unsafe extern "win64" fn append_string(to: *mut UnicodeString, from: *const Unic
 
 /// Pool memory for `bytes` and a terminator; None when the pool is full.
 unsafe fn string_memory(bytes: usize) -> Option<u64> {
-    pool().allocate(bytes as u64, TAG, true)
+    pool().allocate(bytes as u64, TAG, PoolKind::Paged)
 }
 
 unsafe extern "win64" fn ansi_to_unicode(

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::super::NtStatus;
 use super::super::child::{
-    Object, begin_dpc, current_thread, enter, irql, lock, objects, pool, set_irql, spawn,
+    Object, PoolKind, begin_dpc, current_thread, enter, irql, lock, objects, pool, set_irql, spawn,
 };
 use super::super::types::{
     DispatcherHeader, Dpc, FastMutex, ListEntry, Mutant, ObjectAttributes, Semaphore, Timer,
@@ -120,7 +120,7 @@ unsafe fn change(object: *mut DispatcherHeader, state: i32) -> i32 {
 
 /// A kernel event that the model makes for itself. None when the pool is full.
 pub(in super::super) fn new_event(signalled: bool) -> Option<u64> {
-    let address = pool().allocate(size_of::<DispatcherHeader>() as u64, TAG, false)?;
+    let address = pool().allocate(size_of::<DispatcherHeader>() as u64, TAG, PoolKind::NonPaged)?;
     // SAFETY: just allocated and large enough.
     unsafe {
         initialize(
@@ -639,7 +639,8 @@ unsafe extern "win64" fn flush_dpcs() {
 
 /// The model's `IO_WORKITEM`: its device.
 unsafe extern "win64" fn allocate_work_item(device: u64) -> u64 {
-    let address = pool().allocate(64, u32::from_le_bytes(*b"Wkit"), false).unwrap_or(0);
+    let address =
+        pool().allocate(64, u32::from_le_bytes(*b"Wkit"), PoolKind::NonPaged).unwrap_or(0);
     if address != 0 {
         *(address as *mut u64) = device;
     }

@@ -44,6 +44,12 @@ fn hardware_that_is_not_there_reads_as_all_ones() {
 }
 
 #[test]
+fn code_runs_from_the_old_pool() {
+    let Some((loaded, lines)) = load(10) else { return };
+    assert_eq!((loaded.unwrap().status, lines), (NtStatus::SUCCESS, vec!["ran".to_owned()]));
+}
+
+#[test]
 fn nobody_writes_to_the_shared_user_data() {
     let Some((loaded, _)) = load(1) else { return };
     let report = loaded.unwrap_err();
