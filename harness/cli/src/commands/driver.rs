@@ -23,7 +23,7 @@ pub(crate) enum DriverCommand {
     ///
     /// It is a real PE image, and no compiler is needed. `loopbreak fault list` shows the defects.
     Build(BuildArgs),
-    /// Say what a driver is, who signed it, what its package installs, and whether an image takes it
+    /// Say what a driver is, what its package does, and whether an image takes it
     ///
     /// Ends with exit code 2 where the image does not take a driver.
     Inspect(inspect::InspectArgs),
