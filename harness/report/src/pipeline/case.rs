@@ -161,7 +161,7 @@ impl Case {
 
     /// What to type to see it again.
     pub(crate) fn again(&self) -> String {
-        format!("loopbreak run {} --image {}", self.scenario, self.image)
+        clean(&format!("loopbreak run {} --image {}", self.scenario, self.image), 4 * GUEST_TEXT)
     }
 
     /// `3 boots, 0x50 PAGE_FAULT_IN_NONPAGED_AREA in csagent.sys`; `None` where nothing ran.
