@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use timeline::{Body, Derived, Event, ScreenKind};
+use timeline::{Body, Boot, BootKind, Derived, Event, ScreenKind};
 
 /// More than any row of failures that somebody would look through; a loop shows the same page again and again.
 const MOST: usize = 8;
@@ -36,14 +36,18 @@ pub fn pictures(events: &[Event], derived: &Derived) -> Vec<Shown> {
             _ => {}
         }
     }
-    let boot_of = |seq: u64| {
-        let began = |boot: &&timeline::Boot| boot.began.seq <= seq;
-        derived.timeline.boots.iter().rev().find(began).map(|boot| boot.number)
+    let boots = &derived.timeline.boots;
+    let boot_of = |seq: u64, title: &str| {
+        let at = boots.iter().rposition(|boot| boot.began.seq <= seq)?;
+        // A display keeps its picture through a reset: a page that is not of this boot may be of the one before.
+        let before = at.checked_sub(1).filter(|_| !shows(&boots[at], title));
+        let at = before.filter(|at| shows(&boots[*at], title)).unwrap_or(at);
+        Some(boots[at].number)
     };
     let mut last: BTreeMap<(u32, &'static str), (&str, u64)> = BTreeMap::new();
     for (file, kind) in &kinds {
         let (Some(title), Some(seq)) = (title(*kind), taken.get(file)) else { continue };
-        let Some(boot) = boot_of(*seq) else { continue };
+        let Some(boot) = boot_of(*seq, title) else { continue };
         let newest = last.entry((boot, title)).or_insert((file, *seq));
         if newest.1 < *seq {
             *newest = (file, *seq);
@@ -64,13 +68,27 @@ pub fn pictures(events: &[Event], derived: &Derived) -> Vec<Shown> {
     shown.into_iter().map(|(_, shown)| shown).take(MOST).collect()
 }
 
+const STOP: &str = "stop screen";
+const ERROR: &str = "boot error";
+const RECOVERY: &str = "recovery environment";
+
+/// Whether a boot is one in which such a page is shown.
+fn shows(boot: &Boot, title: &str) -> bool {
+    match title {
+        STOP => boot.stop.is_some(),
+        ERROR => boot.error.is_some(),
+        RECOVERY => boot.kind() == BootKind::Recovery,
+        _ => true,
+    }
+}
+
 /// `None` for a page that says nothing about a failure or a repair.
 fn title(kind: ScreenKind) -> Option<&'static str> {
     Some(match kind {
-        ScreenKind::BlueStop | ScreenKind::BlackStop => "stop screen",
-        ScreenKind::BootError => "boot error",
+        ScreenKind::BlueStop | ScreenKind::BlackStop => STOP,
+        ScreenKind::BootError => ERROR,
         ScreenKind::BootMenu => "boot menu",
-        ScreenKind::Recovery => "recovery environment",
+        ScreenKind::Recovery => RECOVERY,
         ScreenKind::Desktop => "desktop",
         ScreenKind::Black | ScreenKind::Text | ScreenKind::Picture | ScreenKind::Unknown => {
             return None;
