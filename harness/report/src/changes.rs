@@ -204,7 +204,7 @@ fn boots(old: &Outcome, new: &Outcome) -> Vec<String> {
     let differing = old.boots.iter().zip(&new.boots).find(|(old, new)| how(old) != how(new));
     if let Some((before, now)) = differing {
         let reached =
-            |boot: &BootOutcome| format!("{}, phase {}", boot.end, text::phase(boot.reached));
+            |boot: &BootOutcome| format!("{} in phase {}", boot.end, text::phase(boot.reached));
         let (is, was) = (reached(now), reached(before));
         told.push(if is == was {
             format!(
@@ -259,7 +259,7 @@ mod tests {
                 "healthy on the 5th boot instead of the 4th",
                 "0x50 PAGE_FAULT_IN_NONPAGED_AREA in csagent.sys: 3 times instead of twice",
                 "5 boots instead of 4",
-                "boot 3: bug check, phase kernel instead of reset, phase recovery",
+                "boot 3: bug check in phase kernel instead of reset in phase recovery",
             ]
         );
     }
@@ -302,7 +302,7 @@ mod tests {
                 r"on the disk before, and not now: removed C:\Windows\System32\drivers\CrowdStrike\C-00000291-00000000-00000029.sys",
                 r"user data lost, and not before: C:\Users\Public\Documents\ledger.txt",
                 "3 boots instead of 4",
-                "boot 3: waiting for a person, phase recovery instead of reset, phase recovery",
+                "boot 3: waiting for a person in phase recovery instead of reset in phase recovery",
             ]
         );
     }
