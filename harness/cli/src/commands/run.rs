@@ -124,13 +124,14 @@ async fn run_all(
             }
         }
     }
-    write_reports(args, &results, &skipped, false)?;
     if args.json {
         documents.extend(not_run(&skipped, Exit::AsExpected)?);
         print_documents(args, documents)?;
     } else if !single {
         print(&run_table::table(&results, &skipped))?;
     }
+    // Last, so that a report that cannot be written hides nothing.
+    write_reports(args, &results, &skipped, false)?;
     Ok(exit)
 }
 
@@ -183,10 +184,10 @@ fn refuse(
     if !single {
         tell(run_table::nothing_was_run(skipped.len(), others));
     }
-    write_reports(args, &[], skipped, true)?;
     if args.json {
         print_documents(args, not_run(skipped, Exit::Usage)?)?;
     }
+    write_reports(args, &[], skipped, true)?;
     Ok(Exit::Usage)
 }
 

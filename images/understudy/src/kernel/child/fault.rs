@@ -287,30 +287,18 @@ fn unfilled(registers: &[i64; 23]) -> Option<u64> {
 
 /// Stops the model: the interrupted code needs what it has not, and nothing follows for that code.
 fn lack(registers: &[i64; 23], what: Lack, detail: u64) -> ! {
-    let get = |at: libc::c_int| registers[at as usize].cast_unsigned();
-    let (shown, _) = shown_instruction(get(libc::REG_RIP));
-    let mut shown_registers = [0; 18];
-    for (slot, at) in shown_registers.iter_mut().zip(GENERAL) {
-        *slot = layout::to_kernel(get(at));
-    }
-    shown_registers[16] = shown;
-    shown_registers[17] = get(libc::REG_EFL) & 0xFFFF_FFFF;
-    stop(&StopRecord {
-        code: MODEL_STOP_CODE,
-        cause: CAUSE_LACK,
-        parameters: [what as u64, shown, detail, 0],
-        blamed: shown,
-        registers: shown_registers,
-        exception_code: 0,
-        exception_parameters: 0,
-        exception_address: 0,
-        exception_information: [0; 2],
-        irql: u32::from(irql()),
-    })
+    let (shown, _) = shown_instruction(registers[libc::REG_RIP as usize].cast_unsigned());
+    let parameters = [what as u64, shown, detail, 0];
+    stop_interrupted(registers, MODEL_STOP_CODE, CAUSE_LACK, parameters)
 }
 
 /// Stops the system on behalf of the clock: the interrupted thread is to blame.
 fn watchdog_stop(registers: &[i64; 23], parameters: [u64; 4]) -> ! {
+    stop_interrupted(registers, watchdog::STOP_CODE, CAUSE_SYSTEM, parameters)
+}
+
+/// Stops at the interrupted instruction, with the registers as they are there, for what is no exception.
+fn stop_interrupted(registers: &[i64; 23], code: u32, cause: u32, parameters: [u64; 4]) -> ! {
     let get = |at: libc::c_int| registers[at as usize].cast_unsigned();
     let (shown, _) = shown_instruction(get(libc::REG_RIP));
     let mut shown_registers = [0; 18];
@@ -320,8 +308,8 @@ fn watchdog_stop(registers: &[i64; 23], parameters: [u64; 4]) -> ! {
     shown_registers[16] = shown;
     shown_registers[17] = get(libc::REG_EFL) & 0xFFFF_FFFF;
     stop(&StopRecord {
-        code: watchdog::STOP_CODE,
-        cause: CAUSE_SYSTEM,
+        code,
+        cause,
         parameters,
         blamed: shown,
         registers: shown_registers,
@@ -362,6 +350,17 @@ pub(in super::super) struct Caller {
 
 /// Raises a bug check on behalf of the code that called an export.
 pub(in super::super) fn bug_check(code: u32, parameters: [u64; 4], caller: &Caller) -> ! {
+    stop_called(caller, code, CAUSE_CALLED, parameters.map(layout::to_kernel))
+}
+
+/// Stops the model on behalf of the code that called an export, which needs what it has not.
+pub(in super::super) fn stop_lacking(caller: &Caller, what: Lack, detail: u64) -> ! {
+    let (shown, _) = shown_instruction(caller.instruction);
+    stop_called(caller, MODEL_STOP_CODE, CAUSE_LACK, [what as u64, shown, detail, 0])
+}
+
+/// Stops where an export was called, with the registers of the caller.
+fn stop_called(caller: &Caller, code: u32, cause: u32, parameters: [u64; 4]) -> ! {
     let (shown, _) = shown_instruction(caller.instruction);
     let mut registers = [0; 18];
     for (slot, value) in registers.iter_mut().zip(caller.general) {
@@ -371,31 +370,8 @@ pub(in super::super) fn bug_check(code: u32, parameters: [u64; 4], caller: &Call
     registers[17] = caller.flags;
     stop(&StopRecord {
         code,
-        cause: CAUSE_CALLED,
-        parameters: parameters.map(layout::to_kernel),
-        blamed: shown,
-        registers,
-        exception_code: 0,
-        exception_parameters: 0,
-        exception_address: 0,
-        exception_information: [0; 2],
-        irql: u32::from(irql()),
-    })
-}
-
-/// Stops the model on behalf of the code that called an export, which needs what it has not.
-pub(in super::super) fn stop_lacking(caller: &Caller, what: Lack, detail: u64) -> ! {
-    let (shown, _) = shown_instruction(caller.instruction);
-    let mut registers = [0; 18];
-    for (slot, value) in registers.iter_mut().zip(caller.general) {
-        *slot = layout::to_kernel(value);
-    }
-    registers[16] = shown;
-    registers[17] = caller.flags;
-    stop(&StopRecord {
-        code: MODEL_STOP_CODE,
-        cause: CAUSE_LACK,
-        parameters: [what as u64, shown, detail, 0],
+        cause,
+        parameters,
         blamed: shown,
         registers,
         exception_code: 0,
