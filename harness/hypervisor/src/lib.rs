@@ -47,6 +47,7 @@ pub use error::HypervisorError;
 pub use fake::{FakeHypervisor, Trigger};
 pub use firmware::{FirmwareFiles, firmware_files};
 pub use machine::{Libvirt, Options};
+pub use orphans::adopt_emulators;
 pub use process::{Ended, end_process};
 pub use profile::{
     Architecture, ClockBase, DiskBus, Display, EvidencePaths, Firmware, FirmwareKind,

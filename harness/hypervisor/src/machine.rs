@@ -29,8 +29,10 @@ use crate::screen::Screen;
 use crate::tpm::Tpm;
 use crate::{orphans, process, serial};
 
-/// The end of a machine that was asked to end.
-const END_LIMIT: Duration = Duration::from_secs(30);
+/// The end of a machine that was asked to end. The emulator's disks may still have to reach a busy disk of the host,
+/// and a daemon of libvirt whose process 1 collects no orphans (a container without an init) waits half a minute
+/// before it gives up.
+const END_LIMIT: Duration = Duration::from_secs(120);
 /// What libvirt says of a name that it is about to let go of (`virDomainObjListAddLocked`).
 const NAME_KEPT: &str = "is already being removed";
 const NAME_PERIOD: Duration = Duration::from_millis(20);
@@ -82,7 +84,7 @@ impl Libvirt {
                 })?
             }
         };
-        orphans::adopt();
+        orphans::adopt_emulators();
         let address = options.address.clone();
         let connection = blocking("open libvirt", move || Connection::open(&address)).await??;
         Ok(Self { connection: Arc::new(connection), options, accelerator })

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Adopts the daemons that this process starts, and collects those that are emulators. Once per
 /// process, in a thread of its own, so that it does not depend on the life of a runtime. Where the
 /// system refuses, everything works as before, only slower.
-pub(crate) fn adopt() {
+pub fn adopt_emulators() {
     static ADOPTED: OnceLock<()> = OnceLock::new();
     ADOPTED.get_or_init(|| {
         let started = std::thread::Builder::new().name("orphans".to_owned()).spawn(|| {

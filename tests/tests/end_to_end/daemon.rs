@@ -49,6 +49,9 @@ impl Daemon {
              printf '%s\\n' 'auth_unix_rw = \"none\"' 'unix_sock_dir = \"{at}/run/libvirt\"' >{at}/conf\n\
              exec libvirtd --daemon --config {at}/conf --pid-file {at}/pid\n"
         ));
+        // Whoever is process 1 may not collect the emulators that the daemon starts, and then each takes half a minute
+        // to end.
+        hypervisor::adopt_emulators();
         // It returns when the daemon is ready.
         let output = Command::new("unshare").args(["--mount", "sh", "-c", &script]).output();
         let daemon = Self { directory, made };
