@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use report::Comparison;
-use scenario::Scenario;
+use scenario::{LayerResult, Scenario, Verdict};
 use tests::workspace;
 
 /// The line of the image that the recordings are of.
@@ -48,8 +48,13 @@ fn hold(
     let derived = timeline::derive(&events(&recording(scenario))?);
     // The timeline of the recording was told what the scenario expected then; now it may expect something else.
     let verdict = serde_json::to_value(derived.outcome.verdict)?;
-    let expected = scenario.expect.verdict.as_str();
+    let expected = scenario.expect.verdict.name();
     ensure!(verdict == expected, "{}: recorded as {verdict}, expected {expected}", scenario.name);
+    for (layer, expected) in &scenario.expect.layer_results {
+        let found = derived.outcome.layers.iter().find(|own| own.layer == *layer);
+        let found = found.map_or(LayerResult::NotTried, |own| own.result);
+        ensure!(found == *expected, "{}: {layer} {found}, expected {expected}", scenario.name);
+    }
     // Beside a copy, so that a difference leaves nothing in the library.
     let aside = tempfile::tempdir()?;
     let name = format!("{}.{LINE}.snap", scenario.reference_name());
@@ -73,6 +78,16 @@ fn every_reference_is_what_follows_from_a_recorded_run() -> anyhow::Result<()> {
     }
     println!("{} references held", library.len() - wrong.len());
     ensure!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), library.len(), wrong.join("\n"));
+    Ok(())
+}
+
+/// That nothing helped has many reasons, and a wrong one among them would pass.
+#[test]
+fn where_the_machine_stays_stuck_the_scenario_says_what_came_of_the_layers() -> anyhow::Result<()> {
+    for (scenario, _) in library()? {
+        let stuck = scenario.expect.verdict == Verdict::StuckInRecovery;
+        ensure!(!stuck || !scenario.expect.layer_results.is_empty(), "{}", scenario.name);
+    }
     Ok(())
 }
 

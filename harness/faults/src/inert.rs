@@ -24,6 +24,7 @@ pub fn inert_control(scenario: &Scenario) -> Scenario {
     control.expect = Expect {
         verdict: Verdict::Unaffected,
         layers: Vec::new(),
+        layer_results: std::collections::BTreeMap::new(),
         stop: None,
         boot_error: None,
         failures: Vec::new(),

@@ -2,8 +2,8 @@
 
 use words::{CheckName, Layer};
 
+use crate::Verdict;
 use crate::boot_configuration::{BootDamage, SigningPolicy};
-use crate::expect::Verdict;
 use crate::fault::Fault;
 use crate::model::{Scenario, Start};
 use crate::power::{PowerMoment, PowerPhase};

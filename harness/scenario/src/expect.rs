@@ -1,8 +1,10 @@
 //! What a scenario expects. The timeline holds it against what came.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use words::Layer;
+use words::{Layer, LayerResult, ServiceAnswer, Verdict};
 
 /// What has to come out. Everything that is not said here is left to the reference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -14,6 +16,9 @@ pub struct Expect {
     /// by starting again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<Layer>,
+    /// What comes of layers, also of those that do not help: with `stuck-in-recovery`, why it stays so.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub layer_results: BTreeMap<Layer, LayerResult>,
     /// The stop with which failing boots end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<Stop>,
@@ -41,67 +46,4 @@ pub struct Stop {
     /// The blamed module, where one is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub module: Option<String>,
-}
-
-/// How a run ended. `infrastructure` is no word here: a failure of the harness is never expected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// It failed, and the expected layer brought it back.
-    Recovered,
-    /// It failed, and a layer other than the expected one brought it back.
-    RecoveredOtherwise,
-    /// It never failed.
-    Unaffected,
-    /// It fails the same way again and again.
-    Looping,
-    /// The recovery environment comes up and cannot help.
-    StuckInRecovery,
-    /// It stands still.
-    Hung,
-    /// It came back without the user's data.
-    DataLost,
-}
-
-impl Verdict {
-    /// The word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Recovered => "recovered",
-            Self::RecoveredOtherwise => "recovered-otherwise",
-            Self::Unaffected => "unaffected",
-            Self::Looping => "looping",
-            Self::StuckInRecovery => "stuck-in-recovery",
-            Self::Hung => "hung",
-            Self::DataLost => "data-lost",
-        }
-    }
-}
-
-/// The furthest that the conversation with the update service went.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum ServiceAnswer {
-    /// It saw no request at all.
-    NotAsked,
-    /// It was asked and offered nothing.
-    NoMatch,
-    /// What it offered was refused by the machine.
-    Refused,
-    /// What it offered was applied by the machine.
-    Applied,
-}
-
-impl ServiceAnswer {
-    /// The word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NotAsked => "not-asked",
-            Self::NoMatch => "no-match",
-            Self::Refused => "refused",
-            Self::Applied => "applied",
-        }
-    }
 }

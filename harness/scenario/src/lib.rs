@@ -66,7 +66,7 @@ pub use driver::{
     PoolDamage, RaisedIrql, SlowStart, Trigger, Truncated, Update, WildAccess, Word,
 };
 pub use driver_service::{ErrorControl, Service, ServiceStart};
-pub use expect::{Expect, ServiceAnswer, Stop, Verdict};
+pub use expect::{Expect, Stop};
 pub use fault::Fault;
 pub use host_repair::{BootEntry, FileCopy, FileWrite, HostRepair, RepairAction};
 pub use load::{Listed, list};
@@ -98,4 +98,4 @@ pub use storage::{Extent, Sectors, SlowDisk, StorageFault, StorageTrouble};
 pub use text::{Span, WindowsPath};
 pub use trust::{Encryption, TrustChange, TrustFault};
 pub use user_mode::ProcessDeath;
-pub use words::{CheckName, Layer};
+pub use words::{CheckName, Layer, LayerResult, ServiceAnswer, Verdict};

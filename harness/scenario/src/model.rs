@@ -122,7 +122,7 @@ impl Scenario {
                 format!(" by {}", names.join(", then "))
             }
         };
-        let verdict = self.expect.verdict.as_str();
+        let verdict = self.expect.verdict.name();
         format!("{} (on {}; expected: {verdict}{by})", self.title, self.machine.image)
     }
 

@@ -3,9 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use words::Layer;
+use words::{Layer, ServiceAnswer, Verdict};
 
-use crate::expect::{ServiceAnswer, Verdict};
 use crate::fault::Fault;
 use crate::host_repair::RepairAction;
 use crate::model::{QuickMachineRecovery, Start};
@@ -180,8 +179,16 @@ impl Rules<'_> {
     pub(crate) fn expect(&mut self) {
         let expect = &self.scenario.expect;
         let recovers = matches!(expect.verdict, Verdict::Recovered | Verdict::RecoveredOtherwise);
-        let verdict = expect.verdict.as_str();
-        if self.scenario.fault.is_empty() && expect.verdict != Verdict::Unaffected {
+        let verdict = expect.verdict.name();
+        if expect.verdict == Verdict::Infrastructure {
+            self.problem(
+                &[EXPECT, Step::Key("verdict")],
+                "`infrastructure` says that the harness failed, and nothing about the machine",
+                "what becomes of the machine",
+                "write one of `recovered`, `recovered-otherwise`, `unaffected`, `looping`, `stuck-in-recovery`, \
+                 `hung`, `data-lost`",
+            );
+        } else if self.scenario.fault.is_empty() && expect.verdict != Verdict::Unaffected {
             self.problem(
                 &[EXPECT, Step::Key("verdict")],
                 format!("`{verdict}` is expected, but nothing goes wrong"),
@@ -304,7 +311,7 @@ impl Rules<'_> {
         if off && answer != ServiceAnswer::NotAsked {
             self.problem(
                 &at,
-                format!("`{}` is expected, but cloud remediation is off", answer.as_str()),
+                format!("`{}` is expected, but cloud remediation is off", answer),
                 "`not-asked`",
                 "write `cloud-remediation = true`, or expect `not-asked`",
             );

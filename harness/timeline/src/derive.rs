@@ -101,14 +101,21 @@ impl Watcher {
         let brought_back_by = verdict::brought_back(&boots, &self.changes, &self.ladder.reports);
         let (verdict, because) = verdict::judge(self, brought_back_by);
         let facts = self.facts.clone();
-        let came = Came { verdict, brought_back_by, boots: &boots, happenings: &self.happenings };
-        let expectation = judge(facts.as_ref(), &came);
         let (loop_after, expected) = facts
             .as_ref()
             .map_or((1, &[][..]), |facts| (facts.loop_after, &facts.expected_layers[..]));
+        let layers = self.ladder.results(expected);
+        let came = Came {
+            verdict,
+            brought_back_by,
+            boots: &boots,
+            layers: &layers,
+            happenings: &self.happenings,
+        };
+        let expectation = judge(facts.as_ref(), &came);
         Timeline {
             in_loop: loops::find_loop(&boots, &self.changes, loop_after),
-            layers: self.ladder.results(expected),
+            layers,
             happenings: self.happenings.clone(),
             changes: self.changes.clone(),
             brought_back_by,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use words::ImageLine;
+use words::{ImageLine, ServiceAnswer, Verdict};
 
 use crate::{ExpectedStop, Layer, LayerResult, Screen, ScreenKind, Witness};
 
@@ -212,10 +212,13 @@ pub struct RunFacts {
     pub recovery_rounds: u32,
     /// The layers that the scenario expects to bring the machine back, in order.
     pub expected_layers: Vec<Layer>,
-    /// The verdict that the scenario expects, in the outcome's words. `None`: `recovered` where a layer
-    /// is expected, else nothing is held against the run.
+    /// What is expected to come of layers, whether they help or not.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub expected_results: BTreeMap<Layer, LayerResult>,
+    /// The verdict that the scenario expects. `None`: `recovered` where a layer is expected, else nothing is held
+    /// against the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expected_verdict: Option<String>,
+    pub expected_verdict: Option<Verdict>,
     /// The stop with which failing boots are expected to end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_stop: Option<ExpectedStop>,
@@ -235,10 +238,9 @@ pub struct RunFacts {
     /// True where the run is expected to end with the recovery key being asked for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub expects_recovery_key: bool,
-    /// What the update service is expected to see and to answer: `not-asked`, `no-match`, `refused`,
-    /// `applied`.
+    /// What the update service is expected to see and to answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expected_answer: Option<String>,
+    pub expected_answer: Option<ServiceAnswer>,
     /// The names of all faults of the scenario. Nothing is concluded for the product before each of
     /// them was armed. Empty: the first fault that is armed is taken to be the only one.
     #[serde(default)]

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::layers::REMEDIATION_SERVICE;
 use crate::{
-    Boot, BootOutcome, End, Happening, Layer, RunFacts, StopOutcome, Verdict, What, outcome,
+    Boot, BootOutcome, End, Happening, Layer, LayerOutcome, LayerResult, RunFacts, ServiceAnswer,
+    StopOutcome, Verdict, What, outcome,
 };
 
 /// The stop with which failing boots are expected to end.
@@ -50,9 +51,9 @@ impl std::fmt::Display for Unmet {
 impl RunFacts {
     /// The verdict that is expected. A layer that should bring the machine back means that it should come
     /// back.
-    pub(crate) fn verdict_expected(&self) -> Option<&str> {
-        let by_a_layer = (!self.expected_layers.is_empty()).then_some(Verdict::Recovered.name());
-        self.expected_verdict.as_deref().or(by_a_layer)
+    pub(crate) fn verdict_expected(&self) -> Option<Verdict> {
+        let by_a_layer = (!self.expected_layers.is_empty()).then_some(Verdict::Recovered);
+        self.expected_verdict.or(by_a_layer)
     }
 }
 
@@ -61,6 +62,7 @@ pub(crate) struct Came<'a> {
     pub(crate) verdict: Verdict,
     pub(crate) brought_back_by: Option<Layer>,
     pub(crate) boots: &'a [Boot],
+    pub(crate) layers: &'a [LayerOutcome],
     pub(crate) happenings: &'a [Happening],
 }
 
@@ -70,13 +72,14 @@ pub(crate) fn judge(facts: Option<&RunFacts>, came: &Came<'_>) -> Expectation {
     if came.verdict == Verdict::Infrastructure {
         // It says nothing about the machine, so nothing else is worth a word.
         let expected = facts.and_then(RunFacts::verdict_expected);
-        let expected = expected.unwrap_or("a word about the machine").to_owned();
+        let expected = expected.map_or("a word about the machine", Verdict::name).to_owned();
         unmet.push(Unmet { key: "verdict", expected, found: came.verdict.to_string() });
     } else if let Some(facts) = facts {
         let boots = came.boots.iter().map(outcome::boot).collect();
         let judge = Judge { facts, came, boots };
         unmet.extend(judge.verdict());
         unmet.extend(judge.layers());
+        unmet.extend(judge.layer_results());
         unmet.extend(judge.stop());
         unmet.extend(judge.boot_error());
         unmet.extend(judge.failures());
@@ -96,14 +99,14 @@ struct Judge<'a> {
 impl Judge<'_> {
     fn verdict(&self) -> Option<Unmet> {
         let expected = self.facts.verdict_expected()?;
-        unless(expected == self.came.verdict.name(), "verdict", || {
-            (expected.to_owned(), self.came.verdict.to_string())
+        unless(expected == self.came.verdict, "verdict", || {
+            (expected.to_string(), self.came.verdict.to_string())
         })
     }
 
     /// Where it is to come back, exactly by these; by none where none is named.
     fn layers(&self) -> Option<Unmet> {
-        let comes_back = [Verdict::Recovered, Verdict::RecoveredOtherwise].map(Verdict::name);
+        let comes_back = [Verdict::Recovered, Verdict::RecoveredOtherwise];
         self.facts.verdict_expected().filter(|verdict| comes_back.contains(verdict))?;
         let found: Vec<Layer> = self.came.brought_back_by.into_iter().collect();
         let expected = &self.facts.expected_layers;
@@ -111,6 +114,21 @@ impl Judge<'_> {
             listed(&layers.iter().map(|layer| layer.name()).collect::<Vec<_>>(), "none")
         };
         unless(found == *expected, "layers", || (names(expected), names(&found)))
+    }
+
+    fn layer_results(&self) -> Vec<Unmet> {
+        let came = |layer: Layer| self.came.layers.iter().find(|own| own.layer == layer);
+        let mut unmet = Vec::new();
+        for (layer, expected) in &self.facts.expected_results {
+            let own = came(*layer);
+            let found = own.map_or(LayerResult::NotTried, |own| own.result);
+            let reason = own.and_then(|own| own.reason.as_deref());
+            unmet.extend(unless(found == *expected, "layer-results", || {
+                let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+                (format!("{layer} {expected}"), format!("{layer} {found}{reason}"))
+            }));
+        }
+        unmet
     }
 
     fn stop(&self) -> Option<Unmet> {
@@ -183,17 +201,17 @@ impl Judge<'_> {
 
     /// The furthest that the conversation with the update service went.
     fn answer(&self) -> Option<Unmet> {
-        let expected = self.facts.expected_answer.as_ref()?;
+        let expected = self.facts.expected_answer?;
         let happenings = self.came.happenings.iter();
         let answers: Vec<&str> =
             happenings.filter_map(|happening| answer(&happening.what)).collect();
         let found = match answers.as_slice() {
-            [] => "not-asked",
-            answers if answers.contains(&"applied") => "applied",
-            answers if answers.contains(&"refused") => "refused",
-            _ => "no-match",
+            [] => ServiceAnswer::NotAsked,
+            answers if answers.contains(&"applied") => ServiceAnswer::Applied,
+            answers if answers.contains(&"refused") => ServiceAnswer::Refused,
+            _ => ServiceAnswer::NoMatch,
         };
-        unless(expected == found, "update-service", || (expected.clone(), found.to_owned()))
+        unless(expected == found, "update-service", || (expected.to_string(), found.to_string()))
     }
 }
 

@@ -7,42 +7,16 @@
 //! announces it by a `layer <name>` step.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::witness::Sign;
-use crate::{Body, Confidence, Event, Layer, Source, StepState, steps};
+use crate::{Body, Confidence, Event, Layer, LayerResult, Source, StepState, steps};
 
 /// The service whose requests are Quick Machine Recovery's.
 pub(crate) const REMEDIATION_SERVICE: &str = "remediation";
 /// Longest reason that is taken from a guest.
 const REASON_LIMIT: usize = 200;
-
-/// What came of a layer. A later word outweighs an earlier one where a layer had several rounds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LayerResult {
-    /// Nothing of it was seen.
-    NotTried,
-    /// It ran and changed nothing.
-    TriedNoHelp,
-    /// It had something to apply and refused to.
-    Refused,
-    /// It changed something. Whether that helped is for the next boot to say.
-    Applied,
-}
-
-impl fmt::Display for LayerResult {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::NotTried => "not tried",
-            Self::TriedNoHelp => "tried, no help",
-            Self::Refused => "refused",
-            Self::Applied => "applied",
-        })
-    }
-}
 
 /// How often the update service was asked. How many scans fit into a waiting time depends on the host's
 /// speed, so the outcome only tells one from several.

@@ -49,7 +49,7 @@ pub use event::*;
 pub use expectation::{Expectation, ExpectedStop, Unmet};
 pub use findings::Dump;
 pub use fold::{Happening, RESET_BURST, Watcher, What};
-pub use layers::{Change, LayerOutcome, LayerResult, Scans};
+pub use layers::{Change, LayerOutcome, Scans};
 pub use log::{ReadError, Record, WriteError, read_events, write_event};
 pub use loops::{Loop, find_loop, rows};
 pub use measure::{BootMeasurements, MEASUREMENTS_FORMAT, Measurements, PhaseMeasurement};
@@ -63,6 +63,5 @@ pub use steps::{INJECT, LAYER, POWER_CYCLE, SETTLED, SILENT};
 pub use stop::{
     Access, DumpSeen, NotAStopCode, PanicSeen, PictureSeen, Signature, Stop, StopCode, StopLineSeen,
 };
-pub use verdict::{NotAVerdict, Verdict};
 pub use witness::{LinePattern, Witness};
-pub use words::{Layer, NotALayer};
+pub use words::{Layer, LayerResult, NotALayer, ServiceAnswer, Verdict};

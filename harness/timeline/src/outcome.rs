@@ -318,7 +318,7 @@ fn expectation(timeline: &Timeline) -> ExpectationOutcome {
     let facts = timeline.facts.as_ref();
     let Expectation { met, unmet } = &timeline.expectation;
     ExpectationOutcome {
-        verdict: facts.and_then(RunFacts::verdict_expected).map(str::to_owned),
+        verdict: facts.and_then(RunFacts::verdict_expected).map(|verdict| verdict.to_string()),
         layers: facts.map_or_else(Vec::new, |facts| facts.expected_layers.clone()),
         met: *met,
         unmet: unmet.iter().map(ToString::to_string).collect(),

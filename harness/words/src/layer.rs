@@ -1,4 +1,4 @@
-//! The rungs of the recovery ladder.
+//! The rungs of the recovery ladder, and what comes of them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -77,5 +77,32 @@ impl FromStr for Layer {
             .into_iter()
             .find(|layer| layer.name() == name)
             .ok_or_else(|| NotALayer(name.to_owned()))
+    }
+}
+
+/// What came of a layer. A later word outweighs an earlier one where a layer had several rounds.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum LayerResult {
+    /// Nothing of it was seen.
+    NotTried,
+    /// It ran and changed nothing.
+    TriedNoHelp,
+    /// It had something to apply and refused to.
+    Refused,
+    /// It changed something. Whether that helped is for the next boot to say.
+    Applied,
+}
+
+impl fmt::Display for LayerResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::NotTried => "not tried",
+            Self::TriedNoHelp => "tried, no help",
+            Self::Refused => "refused",
+            Self::Applied => "applied",
+        })
     }
 }

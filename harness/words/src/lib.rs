@@ -1,7 +1,10 @@
 //! The words that several crates share, so that each is said once.
 //!
 //! - [`CheckName`]: what an image can do. A scenario needs it, an inspection answers it.
-//! - [`Layer`]: a rung of the recovery ladder. A scenario expects it, a timeline sees it.
+//! - [`Layer`], [`LayerResult`]: a rung of the recovery ladder, and what came of it. A scenario expects it, a timeline
+//!   sees it.
+//! - [`Verdict`], [`ServiceAnswer`]: what became of a machine, and how far it came with the update service. A scenario
+//!   expects them, a timeline finds them.
 //! - [`ImageLine`]: which line of systems an image is of. References are found by it.
 //! - [`escaped`]: text of a guest, fit to be shown.
 //! - [`Guid`], [`FileTime`]: as Windows stores them, in partition tables, file systems, hives and boot stores.
@@ -12,10 +15,14 @@ mod file_time;
 mod guid;
 mod image_line;
 mod layer;
+mod service_answer;
+mod verdict;
 
 pub use check_name::{CheckName, NoSuchCheck};
 pub use escape::escaped;
 pub use file_time::FileTime;
 pub use guid::{Guid, NotAGuid};
 pub use image_line::{ImageLine, NotALine};
-pub use layer::{Layer, NotALayer};
+pub use layer::{Layer, LayerResult, NotALayer};
+pub use service_answer::ServiceAnswer;
+pub use verdict::Verdict;

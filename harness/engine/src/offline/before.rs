@@ -5,7 +5,7 @@ use hypervisor::MachineProfile;
 use inspect::startup_repair::{Session, StartupRepair};
 use serde::{Deserialize, Serialize};
 use volume::{Kind, Volume, VolumeError};
-use winfmt::paths::{WindowsPath, glob_matches};
+use winfmt::paths::glob_matches;
 
 /// Larger logs are not read.
 const LOG_LIMIT: u64 = 64 << 20;
@@ -78,7 +78,11 @@ pub(crate) fn find(windows: &mut dyn Volume, globs: &[String]) -> Result<Vec<Str
 
 /// A path without its drive.
 pub(crate) fn relative(path: &str) -> String {
-    WindowsPath::parse(path).map_or_else(|_| path.to_owned(), |path| path.components.join("\\"))
+    let below = match path.split_at_checked(2) {
+        Some((drive, below)) if drive.ends_with(':') => below,
+        _ => path,
+    };
+    below.trim_start_matches(['\\', '/']).replace('/', "\\")
 }
 
 /// What is left out of the list of changes: what the profile calls noise, and the evidence itself.

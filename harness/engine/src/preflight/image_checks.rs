@@ -2,8 +2,8 @@
 
 use inspect::{Answer, Check, CheckName};
 
-use super::needs::{Wanted, agent_is_declared, needs_agent};
 use super::not_applicable::Lack;
+use super::wanted::Wanted;
 
 /// The checks that the scenario needs and the image does not pass, and those that it must not pass and does. What
 /// the author named has to be known; what only follows from the scenario may be unknown ([`unknown`]).
@@ -39,8 +39,8 @@ pub(super) fn unknown(wanted: &Wanted<'_>) -> Vec<String> {
 fn needs(wanted: &Wanted<'_>) -> Vec<CheckName> {
     let mut needs = wanted.scenario.needs();
     let agent = CheckName::GuestAgent;
-    if needs_agent(wanted)
-        && !agent_is_declared(wanted.profile)
+    if wanted.needs_agent()
+        && !wanted.declares_agent()
         && !needs.contains(&agent)
         && !wanted.scenario.machine.lacks.contains(&agent)
     {

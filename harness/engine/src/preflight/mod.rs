@@ -12,6 +12,7 @@ mod plan;
 mod prepared;
 mod trust;
 mod waits;
+mod wanted;
 
 pub use driver_taken::what_speaks_against;
 pub(crate) use image_facts::KnownImages;

@@ -1,26 +1,13 @@
 //! What a scenario needs of its image, worked out from what it declares, and what of it an image lacks. Pure.
 
-use faults::StagePlan;
 use hypervisor::MachineProfile;
-use scenario::{Fault, PowerFault, PowerMoment, Scenario, Start};
-use timeline::{Phase, Source, Witness};
+use scenario::{Fault, PowerFault, PowerMoment, Scenario};
+use timeline::{Phase, Witness};
 
-use super::image_facts::ImageFacts;
 use super::not_applicable::Lack;
 use super::plan::phase_of;
+use super::wanted::Wanted;
 use super::{driver_imports, driver_signatures, image_checks, trust, waits};
-
-/// A scenario, and an image that it may be run on.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Wanted<'a> {
-    pub(crate) scenario: &'a Scenario,
-    /// How the machine is to start.
-    pub(crate) start: Start,
-    /// What is done to the machine, offline and while it is up.
-    pub(crate) stage: &'a StagePlan,
-    pub(crate) profile: &'a MachineProfile,
-    pub(crate) facts: &'a ImageFacts,
-}
 
 /// Everything that the image lacks; nothing where the scenario can be run on it.
 pub(crate) fn lacks(wanted: &Wanted<'_>) -> Vec<Lack> {
@@ -88,28 +75,17 @@ fn offline(wanted: &Wanted<'_>) -> Option<Lack> {
     edits.then(|| Lack::new("offline-edits", reason.as_str(), remedy))
 }
 
-/// True where the guest agent has to answer: for what is done through it, and before a machine is frozen or its
-/// key is sealed.
-pub(super) fn needs_agent(wanted: &Wanted<'_>) -> bool {
-    wanted.stage.online.iter().any(faults::Online::needs_agent)
-        || wanted.start == Start::Checkpoint
-        || wanted.scenario.starts_twice()
-}
-
-/// True where the profile itself says that the agent answers, whatever the disk shows.
-pub(super) fn agent_is_declared(profile: &MachineProfile) -> bool {
-    profile.markers.iter().any(|marker| marker.source == Source::Agent)
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
+    use faults::StagePlan;
     use inspect::{Answer, Check, CheckName, QUALIFICATION_FORMAT, Qualification};
-    use scenario::Arch;
+    use scenario::{Arch, Start};
+    use timeline::Source;
 
     use super::*;
-    use crate::preflight::image_facts::SignatureSettings;
+    use crate::preflight::image_facts::{ImageFacts, SignatureSettings};
     use crate::preflight::not_applicable::NotApplicable;
 
     /// An image that can do everything, and a scenario of the library.

@@ -81,7 +81,7 @@ impl Plan {
             expected_resets: inputs.profile.expected_resets,
             loop_after: scenario.limits.loop_after,
             recovery_rounds: scenario.limits.recovery_rounds,
-            expected_verdict: Some(expect.verdict.as_str().to_owned()),
+            expected_verdict: Some(expect.verdict),
             expected_stop: expect
                 .stop
                 .as_ref()
@@ -91,8 +91,9 @@ impl Plan {
             drivers: brought_drivers::to_run(scenario, inputs.stage),
             made_to_lack: brought_drivers::made_to_lack(scenario),
             expects_recovery_key: expect.recovery_key,
-            expected_answer: expect.update_service.map(|answer| answer.as_str().to_owned()),
+            expected_answer: expect.update_service,
             expected_layers: expect.layers.clone(),
+            expected_results: expect.layer_results.clone(),
             faults: scenario.fault.iter().map(|fault| fault.name().to_owned()).collect(),
             operator: false,
             power_cycles: scenario

@@ -9,9 +9,10 @@ use recovery::Authority;
 use scenario::{Scenario, Start};
 
 use super::image_facts::KnownImages;
-use super::needs::{Wanted, lacks, unknown};
+use super::needs::{lacks, unknown};
 use super::not_applicable::NotApplicable;
 use super::plan::{Plan, PlanInputs};
+use super::wanted::Wanted;
 use crate::error::RunError;
 use crate::state_dir::StateDir;
 

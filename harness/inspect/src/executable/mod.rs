@@ -5,7 +5,6 @@
 //! checked. What is said is who *claims* to have signed, and whether the bytes are the ones that the
 //! signature speaks of. Most files of Windows itself carry no signature; a catalogue has it.
 
-mod der;
 mod headers;
 mod signature;
 #[cfg(test)]

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 use sha2::{Sha256, Sha384, Sha512};
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::der_parser::asn1_rs::{Any, Class, FromDer, Tag};
+use x509_parser::prelude::X509Certificate;
 
-use super::der::{CONTEXT_0, Der, Element, INTEGER, OBJECT_ID, OCTETS, SEQUENCE, SET};
 use super::headers::Headers;
 use super::{u16_at, u32_at};
 
@@ -79,8 +79,8 @@ pub(super) fn read(bytes: &[u8], headers: &Headers) -> Result<Option<Signature>,
 }
 
 /// The text of a name's part; old certificates have it in UTF-16.
-fn text(value: &x509_parser::der_parser::asn1_rs::Any<'_>) -> Option<String> {
-    if value.header.tag().0 == 30 {
+fn text(value: &Any<'_>) -> Option<String> {
+    if value.tag() == Tag::BmpString {
         let pairs = value.data.chunks_exact(2);
         let units: Vec<u16> = pairs.map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
         return Some(String::from_utf16_lossy(&units));
@@ -88,9 +88,52 @@ fn text(value: &x509_parser::der_parser::asn1_rs::Any<'_>) -> Option<String> {
     std::str::from_utf8(value.data).ok().map(str::to_owned)
 }
 
+/// DER, one element after the other. Not by `cms`, which refuses what Windows takes: sets that are not sorted.
+#[derive(Clone, Copy)]
+struct Der<'b>(&'b [u8]);
+
+impl<'b> Der<'b> {
+    /// The next element; none at the end, or where it is no DER.
+    fn next(&mut self) -> Option<Any<'b>> {
+        let (rest, element) = Any::from_der(self.0).ok()?;
+        self.0 = rest;
+        Some(element)
+    }
+
+    /// The next element with its tag and length.
+    fn next_whole(&mut self) -> Option<&'b [u8]> {
+        let before = self.0;
+        self.next()?;
+        before.get(..before.len() - self.0.len())
+    }
+
+    /// The next element, which must have this tag: its content, to read on.
+    fn enter(&mut self, tag: Tag) -> Option<Der<'b>> {
+        self.next().filter(|own| own.class() == Class::Universal && own.tag() == tag).map(inside)
+    }
+
+    /// The next element, which must be `[0]`: its content, to read on.
+    fn enter_context_0(&mut self) -> Option<Der<'b>> {
+        self.next().filter(is_context_0).map(inside)
+    }
+
+    /// The content of the next element, which must have this tag.
+    fn content(&mut self, tag: Tag) -> Option<&'b [u8]> {
+        self.enter(tag).map(|own| own.0)
+    }
+}
+
+fn inside<'b>(element: Any<'b>) -> Der<'b> {
+    Der(element.data)
+}
+
+fn is_context_0(element: &Any<'_>) -> bool {
+    element.class() == Class::ContextSpecific && element.tag() == Tag(0)
+}
+
 /// What is needed of a PKCS #7 structure.
 struct Parts<'b> {
-    certificates: Vec<Element<'b>>,
+    certificates: Der<'b>,
     issuer: &'b [u8],
     serial: &'b [u8],
     algorithm: &'b [u8],
@@ -98,48 +141,46 @@ struct Parts<'b> {
 }
 
 fn parts(bytes: &[u8]) -> Option<Parts<'_>> {
-    let mut info = Der(bytes).enter(SEQUENCE)?;
-    if info.content(OBJECT_ID)? != SIGNED_DATA {
+    let mut info = Der(bytes).enter(Tag::Sequence)?;
+    if info.content(Tag::Oid)? != SIGNED_DATA {
         return None;
     }
-    let mut signed = info.enter(CONTEXT_0)?.enter(SEQUENCE)?;
-    signed.content(INTEGER)?;
-    signed.content(SET)?;
-    let mut content = signed.enter(SEQUENCE)?;
-    if content.content(OBJECT_ID)? != INDIRECT_DATA {
+    let mut signed = info.enter_context_0()?.enter(Tag::Sequence)?;
+    signed.content(Tag::Integer)?;
+    signed.content(Tag::Set)?;
+    let mut content = signed.enter(Tag::Sequence)?;
+    if content.content(Tag::Oid)? != INDIRECT_DATA {
         return None;
     }
-    let mut indirect = content.enter(CONTEXT_0)?.enter(SEQUENCE)?;
-    indirect.content(SEQUENCE)?;
-    let mut message = indirect.enter(SEQUENCE)?;
-    let algorithm = message.enter(SEQUENCE)?.content(OBJECT_ID)?;
-    let digest = message.content(OCTETS)?;
+    let mut indirect = content.enter_context_0()?.enter(Tag::Sequence)?;
+    indirect.content(Tag::Sequence)?;
+    let mut message = indirect.enter(Tag::Sequence)?;
+    let algorithm = message.enter(Tag::Sequence)?.content(Tag::Oid)?;
+    let digest = message.content(Tag::OctetString)?;
     // Certificates and revocation lists are optional; the signers come last.
-    let (mut certificates, mut signers) = (Vec::new(), None);
+    let (mut certificates, mut signers) = (Der(&[]), None);
     while let Some(part) = signed.next() {
-        match part.tag {
-            CONTEXT_0 => {
-                let mut all = Der(part.content);
-                certificates = std::iter::from_fn(|| all.next()).take(MAX_CERTIFICATES).collect();
-            }
-            SET => signers = Some(Der(part.content)),
-            _ => {}
+        if is_context_0(&part) {
+            certificates = inside(part);
+        } else if part.class() == Class::Universal && part.tag() == Tag::Set {
+            signers = Some(inside(part));
         }
     }
-    let mut signer = signers?.enter(SEQUENCE)?;
-    signer.content(INTEGER)?;
-    let mut name = signer.enter(SEQUENCE)?;
-    let issuer = name.next()?.whole;
-    let serial = name.content(INTEGER)?;
+    let mut signer = signers?.enter(Tag::Sequence)?;
+    signer.content(Tag::Integer)?;
+    let mut name = signer.enter(Tag::Sequence)?;
+    let issuer = name.next_whole()?;
+    let serial = name.content(Tag::Integer)?;
     Some(Parts { certificates, issuer, serial, algorithm, digest })
 }
 
 impl<'b> Parts<'b> {
     /// The certificate that the signer names.
     fn certificate(&self) -> Option<X509Certificate<'b>> {
-        self.certificates
-            .iter()
-            .filter_map(|own| X509Certificate::from_der(own.whole).ok())
+        let mut all = self.certificates;
+        std::iter::from_fn(|| all.next_whole())
+            .take(MAX_CERTIFICATES)
+            .filter_map(|own| X509Certificate::from_der(own).ok())
             .map(|(_, certificate)| certificate)
             .find(|own| own.issuer().as_raw() == self.issuer && own.raw_serial() == self.serial)
     }

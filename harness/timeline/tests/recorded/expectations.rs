@@ -1,8 +1,13 @@
 //! What a scenario expects, held against what came.
 
+use std::collections::BTreeMap;
+
 use crate::support::{events, renumber};
 use crate::variations::facts;
-use timeline::{Body, Event, Expectation, ExpectedStop, Layer, RunFacts, derive};
+use timeline::{
+    Body, Event, Expectation, ExpectedStop, Layer, LayerResult, RunFacts, ServiceAnswer, Verdict,
+    derive,
+};
 
 fn judged(events: &[Event]) -> Expectation {
     derive(events).timeline.expectation
@@ -30,22 +35,27 @@ fn line(key: &'static str, expected: &str, found: &str) -> (&'static str, String
 #[test]
 fn a_run_that_comes_as_expected_meets_all_of_it() {
     let all = unmet(|facts| {
-        facts.expected_verdict = Some("recovered".to_owned());
+        facts.expected_verdict = Some(Verdict::Recovered);
         facts.expected_layers = vec![Layer::QuickMachineRecovery];
         facts.expected_stop =
             Some(ExpectedStop { code: 0x50, module: Some("CSAGENT.SYS".to_owned()) });
-        facts.expected_answer = Some("applied".to_owned());
+        facts.expected_answer = Some(ServiceAnswer::Applied);
     });
     assert!(all.is_empty(), "{all:?}");
 }
 
 #[test]
 fn each_key_says_what_it_expected_and_what_came() {
-    let many = unmet(|facts| facts.expected_verdict = Some("looping".to_owned()));
+    let many = unmet(|facts| facts.expected_verdict = Some(Verdict::Looping));
     assert_eq!(many, [line("verdict", "looping", "recovered")]);
     assert_eq!(
         one(|facts| facts.expected_layers.push(Layer::HostRepair)),
         line("layers", "quick-machine-recovery, host-repair", "quick-machine-recovery")
+    );
+    let refused = (Layer::QuickMachineRecovery, LayerResult::Refused);
+    assert_eq!(
+        one(|facts| facts.expected_results = BTreeMap::from([refused])),
+        line("layer-results", "quick-machine-recovery refused", "quick-machine-recovery applied")
     );
     assert_eq!(
         one(|facts| facts.expected_stop = Some(ExpectedStop { code: 0x7b, module: None })),
@@ -69,7 +79,7 @@ fn each_key_says_what_it_expected_and_what_came() {
         line("recovery-key", "asked for", "not asked for")
     );
     assert_eq!(
-        one(|facts| facts.expected_answer = Some("refused".to_owned())),
+        one(|facts| facts.expected_answer = Some(ServiceAnswer::Refused)),
         line("update-service", "refused", "applied")
     );
 }
@@ -79,8 +89,8 @@ fn where_nothing_brought_the_machine_back_no_layer_may_be_named() {
     // It comes back by itself: that is another verdict, and another layer.
     let mut events = events("channel-file-291");
     events.retain(|event| !matches!(event.body, Body::Service { .. }));
-    facts(&mut events).expected_verdict = Some("recovered".to_owned());
-    facts(&mut events).expected_answer = Some("not-asked".to_owned());
+    facts(&mut events).expected_verdict = Some(Verdict::Recovered);
+    facts(&mut events).expected_answer = Some(ServiceAnswer::NotAsked);
     let judged = judged(&renumber(events));
     let keys: Vec<&str> = judged.unmet.iter().map(|unmet| unmet.key).collect();
     assert_eq!(keys, ["verdict", "layers"]);
@@ -91,7 +101,7 @@ fn where_nothing_brought_the_machine_back_no_layer_may_be_named() {
 fn a_run_that_says_nothing_meets_nothing_and_only_says_so() {
     let mut events = events("recorded-channel-file-291");
     let facts = facts(&mut events);
-    facts.expected_verdict = Some("recovered".to_owned());
+    facts.expected_verdict = Some(Verdict::Recovered);
     facts.expected_stop = Some(ExpectedStop { code: 0x7b, module: None });
     events.pop();
     let judged = judged(&events);
@@ -103,7 +113,7 @@ fn a_run_that_says_nothing_meets_nothing_and_only_says_so() {
 #[test]
 fn the_outcome_says_the_same_in_words() {
     let mut events = events("recorded-channel-file-291");
-    facts(&mut events).expected_answer = Some("refused".to_owned());
+    facts(&mut events).expected_answer = Some(ServiceAnswer::Refused);
     let derived = derive(&events);
     let expectation = &derived.outcome.expectation;
     assert!(!expectation.met && !derived.timeline.expectation.met);
