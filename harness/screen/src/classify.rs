@@ -10,6 +10,9 @@ use crate::{glyphs, qr, text};
 /// Evidence for a stop screen of Windows 8 and later.
 pub(crate) const FACE: &str = "a sad face above text";
 
+/// What the code on a stop screen of Windows holds.
+const STOP_ADDRESS: &str = "windows.com/stopcode";
+
 /// Smaller frames show nothing that could be told apart.
 const LEAST: (u32, u32) = (320, 200);
 
@@ -27,6 +30,9 @@ pub fn classify(frame: &Frame) -> Screen {
     }
     // No stop screen, boot screen or recovery environment has a background that it hides.
     if ground.share < 550 {
+        if ground.edges_of_recovery {
+            return recovery_tool();
+        }
         return match ground.reaches_the_edges {
             true => screen(ScreenKind::Desktop, Certainty::Likely, ["colours up to the edges"]),
             false => {
@@ -50,7 +56,9 @@ pub fn classify(frame: &Frame) -> Screen {
         found.evidence.push("its stop line, read glyph by glyph".to_owned());
         found.stop = Some(stop(read, None));
     }
-    if let Some(code) = code.filter(|_| found.kind.is_stop()) {
+    // Whoever imitates a stop screen puts another address there.
+    if let Some(code) = code.filter(|code| found.kind.is_stop() && code.text.contains(STOP_ADDRESS))
+    {
         let read = text::read_exact(&code.text);
         found.certainty = Certainty::Sure;
         found.evidence.push("a QR code".to_owned());
@@ -76,6 +84,12 @@ fn screen<'e>(
 ) -> Screen {
     let evidence = evidence.into_iter().map(str::to_owned).collect();
     Screen { kind, certainty, evidence, stop: None, status: None }
+}
+
+/// A tool's window, a command prompt for example, in front of the recovery environment's blue.
+fn recovery_tool() -> Screen {
+    let evidence = "a window in front of the recovery environment's blue";
+    screen(ScreenKind::Recovery, Certainty::Weak, [evidence])
 }
 
 struct Seen<'a> {
@@ -165,7 +179,10 @@ impl Seen<'_> {
         let rows: Vec<&Row> = self.layout.text().collect();
         let wide_bars = self.layout.bars.iter().filter(|bar| bar.width >= 900).count();
         let Some((headline, rest)) = rows.split_first() else { return self.text_or_picture() };
-        let body = rest.iter().map(|row| row.height()).max().unwrap_or(0);
+        // Not the highest: lines of two columns of tiles may lie so that they look like one.
+        let mut heights: Vec<usize> = rest.iter().map(|row| row.height()).collect();
+        heights.sort_unstable();
+        let body = heights.get(heights.len() / 2).copied().unwrap_or(0);
         let near = self.ground.width / 40;
         let below: Vec<&&Row> =
             rest.iter().filter(|row| row.left.abs_diff(headline.left) <= near).collect();
@@ -176,10 +193,24 @@ impl Seen<'_> {
         if wide_bars > 0 || !is_headline {
             return self.text_or_picture();
         }
+        let frames = self.layout.frames;
+        let framed = if frames == 0 { "" } else { ", one entry framed" };
         let boxes = self.layout.boxes.len();
+        let tiles = self.layout.boxes.iter().filter(|shape| shape.is_tile()).count();
+        // Buttons and fields for text are on the pages of the first start and of a log-on, too.
+        if boxes >= 1 && tiles == 0 && !self.ground.edges_of_recovery {
+            return self.text_or_picture();
+        }
         if boxes >= 1 {
-            let certainty = if boxes >= 2 { Certainty::Likely } else { Certainty::Weak };
-            return screen(ScreenKind::Recovery, certainty, ["a headline and tiles on blue"]);
+            let many = tiles >= 2 || (tiles == 1 && frames == 1);
+            let certainty = if many { Certainty::Likely } else { Certainty::Weak };
+            let evidence = format!("a headline and tiles on blue: {boxes}, square {tiles}{framed}");
+            return screen(ScreenKind::Recovery, certainty, [&*evidence]);
+        }
+        // Error pages have nothing to choose.
+        if frames == 1 && !below.is_empty() {
+            let evidence = format!("a headline and a list on blue: {} lines{framed}", rest.len());
+            return screen(ScreenKind::Recovery, Certainty::Likely, [&*evidence]);
         }
         if self.ground.monochrome < 900 || below.is_empty() {
             return self.text_or_picture();
@@ -201,7 +232,7 @@ impl Seen<'_> {
     fn black(&self) -> Screen {
         let ground = self.ground;
         let bars = &self.layout.bars;
-        let wide = bars.iter().filter(|bar| bar.width >= 600);
+        let wide = bars.iter().filter(|bar| bar.width >= 600 && bar.is_neutral);
         let at_top = wide.clone().any(|bar| bar.top < ground.height / 8);
         let at_bottom = wide.clone().any(|bar| bar.bottom > ground.height * 7 / 8);
         let between = bars
@@ -210,6 +241,11 @@ impl Seen<'_> {
             .count();
         if at_top && at_bottom && self.layout.text().count() >= 2 {
             return match between {
+                0 if self.has_cursor() => screen(
+                    ScreenKind::BootMenu,
+                    Certainty::Likely,
+                    ["a line with a cursor, between a bar at the top and one at the bottom"],
+                ),
                 0 => screen(
                     ScreenKind::BootError,
                     Certainty::Likely,
@@ -226,6 +262,21 @@ impl Seen<'_> {
             return screen(ScreenKind::BlackStop, Certainty::Likely, [evidence]);
         }
         self.text_or_picture()
+    }
+
+    /// A block as high as its row and at most as wide: nowhere but where options are typed.
+    fn has_cursor(&self) -> bool {
+        let ground = self.ground;
+        self.layout.rows.iter().any(|row| {
+            let full = |x: usize| (row.top..row.bottom).all(|y| ground.ink[y * ground.width + x]);
+            let mut run = 0;
+            let mut widest = 0;
+            for x in row.left..row.right {
+                run = if full(x) { run + 1 } else { 0 };
+                widest = widest.max(run);
+            }
+            widest * 4 >= row.height() && widest <= row.height()
+        })
     }
 
     /// The stop screen of Windows 11 24H2: some large lines in the upper half, much room, and a few
@@ -266,6 +317,10 @@ impl Seen<'_> {
 
     /// Several lines of text and little else, or not.
     fn text_or_picture(&self) -> Screen {
+        let page = self.ground.is_bright_blue() && self.ground.share >= 850;
+        if self.ground.edges_of_recovery && !page {
+            return recovery_tool();
+        }
         let text = self.layout.text().count();
         let all = self.layout.rows.len();
         let few_colors = self.ground.monochrome >= 900;

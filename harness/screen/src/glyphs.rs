@@ -129,6 +129,7 @@ mod tests {
             ink,
             monochrome: 1000,
             reaches_the_edges: true,
+            edges_of_recovery: false,
             has_pointer: false,
         }
     }

@@ -5,6 +5,9 @@ use crate::frame::Frame;
 /// A channel may differ by this much from the background and still belong to it.
 const SAME: u8 = 20;
 
+/// What is behind the pages of the recovery environment, and behind the windows of its tools (Windows 10 and 11).
+const RECOVERY: [u8; 3] = [32, 103, 178];
+
 /// The background of a frame, and everything that is not it.
 pub(crate) struct Ground {
     pub(crate) width: usize,
@@ -20,6 +23,8 @@ pub(crate) struct Ground {
     pub(crate) monochrome: usize,
     /// Nearly all pixels at the edges are of a colour other than black: no logo on a dark screen.
     pub(crate) reaches_the_edges: bool,
+    /// Nearly all pixels at the edges are of the recovery environment's blue, whatever lies in front of it.
+    pub(crate) edges_of_recovery: bool,
     /// The arrow of a mouse is on it, as NT has drawn it since its beginning.
     pub(crate) has_pointer: bool,
 }
@@ -43,7 +48,8 @@ impl Ground {
             .filter(|(pixel, ink)| **ink && towards_white(*pixel, color))
             .count();
         Self {
-            reaches_the_edges: edges_are_bright(frame),
+            reaches_the_edges: edges_are(frame, |pixel| pixel.iter().any(|channel| *channel >= 24)),
+            edges_of_recovery: edges_are(frame, |pixel| distance(pixel, RECOVERY) <= 6),
             has_pointer: has_pointer(frame),
             width,
             height,
@@ -99,18 +105,18 @@ fn has_pointer(frame: &Frame) -> bool {
     (0..down).any(|y| (0..across).any(|x| is_black(y * width + x) && arrow(x, y)))
 }
 
-/// True where nine of ten pixels of the outermost rows and columns are brighter than black.
-fn edges_are_bright(frame: &Frame) -> bool {
+/// True where nine of ten pixels of the outermost rows and columns are of this kind.
+fn edges_are(frame: &Frame, of_this_kind: impl Fn([u8; 3]) -> bool) -> bool {
     let (width, height) = (frame.width() as usize, frame.height() as usize);
-    let (mut bright, mut all) = (0, 0);
+    let (mut these, mut all) = (0, 0);
     for (at, pixel) in frame.pixels().enumerate() {
         let (x, y) = (at % width.max(1), at / width.max(1));
         if x == 0 || y == 0 || x + 1 == width || y + 1 == height {
             all += 1;
-            bright += usize::from(pixel.iter().any(|channel| *channel >= 24));
+            these += usize::from(of_this_kind(pixel));
         }
     }
-    thousandths(bright, all) >= 900
+    thousandths(these, all) >= 900
 }
 
 pub(crate) fn thousandths(part: usize, whole: usize) -> usize {
@@ -135,6 +141,12 @@ fn commonest(frame: &Frame) -> [u8; 3] {
         bins.into_iter().max_by_key(|bin| bin[0]).unwrap_or([1, 0, 0, 0]);
     let mean = |sum: u64| u8::try_from(sum / count.max(1)).unwrap_or(u8::MAX);
     [mean(red), mean(green), mean(blue)]
+}
+
+/// True of a bin whose colours have no tint to speak of.
+pub(crate) fn is_neutral_bin(bin: usize) -> bool {
+    let channels = [bin >> 8, bin >> 4 & 15, bin & 15];
+    channels.iter().max().zip(channels.iter().min()).is_some_and(|(most, least)| most - least <= 1)
 }
 
 pub(crate) fn bin_of([red, green, blue]: [u8; 3]) -> usize {

@@ -1,7 +1,8 @@
 //! Where things lie on a frame: bars, boxes, rows of glyphs.
 
 use crate::frame::Frame;
-use crate::ground::{Ground, bin_of, distance, thousandths};
+use crate::frames;
+use crate::ground::{Ground, bin_of, distance, is_neutral_bin, thousandths};
 
 /// A horizontal stripe in one colour that is not the background's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,15 +12,33 @@ pub(crate) struct Bar {
     pub(crate) bottom: usize,
     /// How much of the width it fills, in thousandths, text on it not counted.
     pub(crate) width: usize,
+    /// White or grey, as a text mode has them.
+    pub(crate) is_neutral: bool,
 }
 
 /// A rectangle in one colour: a tile, a button, the frame of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Box {
+    color: [u8; 3],
     left: usize,
     right: usize,
     top: usize,
     bottom: usize,
+}
+
+impl Box {
+    fn width(&self) -> usize {
+        self.right - self.left
+    }
+
+    fn height(&self) -> usize {
+        self.bottom - self.top
+    }
+
+    /// As wide as high, as a tile of the recovery environment is.
+    pub(crate) fn is_tile(&self) -> bool {
+        self.width().abs_diff(self.height()) * 8 <= self.width()
+    }
 }
 
 /// A row of glyphs, or of whatever else has gaps between its columns.
@@ -63,7 +82,10 @@ impl Row {
 /// Everything that was found.
 pub(crate) struct Layout {
     pub(crate) bars: Vec<Bar>,
+    /// A tile with a symbol on it is one.
     pub(crate) boxes: Vec<Box>,
+    /// Rectangles of thin lines around something, such as the entry that is chosen.
+    pub(crate) frames: usize,
     pub(crate) rows: Vec<Row>,
 }
 
@@ -75,18 +97,19 @@ impl Layout {
         for bar in &bars {
             ink[bar.top * ground.width..bar.bottom * ground.width].fill(false);
         }
-        let boxes = boxes(frame, ground, &ink);
+        let boxes = joined(boxes(frame, ground, &ink));
         for shape in &boxes {
             for y in shape.top..shape.bottom {
                 ink[y * ground.width + shape.left..y * ground.width + shape.right].fill(false);
             }
         }
+        let frames = frames::take_out(&mut ink, ground.width);
         for y in 0..ground.height {
             for x in &edges {
                 ink[y * ground.width + x] = false;
             }
         }
-        Self { bars, boxes, rows: rows(ground, &ink) }
+        Self { bars, boxes, frames, rows: rows(ground, &ink) }
     }
 
     pub(crate) fn text(&self) -> impl Iterator<Item = &Row> {
@@ -124,7 +147,8 @@ fn bars(frame: &Frame, ground: &Ground) -> Vec<Bar> {
             _ => {
                 found.extend(open.take());
                 if width >= LEAST {
-                    open = Some((Bar { top: y, bottom: y + 1, width }, color));
+                    let is_neutral = is_neutral_bin(color);
+                    open = Some((Bar { top: y, bottom: y + 1, width, is_neutral }, color));
                 }
             }
         }
@@ -138,7 +162,7 @@ fn boxes(frame: &Frame, ground: &Ground, ink: &[bool]) -> Vec<Box> {
     const MOST: usize = 256;
     const HIGH: usize = 10;
     let least = (ground.width / 25).max(24);
-    let mut open: Vec<(Box, [u8; 3])> = Vec::new();
+    let mut open: Vec<Box> = Vec::new();
     let mut found = Vec::new();
     for y in 0..ground.height {
         let mut runs = Vec::new();
@@ -158,17 +182,17 @@ fn boxes(frame: &Frame, ground: &Ground, ink: &[bool]) -> Vec<Box> {
                 run = Some((x, pixel));
             }
         }
-        let (mut still, ended): (Vec<_>, Vec<_>) = open.drain(..).partition(|(shape, color)| {
-            runs.iter().any(|(left, right, of)| same(shape, *left, *right, *color, *of))
+        let (mut still, ended): (Vec<_>, Vec<_>) = open.drain(..).partition(|shape: &Box| {
+            runs.iter().any(|(left, right, color)| same(shape, *left, *right, *color))
         });
-        found.extend(ended.into_iter().map(|(shape, _)| shape));
-        for (shape, _) in &mut still {
+        found.extend(ended);
+        for shape in &mut still {
             shape.bottom = y + 1;
         }
         for (left, right, color) in runs {
-            let known = still.iter().any(|(shape, of)| same(shape, left, right, *of, color));
+            let known = still.iter().any(|shape| same(shape, left, right, color));
             if !known && still.len() < MOST {
-                still.push((Box { left, right, top: y, bottom: y + 1 }, color));
+                still.push(Box { color, left, right, top: y, bottom: y + 1 });
             }
         }
         open = still;
@@ -177,13 +201,34 @@ fn boxes(frame: &Frame, ground: &Ground, ink: &[bool]) -> Vec<Box> {
             found.truncate(MOST);
         }
     }
-    found.extend(open.into_iter().map(|(shape, _)| shape));
+    found.extend(open);
     found.retain(|shape| shape.bottom - shape.top >= HIGH);
     found
 }
 
-fn same(shape: &Box, left: usize, right: usize, color: [u8; 3], of: [u8; 3]) -> bool {
-    shape.left.abs_diff(left) <= 2 && shape.right.abs_diff(right) <= 2 && distance(color, of) <= 8
+fn same(shape: &Box, left: usize, right: usize, color: [u8; 3]) -> bool {
+    shape.left.abs_diff(left) <= 2
+        && shape.right.abs_diff(right) <= 2
+        && distance(shape.color, color) <= 8
+}
+
+/// A symbol on a tile cuts it into the stripe above and the one below: they are one box again where together they are
+/// about as high as wide.
+fn joined(mut boxes: Vec<Box>) -> Vec<Box> {
+    boxes.sort_unstable_by_key(|shape| (shape.left, shape.top));
+    let mut joined: Vec<Box> = Vec::new();
+    for shape in boxes {
+        let above = joined.iter_mut().rev().take(8).find(|above| {
+            same(above, shape.left, shape.right, shape.color)
+                && shape.top >= above.bottom
+                && (shape.bottom - above.top) * 8 <= shape.width() * 9
+        });
+        match above {
+            Some(above) => above.bottom = shape.bottom,
+            None => joined.push(shape),
+        }
+    }
+    joined
 }
 
 /// Bands of rows with something on them, cut where nothing is.

@@ -12,6 +12,7 @@
 
 mod classify;
 mod frame;
+mod frames;
 mod glyphs;
 mod ground;
 mod layout;

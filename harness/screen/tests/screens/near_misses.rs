@@ -129,3 +129,31 @@ fn a_start_screen_with_a_logo_and_a_line_below() {
         .centered(680, 32, WHITE, "Preparing Automatic Repair");
     assert_eq!(kind(canvas), ScreenKind::Picture);
 }
+
+/// Pages of the first start of Windows 10: a headline, text, fields or a marked choice, and buttons.
+#[test]
+fn pages_of_the_first_start() {
+    let page = |fields: usize| {
+        let mut canvas = Canvas::new(1024, 768, [0, 90, 158])
+            .text(64, 140, 40, WHITE, "Create an account")
+            .text(64, 210, 16, WHITE, "If you want to use a password, choose something")
+            .text(64, 240, 16, WHITE, "that will be easy for you to remember.");
+        for field in 0..fields {
+            canvas = canvas.rect(64, 300 + field * 44, 300, 30, [0, 60, 105]).text(
+                72,
+                306 + field * 44,
+                16,
+                WHITE,
+                "Re-enter password",
+            );
+        }
+        canvas.rect(840, 660, 120, 30, [0, 120, 215]).text(880, 666, 16, WHITE, "Next")
+    };
+    for fields in [0, 1, 4] {
+        let kind = kind(page(fields));
+        assert!(
+            matches!(kind, ScreenKind::Picture | ScreenKind::Text | ScreenKind::Desktop),
+            "{kind:?}"
+        );
+    }
+}
