@@ -162,8 +162,8 @@ pub enum Defect {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct WildAccess {
-    /// The address [default: 0xFFFF840500000074, that of the published crashes of 19 July 2024, or
-    /// 0xE1000074 for x86].
+    /// The address [default: found by the driver itself, the first that nothing maps from 0xFFFF840500000074 on, that
+    /// of the published crashes of 19 July 2024, or from 0xF0000074 on for x86].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Word>,
 }

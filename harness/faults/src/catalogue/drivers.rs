@@ -143,8 +143,8 @@ pub(super) const DEFECTS: &[DefectInfo] = &[
     DefectInfo {
         name: "wild-read",
         title: "reads an address that nothing maps",
-        what: "Reads 32 bits at an address of the kernel's half, 0xFFFF840500000074 unless another is \
-               given.",
+        what: "Reads 32 bits at an address of the kernel's half: the one that is given, or the first that \
+               nothing maps from 0xFFFF840500000074 on (0xF0000074 for x86), by MmIsAddressValid.",
         inert: "Reads its own memory.",
         stops: &[0x50, 0xd1],
         expect: "0x50 (the address; 0; the instruction; 2); from a timer 0xD1.",

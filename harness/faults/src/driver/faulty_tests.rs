@@ -170,6 +170,32 @@ fn x86_takes_the_interrupt_level_from_hal() {
     assert_eq!(modules(&FaultyDriverOptions::new(raised)), ["ntoskrnl.exe"]);
 }
 
+/// What nothing maps on one system may be a pool on another, so the driver asks, unless the scenario names the address.
+#[test]
+fn a_wild_address_is_looked_for_unless_it_is_named() {
+    let asks = |options: &FaultyDriverOptions| {
+        let bytes = made(options);
+        let goblin = goblin::pe::PE::parse(&bytes).unwrap();
+        goblin.imports.iter().any(|import| import.name == "MmIsAddressValid")
+    };
+    for arch in [Arch::X86_64, Arch::X86] {
+        for address in [None, Some(scenario::Word(0xf123_4568))] {
+            let at = || scenario::WildAccess { address };
+            let raised = RaisedIrql { address, ..RaisedIrql::default() };
+            for defect in [
+                Defect::WildRead(at()),
+                Defect::WildWrite(at()),
+                Defect::WildExecute(at()),
+                Defect::RaisedIrql(raised),
+            ] {
+                let options = FaultyDriverOptions { arch, ..FaultyDriverOptions::new(defect) };
+                assert_eq!(asks(&options), address.is_none(), "{options:?}");
+                assert!(!asks(&FaultyDriverOptions { inert: true, ..options }));
+            }
+        }
+    }
+}
+
 /// All instructions of `.text`.
 fn code(bytes: &[u8], bits: u32) -> Vec<iced_x86::Instruction> {
     let file = object::File::parse(bytes).unwrap();

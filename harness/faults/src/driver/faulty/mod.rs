@@ -191,10 +191,14 @@ fn payload(base: &mut Base, options: &FaultyDriverOptions, functions: &mut Vec<F
     let arch = options.arch;
     match &options.defect {
         Defect::NullRead => memory::null_read(base, &mut payload),
-        Defect::WildRead(at) => memory::read(base, &mut payload, memory::wild(at.address, arch)),
-        Defect::WildWrite(at) => memory::write(base, &mut payload, memory::wild(at.address, arch)),
+        Defect::WildRead(at) => {
+            memory::read(base, &mut payload, memory::Wild::of(at.address, arch))
+        }
+        Defect::WildWrite(at) => {
+            memory::write(base, &mut payload, memory::Wild::of(at.address, arch))
+        }
         Defect::WildExecute(at) => {
-            memory::execute(base, &mut payload, functions, memory::wild(at.address, arch));
+            memory::execute(base, &mut payload, functions, memory::Wild::of(at.address, arch));
         }
         Defect::RaisedIrql(raised) => {
             memory::raised(base, &mut payload, functions, raised, arch);
