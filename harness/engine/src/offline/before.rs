@@ -77,7 +77,7 @@ pub(crate) fn find(windows: &mut dyn Volume, globs: &[String]) -> Result<Vec<Str
 }
 
 /// A path without its drive.
-pub(crate) fn relative(path: &str) -> String {
+fn relative(path: &str) -> String {
     WindowsPath::parse(path).map_or_else(|_| path.to_owned(), |path| path.components.join("\\"))
 }
 
