@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     match std::panic::catch_unwind(|| dispatch(&cli)) {
         Ok(Ok(exit)) => exit.into_code(),
         Ok(Err(error)) => {
-            tell(format!("error: {error:#}"));
+            tell(format!("error: {}", told(&error)));
             exit_of(&error).into_code()
         }
         Err(_) => {
@@ -41,6 +41,19 @@ fn main() -> ExitCode {
             Exit::Infrastructure.into_code()
         }
     }
+}
+
+/// An error with its causes. Many tell their cause themselves; what is said already is not said again.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {

@@ -63,6 +63,24 @@ pub enum DiskError {
         /// What there is.
         found: String,
     },
+    /// Several volumes could be meant, and which one the machine starts cannot be told.
+    #[error(
+        "{path}: which {what} it starts is not certain: {}; {remedy}; on it: {}",
+        escaped(reason),
+        escaped(choices)
+    )]
+    Uncertain {
+        /// The disk.
+        path: PathBuf,
+        /// Of what there are several.
+        what: String,
+        /// Why it cannot be told.
+        reason: String,
+        /// What there is.
+        choices: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// A volume of a kind, or in a state, that is not read here.
     #[error("{path}: partition {number} cannot be read: {reason}")]
     Unreadable {

@@ -20,6 +20,7 @@ mod overlay;
 mod readback;
 mod served;
 mod session;
+mod start;
 mod store;
 mod summary;
 mod tree;
@@ -30,6 +31,7 @@ pub use guestfs::{Acceleration, Guestfs, GuestfsError, GuestfsVolume};
 pub use offline::{Access, OfflineDisk};
 pub use overlay::{OverlayError, check_qcow2, create_overlay};
 pub use served::{Cut, DiskTrouble, Hears, OnCut, OnFailure, ServedDisk, Unflushed};
+pub use start::{BootStore, HiveOnDisk, Starting, entry_device, read_hive};
 pub use store::{
     DiskFormat, DiskSource, Draft, FileRecord, Garbage, GarbageKind, IMAGE_FORMAT, Image, Listed,
     Manifest, Partial, Progress, Removed, SourceError, SourceRecord, Store, StoreError,

@@ -8,7 +8,7 @@
 use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Value, json};
 use volume::{Partition, PartitionTable, TableStyle, Volume};
@@ -18,6 +18,7 @@ use crate::daemon::Daemon;
 use crate::error::DiskError;
 use crate::overlay::check_file;
 use crate::session::{Expected, Session};
+use crate::start::Starting;
 use crate::store::{DiskFormat, DiskSource, SourceError};
 use crate::summary::{VolumeRole, VolumeSummary};
 use crate::worker::{
@@ -51,6 +52,9 @@ pub struct OfflineDisk {
     format: DiskFormat,
     table: PartitionTable,
     volumes: Vec<VolumeSummary>,
+    pub(crate) starting: Starting,
+    /// The partition of the Windows that starts, once it is known.
+    pub(crate) decided: OnceLock<u32>,
     session: Arc<Session>,
     worker: Arc<Worker>,
     /// What has the file open, and the directory of its socket; `None` where somebody else has it.
@@ -64,7 +68,18 @@ impl OfflineDisk {
     pub fn open(path: &Path, access: Access, scratch: &Path) -> Result<Self, DiskError> {
         let source = DiskSource::probe(path)?;
         let disk = Self::open_node(path, source.format, plain_node(&source), access, scratch)?;
-        let len = disk.1;
+        let (len, described) = disk.1;
+        if described > len {
+            return Err(SourceError::Refused {
+                path: path.to_path_buf(),
+                format: source.format,
+                what: format!(
+                    "it is cut off: it holds {len} bytes of a disk that has {described} by its partition table; \
+                     get a whole copy"
+                ),
+            }
+            .into());
+        }
         // QEMU takes the size of a VHD from its geometry where it does not know the program that made it.
         if len != source.virtual_size {
             return Err(SourceError::Refused {
@@ -88,14 +103,14 @@ impl OfflineDisk {
         Ok(Self::open_node(path, DiskFormat::Qcow2, node, access, scratch)?.0)
     }
 
-    /// The disk, and the bytes that it has.
+    /// The disk, and the bytes that it has: indeed, and by its partition table.
     fn open_node(
         path: &Path,
         format: DiskFormat,
         mut node: Value,
         access: Access,
         scratch: &Path,
-    ) -> Result<(Self, u64), DiskError> {
+    ) -> Result<(Self, (u64, u64)), DiskError> {
         let device_error = |source| DiskError::Device { path: path.to_path_buf(), source };
         let directory =
             tempfile::Builder::new().prefix("nbd").tempdir_in(scratch).map_err(device_error)?;
@@ -108,14 +123,14 @@ impl OfflineDisk {
         Self::over(connected, path, format, access, Some((daemon, directory)))
     }
 
-    /// The disk behind a socket that speaks NBD, and the bytes that it has.
+    /// The disk behind a socket that speaks NBD, and the bytes that it has: indeed, and by its partition table.
     pub(crate) fn over(
         connected: UnixStream,
         path: &Path,
         format: DiskFormat,
         access: Access,
         behind: Option<(Daemon, tempfile::TempDir)>,
-    ) -> Result<(Self, u64), DiskError> {
+    ) -> Result<(Self, (u64, u64)), DiskError> {
         let worker_error = |source| DiskError::Worker { path: path.to_path_buf(), source };
         let worker = Worker::start(connected).map_err(worker_error)?;
         let survey = match worker.ask(&Request::Survey).map_err(worker_error)? {
@@ -134,11 +149,13 @@ impl OfflineDisk {
             format,
             table: survey.table,
             volumes,
+            starting: Starting::default(),
+            decided: OnceLock::new(),
             session: Arc::default(),
             worker: Arc::new(worker),
             behind,
         };
-        Ok((disk, survey.len))
+        Ok((disk, (survey.len, survey.described)))
     }
 
     /// The file.
@@ -172,9 +189,21 @@ impl OfflineDisk {
         }
     }
 
-    /// The volume that Windows lies on: the first with a Windows folder that has a SYSTEM hive.
+    /// The volume of the Windows that the machine starts.
+    ///
+    /// # Errors
+    /// As [`OfflineDisk::windows_partition`], and where it cannot be read.
     pub fn windows_volume(&self) -> Result<Box<dyn Volume>, DiskError> {
         self.open_volume(self.windows()?)
+    }
+
+    /// The partition of the Windows that the machine starts: where there are several, the one that the default entry
+    /// of the boot configuration leads to.
+    ///
+    /// # Errors
+    /// [`DiskError::NoVolume`] where there is none; [`DiskError::Uncertain`] where it cannot be told which.
+    pub fn windows_partition(&self) -> Result<u32, DiskError> {
+        Ok(self.windows()?.number)
     }
 
     /// The Windows folder on that volume: `Windows`, `WINNT` or `ReactOS`, as it is spelt there.
@@ -182,14 +211,37 @@ impl OfflineDisk {
         Ok(self.windows()?.system_root.clone().unwrap_or_default())
     }
 
-    /// The volume of the recovery environment's own partition.
+    /// The volume of the recovery environment's own partition: of several, the one that a failed start leads to.
+    ///
+    /// # Errors
+    /// As [`OfflineDisk::windows_volume`].
     pub fn recovery_volume(&self) -> Result<Box<dyn Volume>, DiskError> {
-        self.open_volume(self.role(VolumeRole::Recovery, "recovery partition")?)
+        self.open_volume(self.recovery()?)
     }
 
-    /// The EFI system partition.
+    /// The EFI system partition: of several, the one that the machine starts from.
+    ///
+    /// # Errors
+    /// As [`OfflineDisk::windows_volume`].
     pub fn efi_volume(&self) -> Result<Box<dyn Volume>, DiskError> {
-        self.open_volume(self.role(VolumeRole::Efi, "EFI system partition")?)
+        self.open_volume(self.efi()?)
+    }
+
+    /// The partition that a volume of this role means.
+    ///
+    /// # Errors
+    /// As [`OfflineDisk::windows_partition`].
+    pub fn partition_of(&self, role: VolumeRole) -> Result<u32, DiskError> {
+        let volume = match role {
+            VolumeRole::Windows => self.windows(),
+            VolumeRole::Recovery => self.recovery(),
+            VolumeRole::Efi => self.efi(),
+            VolumeRole::Boot | VolumeRole::Reserved | VolumeRole::Data => {
+                let found = self.volumes.iter().find(|summary| summary.role == role);
+                found.ok_or_else(|| self.no_volume("such a partition".to_owned()))
+            }
+        };
+        Ok(volume?.number)
     }
 
     /// The volume that the firmware starts from: of a BIOS disk the active partition, which may be the
@@ -374,15 +426,6 @@ impl OfflineDisk {
         }
     }
 
-    fn windows(&self) -> Result<&VolumeSummary, DiskError> {
-        self.role(VolumeRole::Windows, "volume with a Windows folder")
-    }
-
-    fn role(&self, role: VolumeRole, what: &str) -> Result<&VolumeSummary, DiskError> {
-        let found = self.volumes.iter().find(|summary| summary.role == role);
-        found.ok_or_else(|| self.no_volume(what.to_owned()))
-    }
-
     fn open_volume(&self, summary: &VolumeSummary) -> Result<Box<dyn Volume>, DiskError> {
         if let Some(reason) = &summary.unreadable {
             return Err(DiskError::Unreadable {
@@ -404,24 +447,21 @@ impl OfflineDisk {
         DiskError::Worker { path: self.path.clone(), source }
     }
 
-    fn no_volume(&self, what: String) -> DiskError {
-        let found: Vec<String> = self
-            .volumes
-            .iter()
-            .map(|volume| {
-                let label =
-                    volume.label.as_ref().map_or(String::new(), |label| format!(" '{label}'"));
-                let reason = volume.unreadable.as_ref();
-                let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
-                format!(
-                    "{} {}{label} ({} MiB{reason})",
-                    volume.number,
-                    volume.file_system,
-                    volume.len >> 20
-                )
-            })
-            .collect();
-        DiskError::NoVolume { path: self.path.clone(), what, found: found.join(", ") }
+    pub(crate) fn no_volume(&self, what: String) -> DiskError {
+        let found = self.described(&self.volumes.iter().collect::<Vec<_>>());
+        DiskError::NoVolume { path: self.path.clone(), what, found }
+    }
+
+    /// Volumes for people, each with why it cannot be read.
+    pub(crate) fn described(&self, volumes: &[&VolumeSummary]) -> String {
+        let described = volumes.iter().map(|volume| {
+            let label = volume.label.as_ref().map_or(String::new(), |label| format!(" '{label}'"));
+            let reason = volume.unreadable.as_ref();
+            let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
+            let (number, size) = (volume.number, volume.len >> 20);
+            format!("{number} {}{label} ({size} MiB{reason})", volume.file_system)
+        });
+        described.collect::<Vec<_>>().join(", ")
     }
 }
 

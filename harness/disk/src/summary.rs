@@ -1,7 +1,9 @@
 //! What is on a disk, one line a partition.
 
 use serde::{Deserialize, Serialize};
-use volume::{EFI_SYSTEM, MICROSOFT_RESERVED, Partition, PartitionKind, TableStyle};
+use volume::{
+    EFI_SYSTEM, FileSystemKind, MICROSOFT_RESERVED, Partition, PartitionKind, TableStyle,
+};
 
 use crate::worker::Surveyed;
 
@@ -64,7 +66,23 @@ const FALLBACK: &str = "or read and write it with the fallback over libguestfs, 
 const FALLBACK_DYNAMIC: &str =
     "convert it to a basic disk in Windows, or read and write it with the fallback over libguestfs";
 
+/// File systems that a Windows can be installed on, or that hide one.
+const OF_SYSTEMS: [FileSystemKind; 4] = [
+    FileSystemKind::Ntfs,
+    FileSystemKind::Refs,
+    FileSystemKind::BitLocker,
+    FileSystemKind::DynamicDisk,
+];
+
 impl VolumeSummary {
+    /// Whether a Windows may lie on it that is not seen because it cannot be read.
+    pub(crate) fn may_hide_a_system(&self) -> bool {
+        let is = |kind: &FileSystemKind| kind.to_string() == self.file_system;
+        self.unreadable.is_some()
+            && matches!(self.role, VolumeRole::Data | VolumeRole::Boot)
+            && OF_SYSTEMS.iter().any(is)
+    }
+
     pub(crate) fn new(partition: &Partition, style: TableStyle, seen: Surveyed) -> Self {
         let mut summary = Self {
             number: partition.number,

@@ -3,15 +3,14 @@
 use std::path::Path;
 
 use disk::Tree;
+use faults::{Offline, VolumeRole};
 use hypervisor::MachineProfile;
 use inspect::startup_repair::Session;
 use scenario::Scenario;
 use timeline::{Body, BugCheck, Layer, LayerResult, Sink, Source};
 use volume::Volume;
 
-use crate::offline::{
-    Before, WindowsDisk, find, is_startup_repair_log, noise, relative, repair_sessions,
-};
+use crate::offline::{Before, WindowsDisk, find, is_startup_repair_log, noise, repair_sessions};
 use crate::record::RunDir;
 
 /// Files of evidence above this are left on the disk: a full dump of a large machine.
@@ -29,8 +28,8 @@ pub(crate) struct Collector<'a> {
 impl Collector<'_> {
     pub(crate) fn collect(&self, disk: &mut WindowsDisk, before: &Before) -> Vec<String> {
         let mut troubles = Vec::new();
+        self.canaries(disk);
         let windows = disk.windows();
-        self.canaries(windows);
         for (what, result) in [
             ("dumps", self.dumps(windows)),
             ("recovery logs", self.recovery_logs(windows, before)),
@@ -56,6 +55,10 @@ impl Collector<'_> {
             let bytes = windows.read(&path)?;
             let file = self.copy(&self.directory.dumps(), &path, &bytes)?;
             match winfmt::dump::summarize(std::io::Cursor::new(&bytes)) {
+                // What is not a whole dump of a stop is no evidence of one.
+                Ok(summary) if summary.damage.is_some() || !summary.bug_check.is_stop() => {
+                    tracing::warn!(path, damage = summary.damage, "no whole dump of a stop");
+                }
                 Ok(summary) => self.emit(Body::Dump {
                     path: on_c(&path),
                     file,
@@ -107,13 +110,13 @@ impl Collector<'_> {
         Ok(())
     }
 
-    fn canaries(&self, windows: &mut dyn Volume) {
+    fn canaries(&self, disk: &mut WindowsDisk) {
         for canary in &self.scenario.canary {
-            let path = canary.path.as_str();
-            let inner = relative(path);
+            let found = disk.read_file(VolumeRole::Windows, &faults::on_drive(&canary.path));
             // A file that cannot be read any more is lost to its user, whatever the reason.
-            let intact = windows.read(&inner).is_ok_and(|found| found == canary.text.as_bytes());
-            self.emit(Body::Canary { path: path.to_owned(), intact });
+            let intact = found
+                .is_ok_and(|found| found.is_some_and(|(bytes, _)| bytes == canary.text.as_bytes()));
+            self.emit(Body::Canary { path: canary.path.as_str().to_owned(), intact });
         }
     }
 

@@ -209,6 +209,7 @@ impl Session {
             start => start,
         };
         let with = Preparing {
+            by_hand: false,
             state: self.state.clone(),
             store: self.store.clone(),
             authority: Arc::clone(&self.authority),

@@ -42,6 +42,7 @@ pub use catalogue::{
     DefectInfo, Example, ExampleError, KindInfo, defect_infos, explain, explain_defect, kinds,
 };
 pub use inert::inert_control;
+pub use placing::on_drive;
 pub use plan::{
     Act, Applied, ApplyError, Before, Change, Edit, FileState, HiveName, InterruptedWrite, Offline,
     OfflineError, Online, OnlineAct, OnlineWrite, Origin, RegistryValue, Rewrite, StagePlan,

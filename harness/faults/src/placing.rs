@@ -2,15 +2,11 @@
 
 use scenario::WindowsPath;
 
-use crate::stage_error::StageError;
-
-/// The path relative to the root of `C:`.
-pub(crate) fn on_c(path: &WindowsPath, object: &str) -> Result<String, StageError> {
-    if path.drive() != 'C' {
-        return Err(StageError::Drive {
-            object: format!("`{object}`"),
-            path: path.as_str().to_owned(),
-        });
+/// The path as an edit has it: from the root of `C:`, or with its drive where that is another.
+pub fn on_drive(path: &WindowsPath) -> String {
+    let below = path.components().collect::<Vec<_>>().join("\\");
+    match path.drive() {
+        'C' => below,
+        drive => format!("{drive}:\\{below}"),
     }
-    Ok(path.components().collect::<Vec<_>>().join("\\"))
 }

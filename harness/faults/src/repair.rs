@@ -6,7 +6,7 @@ use winfmt::bcd::{ElementId, ElementValue};
 use winfmt::paths::glob_matches;
 
 use crate::boot_configuration::{STORE, rewrite};
-use crate::placing::on_c;
+use crate::placing::on_drive;
 use crate::plan::{
     Change, Edit, Offline, OfflineError, Origin, Rewrite, StagePlan, StagedEdit, VolumeRole,
 };
@@ -58,19 +58,19 @@ pub fn repair(
         let changes = match action {
             RepairAction::Delete(delete) => self::delete(delete, disk)?,
             RepairAction::Copy(FileCopy { from, to }) => {
-                let (from, to) = (on_c(from, OBJECT)?, on_c(to, OBJECT)?);
+                let (from, to) = (on_drive(from), on_drive(to));
                 vec![Change::Copy { volume: C, from, to }]
             }
             RepairAction::Restore(path) => {
-                let file = backup.read_file(C, &on_c(path, OBJECT)?).map_err(RepairError::Disk)?;
+                let file = backup.read_file(C, &on_drive(path)).map_err(RepairError::Disk)?;
                 let missing = || RepairError::NotInImage { path: path.to_string() };
                 let (bytes, modified) = file.ok_or_else(missing)?;
-                let path = on_c(path, OBJECT)?;
+                let path = on_drive(path);
                 vec![Edit::WriteFile { volume: C, path, bytes, modified }.into()]
             }
             RepairAction::Write(FileWrite { path, content }) => {
                 let bytes = bytes_of(scenario, OBJECT, content)?;
-                let path = on_c(path, OBJECT)?;
+                let path = on_drive(path);
                 vec![Edit::WriteFile { volume: C, path, bytes, modified: None }.into()]
             }
             RepairAction::Registry(change) => vec![registry::value(change, false)],
@@ -83,7 +83,7 @@ pub fn repair(
 }
 
 fn delete(delete: &Delete, disk: &mut dyn Offline) -> Result<Vec<Change>, RepairError> {
-    let path = on_c(&delete.path, OBJECT)?;
+    let path = on_drive(&delete.path);
     let (folder, pattern) = path.rsplit_once('\\').unwrap_or(("", &path));
     let mut changes = Vec::new();
     for name in disk.file_names(C, folder).map_err(RepairError::Disk)? {

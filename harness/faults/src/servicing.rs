@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use scenario::{FileLoss, FileVersion, ServicingTransaction, TransactionState, WindowsPath};
 
 use crate::driver;
-use crate::placing::on_c;
+use crate::placing::on_drive;
 use crate::plan::{Act, Change, Edit, HiveName, Online, OnlineAct, OnlineWrite, VolumeRole};
 use crate::service::nt_path;
 use crate::stage_error::StageError;
@@ -23,8 +23,6 @@ pub(crate) fn transaction(
     let (new, old) = (format!("{folder}\\new.dll"), format!("{folder}\\old.dll"));
     let mut moves: Vec<(String, String)> = Vec::new();
     for pending in fault.moves.iter().filter(|_| !fault.inert) {
-        on_c(&pending.from, &fault.name)?;
-        on_c(&pending.to, &fault.name)?;
         moves.push((nt_path(&pending.from), nt_path(&pending.to)));
     }
     if moves.is_empty() {
@@ -76,7 +74,7 @@ fn attribute(text: &str) -> String {
 
 /// A file of another version, staged.
 pub(crate) fn version(fault: &FileVersion) -> Result<Change, StageError> {
-    let (path, version) = (on_c(&fault.path, &fault.name)?, parsed(fault)?);
+    let (path, version) = (on_drive(&fault.path), parsed(fault)?);
     let made = program(fault, version)?;
     let beside = format!("{TEMP}\\{}", file_name(&path));
     let version = (!fault.inert).then_some(version);
@@ -85,7 +83,6 @@ pub(crate) fn version(fault: &FileVersion) -> Result<Change, StageError> {
 
 /// The same through the guest agent: a program of this version takes the file's place.
 pub(crate) fn version_online(fault: &FileVersion) -> Result<Online, StageError> {
-    on_c(&fault.path, &fault.name)?;
     let bytes = program(fault, parsed(fault)?)?;
     let path = match fault.inert {
         false => fault.path.clone(),
@@ -110,7 +107,7 @@ fn program(fault: &FileVersion, version: [u16; 4]) -> Result<Vec<u8>, StageError
 
 /// A lost file, staged.
 pub(crate) fn loss(fault: &FileLoss) -> Result<Vec<Change>, StageError> {
-    let mut path = on_c(&fault.path, &fault.name)?;
+    let mut path = on_drive(&fault.path);
     let name = file_name(&path).to_owned();
     let copy = |from: String, to: String| Change::Copy { volume: VOLUME, from, to };
     let mut changes = Vec::new();
@@ -119,7 +116,7 @@ pub(crate) fn loss(fault: &FileLoss) -> Result<Vec<Change>, StageError> {
         changes.push(copy(from, path.clone()));
     }
     if let Some(folder) = &fault.quarantine {
-        let folder = on_c(folder, &fault.name)?;
+        let folder = on_drive(folder);
         changes.push(copy(path.clone(), format!("{folder}\\{name}")));
     }
     changes.push(Edit::RemoveFile { volume: VOLUME, path }.into());
@@ -128,7 +125,6 @@ pub(crate) fn loss(fault: &FileLoss) -> Result<Vec<Change>, StageError> {
 
 /// The same through the guest agent. The folder of a quarantine must be there.
 pub(crate) fn loss_online(fault: &FileLoss) -> Result<Vec<Online>, StageError> {
-    on_c(&fault.path, &fault.name)?;
     let mut steps = Vec::new();
     let mut path = fault.path.clone();
     if fault.inert {
@@ -139,7 +135,6 @@ pub(crate) fn loss_online(fault: &FileLoss) -> Result<Vec<Online>, StageError> {
     let what = match &fault.quarantine {
         None => Act::Remove { path },
         Some(folder) => {
-            on_c(folder, &fault.name)?;
             let to = within(folder.as_str(), file_name(path.as_str()))?;
             Act::Move { from: path, to }
         }
@@ -158,5 +153,5 @@ fn in_temp(path: &WindowsPath) -> Result<WindowsPath, StageError> {
 
 fn within(folder: &str, name: &str) -> Result<WindowsPath, StageError> {
     let path = format!("{}\\{name}", folder.trim_end_matches('\\'));
-    path.parse().map_err(|_| StageError::Drive { object: format!("`{name}`"), path })
+    path.parse().map_err(|what| StageError::Name { fault: name.to_owned(), what })
 }

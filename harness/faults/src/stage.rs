@@ -9,7 +9,7 @@ use winfmt::recovery_settings::{AutoRemediation, RecoverySettings};
 use crate::boot_configuration;
 use crate::content;
 use crate::driver::{self, ContentDriverOptions, DriverKind};
-use crate::placing::on_c;
+use crate::placing::on_drive;
 use crate::plan::{
     Act, Change, Edit, HiveName, InterruptedWrite, Online, OnlineAct, OnlineWrite, Origin,
     RegistryValue, StagePlan, StagedEdit, VolumeRole,
@@ -65,7 +65,7 @@ pub fn stage_signed(
         add(&mut plan, scenario, given, origin, authority)?;
     }
     for canary in &scenario.canary {
-        let path = on_c(&canary.path, "a canary")?;
+        let path = on_drive(&canary.path);
         let bytes = canary.text.clone().into_bytes();
         push(&mut plan, Origin::Canary, file(path, bytes, scenario.machine.clock));
     }
@@ -101,7 +101,7 @@ fn add(
             }
         }
         (Fault::ContentFile(content), Moment::Staged) => {
-            let path = on_c(&content.path, &content.name)?;
+            let path = on_drive(&content.path);
             let modified = content.modified.or(scenario.machine.clock);
             push(
                 plan,
@@ -110,7 +110,6 @@ fn add(
             );
         }
         (Fault::ContentFile(content), Moment::Healthy) => {
-            on_c(&content.path, &content.name)?;
             plan.online.push(Online::Write(OnlineWrite {
                 fault: content.name.clone(),
                 path: content.path.clone(),
@@ -139,13 +138,12 @@ fn add(
         }
         (Fault::Update(update), Moment::Staged) => {
             for (path, bytes) in vendor::update(update, scenario)? {
-                let path = on_c(&path, &update.name)?;
+                let path = on_drive(&path);
                 push(plan, origin.clone(), file(path, bytes, scenario.machine.clock));
             }
         }
         (Fault::Update(update), Moment::Healthy) => {
             for (path, bytes) in vendor::update(update, scenario)? {
-                on_c(&path, &update.name)?;
                 let fault = update.name.clone();
                 plan.online.push(Online::Write(OnlineWrite { fault, path, bytes }));
             }
@@ -187,7 +185,6 @@ fn add(
             plan.online.extend(servicing::loss_online(fault)?);
         }
         (Fault::InterruptedWrite(write), _) => {
-            on_c(&write.path, &write.name)?;
             plan.online.push(Online::InterruptedWrite(InterruptedWrite {
                 fault: write.name.clone(),
                 path: if write.inert { in_temp(&write.name) } else { write.path.clone() },

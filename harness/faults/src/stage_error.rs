@@ -25,14 +25,6 @@ pub enum StageError {
         /// The file.
         file: String,
     },
-    /// A path lies on a volume that the machine does not have.
-    #[error("{object} is to go to `{path}`; a machine has only `C:`")]
-    Drive {
-        /// Fault or canary.
-        object: String,
-        /// The path.
-        path: String,
-    },
     /// A driver could not be signed.
     #[error("fault `{fault}`: {source}")]
     Sign {

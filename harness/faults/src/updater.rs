@@ -6,7 +6,6 @@
 use scenario::{ContentUpdater, Scenario};
 
 use crate::driver::{self, DriverError};
-use crate::placing::on_c;
 use crate::plan::{Edit, HiveName, RegistryValue, VolumeRole};
 use crate::stage_error::StageError;
 
@@ -20,7 +19,6 @@ pub(crate) fn install(
     updater: &ContentUpdater,
     scenario: &Scenario,
 ) -> Result<Vec<Edit>, StageError> {
-    on_c(&updater.content_folder, &updater.name)?;
     let failed = |source: DriverError| StageError::Driver { fault: updater.name.clone(), source };
     let program = format!("{FOLDER}\\{}.exe", updater.service);
     let key = format!("CurrentControlSet\\Services\\{}", updater.service);

@@ -77,6 +77,10 @@ pub struct MachineProfile {
     /// the list of changes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub noise: Vec<String>,
+    /// The partition of the Windows that is meant, where there are several on the disk. Absent: the one that its boot
+    /// configuration starts by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows_partition: Option<u32>,
     /// Where evidence lies on the disk afterwards.
     #[serde(default)]
     pub evidence: EvidencePaths,

@@ -28,7 +28,7 @@ pub(crate) fn read(services: &Known<Services>) -> Known<GuestAgent> {
         let agent = services.service("QEMU-GA");
         let serial = SERIAL.iter().find_map(|name| services.service(name));
         let start = |service: Option<&Service>| {
-            service.map_or(Known::Absent, |service| Known::Known(service.start))
+            service.map_or(Known::Absent, |service| Known::Known(service.starts()))
         };
         let file = |service: Option<&Service>| {
             service.map_or(Known::Absent, |service| service.file.clone())

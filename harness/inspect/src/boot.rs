@@ -1,17 +1,15 @@
 //! How the system is started: the BCD store, or the `freeldr.ini` of ReactOS.
 
-use disk::VolumeRole;
+use disk::{BootStore, VolumeRole, entry_device};
 use serde::{Deserialize, Serialize};
-use volume::DiskId;
 use winfmt::Guid;
 use winfmt::bcd::{
-    BcdError, BcdStore, Device, DeviceKind, ElementId, ElementValue, LocalDevice, Object,
-    ObjectType, known,
+    BcdError, BcdStore, DeviceKind, ElementId, LocalDevice, Object, ObjectType, known,
 };
 use winfmt::freeldr::FreeLdr;
 
 use crate::Known;
-use crate::opened_disk::{OpenedDisk, file_size, read_file, read_hive};
+use crate::opened_disk::{HiveFacts, OpenedDisk, file_size, read_file};
 
 /// How the system is started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +51,21 @@ pub struct BcdFacts {
     pub timeout: Known<u64>,
     /// Loaders of recovery environments that the store holds, whoever points at them.
     pub recovery_loaders: Vec<RecoveryLoader>,
+    /// Further stores that the firmware may start by, where nothing tells by which.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_stores: Vec<OtherStore>,
+}
+
+/// A store beside the one that is described.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct OtherStore {
+    /// The partition that it is on.
+    pub partition: u32,
+    /// The file, from the root of that partition.
+    pub path: String,
+    /// What it starts by default.
+    pub default: Known<Loader>,
 }
 
 /// A loader of Windows.
@@ -63,10 +76,20 @@ pub struct Loader {
     pub id: String,
     /// What the menu calls it.
     pub description: Known<String>,
+    /// Whether it is one: of another kind are the boot loader of Windows XP, and programs such as a memory test.
+    pub windows: bool,
     /// Its file.
     pub path: Known<String>,
+    /// The volume that its file is on.
+    pub program_device: Known<Place>,
     /// The volume of Windows.
     pub device: Known<Place>,
+    /// Windows' folder on that volume.
+    pub system_root: Known<String>,
+    /// The size of the file that is started, in bytes. Absent: it is not there.
+    pub program: Known<u64>,
+    /// The size of Windows' SYSTEM hive, in bytes. Absent: it is not there.
+    pub registry: Known<u64>,
     /// `recoveryenabled`. Absent means yes (windows-facts.md 3.1).
     pub recovery_enabled: Known<bool>,
     /// `recoverysequence`.
@@ -139,61 +162,45 @@ pub struct FreeldrFacts {
     pub entries: Vec<String>,
 }
 
-const EFI_STORE: &str = r"EFI\Microsoft\Boot\BCD";
-const BIOS_STORE: &str = r"Boot\BCD";
 const FREELDR: &str = "freeldr.ini";
 const MAX_FREELDR: u64 = 1 << 20;
 /// A store holds a few dozen objects; more entries than this are not followed.
 const MAX_ENTRIES: usize = 64;
 
-/// Where a boot configuration is looked for: the volumes that firmware can start from.
-fn candidates(opened: &OpenedDisk<'_>) -> Vec<(u32, &'static str)> {
-    let mut places = Vec::new();
-    for volume in opened.readable() {
-        let files: &[&str] = match volume.role {
-            VolumeRole::Efi => &[EFI_STORE],
-            VolumeRole::Boot | VolumeRole::Windows => &[BIOS_STORE, EFI_STORE, FREELDR],
-            VolumeRole::Recovery | VolumeRole::Reserved | VolumeRole::Data => continue,
-        };
-        let rank = usize::from(volume.role == VolumeRole::Windows);
-        places.extend(files.iter().map(|file| (rank, volume.number, *file)));
-    }
-    places.sort_by_key(|(rank, ..)| *rank);
-    places.into_iter().map(|(_, number, file)| (number, file)).collect()
-}
+/// The BCD store that the disk starts by, with its partition and path.
+pub(crate) type FoundStore = (BcdStore, u32, String);
 
-/// The BCD store that the disk starts by, opened, with its partition and path. `facts` gets how it was
-/// read.
-pub(crate) fn find_store(opened: &mut OpenedDisk<'_>) -> Known<(BcdStore, u32, String)> {
-    let mut unreadable = None;
-    for (number, file) in candidates(opened) {
-        if file == FREELDR {
-            continue;
-        }
-        let found = opened.volume(number).and_then(|mut volume| {
-            let (hive, facts) = read_hive(&mut *volume, file);
-            opened.hives.extend(facts);
-            hive
-        });
-        match found.and_then(|hive| Known::read(BcdStore::from_hive(hive).map(Some))) {
-            Known::Known(store) => return Known::Known((store, number, file.to_owned())),
-            Known::Absent => {}
-            Known::Unknown(reason) => {
-                unreadable.get_or_insert(format!("'{file}' of partition {number}: {reason}"));
-            }
-        }
+/// The BCD store that the disk starts by, and what else the firmware may come to. How each was read is noted.
+pub(crate) fn find_store(opened: &mut OpenedDisk<'_>) -> Known<(FoundStore, Vec<BootStore>)> {
+    let mut stores = opened.disk.starting_stores();
+    opened.hives.extend(stores.iter().map(|store| HiveFacts {
+        file: store.path.to_owned(),
+        state: match &store.state {
+            Ok(state) => Known::Known(state.clone()),
+            Err(reason) => Known::Unknown(reason.clone()),
+        },
+    }));
+    if stores.is_empty() {
+        return Known::Absent;
     }
-    match unreadable {
-        Some(reason) => Known::Unknown(reason),
-        None => Known::Absent,
+    let first = stores.iter().position(|store| store.store.is_ok()).unwrap_or_default();
+    let first = stores.remove(first);
+    let (partition, path) = (first.partition, first.path.to_owned());
+    match first.store {
+        Ok(store) => Known::Known(((store, partition, path), stores)),
+        Err(reason) => Known::Unknown(format!("'{path}' of partition {partition}: {reason}")),
     }
 }
 
 /// Reads how the system is started.
 pub(crate) fn read(opened: &mut OpenedDisk<'_>) -> Known<BootConfiguration> {
     match find_store(opened) {
-        Known::Known((store, partition, path)) => {
-            let facts = bcd(opened, &store, partition, path);
+        Known::Known((found, others)) => {
+            let facts = bcd(opened, found).map(|mut facts| {
+                facts.other_stores =
+                    others.iter().map(|other| other_store(opened, other)).collect();
+                facts
+            });
             match facts {
                 Ok(facts) => Known::Known(BootConfiguration::Bcd(Box::new(facts))),
                 Err(error) => Known::Unknown(error.to_string()),
@@ -204,12 +211,20 @@ pub(crate) fn read(opened: &mut OpenedDisk<'_>) -> Known<BootConfiguration> {
     }
 }
 
+fn other_store(opened: &OpenedDisk<'_>, other: &BootStore) -> OtherStore {
+    let default = match &other.store {
+        Ok(store) => Known::read(store.default_loader())
+            .map(|object| loader(opened, store, other.partition, &object)),
+        Err(reason) => Known::Unknown(reason.clone()),
+    };
+    OtherStore { partition: other.partition, path: other.path.to_owned(), default }
+}
+
 fn bcd(
     opened: &OpenedDisk<'_>,
-    store: &BcdStore,
-    partition: u32,
-    path: String,
+    (store, partition, path): FoundStore,
 ) -> Result<BcdFacts, BcdError> {
+    let store = &store;
     let objects = store.objects()?;
     let named = |element| {
         let list = store.objects_of(known::BOOT_MANAGER, element).unwrap_or_default();
@@ -219,21 +234,23 @@ fn bcd(
         .iter()
         .filter(|object| object.kind == ObjectType::OS_LOADER && object.is_win_pe())
         .take(MAX_ENTRIES)
-        .map(|object| recovery_loader(opened, store, object.id))
+        .map(|object| recovery_loader(opened, store, partition, object.id))
         .collect();
     Ok(BcdFacts {
         partition,
         path,
         objects: objects.len(),
-        default: Known::read(store.default_loader()).map(|object| loader(opened, store, &object)),
+        default: Known::read(store.default_loader())
+            .map(|object| loader(opened, store, partition, &object)),
         display_order: named(ElementId::DISPLAY_ORDER),
         boot_sequence: named(ElementId::BOOT_SEQUENCE),
         timeout: Known::read(store.integer(known::BOOT_MANAGER, ElementId::TIMEOUT)),
         recovery_loaders,
+        other_stores: Vec::new(),
     })
 }
 
-fn loader(opened: &OpenedDisk<'_>, store: &BcdStore, object: &Object) -> Loader {
+fn loader(opened: &OpenedDisk<'_>, store: &BcdStore, on: u32, object: &Object) -> Loader {
     let id = object.id;
     let boolean = |element| Known::read(store.boolean(id, element));
     let policy = Known::read(store.boot_status_policy(id));
@@ -242,16 +259,24 @@ fn loader(opened: &OpenedDisk<'_>, store: &BcdStore, object: &Object) -> Loader 
             return Known::Absent;
         }
         let ids = ids.into_iter().take(MAX_ENTRIES);
-        Known::Known(ids.map(|id| recovery_loader(opened, store, id)).collect())
+        Known::Known(ids.map(|id| recovery_loader(opened, store, on, id)).collect())
     });
+    let path = Known::read(store.string(id, ElementId::PATH));
+    let program_device = place(opened, store, on, id, ElementId::DEVICE);
+    let windows_device = place(opened, store, on, id, ElementId::OS_DEVICE);
+    let system_root = Known::read(store.string(id, ElementId::SYSTEM_ROOT));
+    let root = system_root.known().map_or(r"\Windows", String::as_str);
+    let hive = format!(r"{}\System32\config\SYSTEM", root.trim_end_matches('\\'));
     Loader {
         id: id.to_string(),
         description: Known::read(store.string(id, ElementId::DESCRIPTION)),
-        path: Known::read(store.string(id, ElementId::PATH)),
-        device: device(store, id, ElementId::OS_DEVICE).map(|device| Place {
-            partition: partition_of(opened, &device.kind()),
-            device: device.kind().to_string(),
-        }),
+        program: path.as_ref().and_then(|path| size_on(opened, &program_device, path)),
+        registry: size_on(opened, &windows_device, &hive),
+        windows: object.kind == ObjectType::OS_LOADER,
+        path,
+        program_device,
+        device: windows_device,
+        system_root,
         recovery_enabled: boolean(ElementId::RECOVERY_ENABLED),
         recovery_sequence: sequence,
         counts_failed_starts: policy.clone().map(|policy| policy.counts_failed_starts()),
@@ -263,14 +288,29 @@ fn loader(opened: &OpenedDisk<'_>, store: &BcdStore, object: &Object) -> Loader 
     }
 }
 
-fn device(store: &BcdStore, object: Guid, element: ElementId) -> Known<Device> {
-    Known::read(store.effective(object, element)).and_then(|value| match value {
-        ElementValue::Device(device) => Known::Known(device),
-        _ => Known::Unknown("it is not a device".to_owned()),
+/// The size of a file on a volume that an entry names.
+fn size_on(opened: &OpenedDisk<'_>, place: &Known<Place>, file: &str) -> Known<u64> {
+    place
+        .as_ref()
+        .and_then(|place| place.partition.clone())
+        .and_then(|number| opened.volume(number))
+        .and_then(|mut volume| file_size(&mut *volume, file.trim_start_matches('\\')))
+}
+
+fn place(
+    opened: &OpenedDisk<'_>,
+    store: &BcdStore,
+    on: u32,
+    entry: Guid,
+    element: ElementId,
+) -> Known<Place> {
+    Known::read(entry_device(store, entry, element)).map(|kind| Place {
+        partition: Known::read(opened.disk.partition_named(&kind, on)),
+        device: kind.to_string(),
     })
 }
 
-fn recovery_loader(opened: &OpenedDisk<'_>, store: &BcdStore, id: Guid) -> RecoveryLoader {
+fn recovery_loader(opened: &OpenedDisk<'_>, store: &BcdStore, on: u32, id: Guid) -> RecoveryLoader {
     let object = match store.object(id) {
         Ok(object) => object,
         Err(error) => {
@@ -283,9 +323,10 @@ fn recovery_loader(opened: &OpenedDisk<'_>, store: &BcdStore, id: Guid) -> Recov
             };
         }
     };
-    let image = device(store, id, ElementId::OS_DEVICE).and_then(|device| match device.kind() {
+    let device = Known::read(entry_device(store, id, ElementId::OS_DEVICE));
+    let image = device.and_then(|device| match device {
         DeviceKind::File { local: LocalDevice::Ramdisk, parent, path } => {
-            Known::Known(image_place(opened, &parent, path))
+            Known::Known(image_place(opened, &parent, on, path))
         }
         other => Known::Unknown(format!("it does not start from an image, but from {other}")),
     });
@@ -303,9 +344,9 @@ fn recovery_loader(opened: &OpenedDisk<'_>, store: &BcdStore, id: Guid) -> Recov
 }
 
 /// A file on a volume as the store names it, looked up on this disk.
-fn image_place(opened: &OpenedDisk<'_>, device: &DeviceKind, path: String) -> ImagePlace {
+fn image_place(opened: &OpenedDisk<'_>, device: &DeviceKind, on: u32, path: String) -> ImagePlace {
     let path = path.trim_start_matches('\\').to_owned();
-    let partition = partition_of(opened, device);
+    let partition = Known::read(opened.disk.partition_named(device, on));
     let size = partition
         .clone()
         .and_then(|number| opened.volume(number))
@@ -313,46 +354,17 @@ fn image_place(opened: &OpenedDisk<'_>, device: &DeviceKind, path: String) -> Im
     ImagePlace { device: device.to_string(), partition, path, size }
 }
 
-/// The partition of this disk that a device names.
-pub(crate) fn partition_of(opened: &OpenedDisk<'_>, device: &DeviceKind) -> Known<u32> {
-    let table = opened.disk.table();
-    let found = match device {
-        DeviceKind::Gpt { disk, partition } => {
-            if table.disk != DiskId::Guid(*disk) {
-                return Known::Absent;
-            }
-            table.partitions.iter().find(|own| own.id == Some(*partition))
-        }
-        DeviceKind::Mbr { signature, offset } => {
-            if table.disk != DiskId::Signature(*signature) {
-                return Known::Absent;
-            }
-            table.partitions.iter().find(|own| own.start == *offset)
-        }
-        DeviceKind::Boot => return boot_partition(opened),
-        DeviceKind::File { .. } | DeviceKind::Locate | DeviceKind::Unknown => {
-            return Known::Unknown(format!("{device} names no partition"));
-        }
-    };
-    found.map_or(Known::Absent, |own| Known::Known(own.number))
-}
-
-/// The volume that the boot manager started from.
-fn boot_partition(opened: &OpenedDisk<'_>) -> Known<u32> {
-    match candidates(opened).first() {
-        Some((number, _)) => Known::Known(*number),
-        None => Known::Absent,
-    }
+/// Where ReactOS's configuration is looked for: the volumes that a BIOS can start from.
+fn freeldr_volumes(opened: &OpenedDisk<'_>) -> Vec<u32> {
+    let is = |role: VolumeRole| opened.readable().filter(move |one| one.role == role);
+    is(VolumeRole::Boot).chain(is(VolumeRole::Windows)).map(|one| one.number).collect()
 }
 
 fn freeldr(opened: &OpenedDisk<'_>) -> Known<FreeldrFacts> {
-    for (number, file) in candidates(opened) {
-        if file != FREELDR {
-            continue;
-        }
+    for number in freeldr_volumes(opened) {
         let found = opened
             .volume(number)
-            .and_then(|mut volume| read_file(&mut *volume, file, MAX_FREELDR))
+            .and_then(|mut volume| read_file(&mut *volume, FREELDR, MAX_FREELDR))
             .and_then(|bytes| Known::read(FreeLdr::parse(&bytes).map(Some)))
             .map(|configuration| freeldr_facts(number, &configuration));
         if found != Known::Absent {

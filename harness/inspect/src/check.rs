@@ -7,7 +7,7 @@ use words::CheckName;
 
 /// Version of the form in which qualifications are stored, and of what the checks mean. A stored one of
 /// another version is not current: inspect again.
-pub const QUALIFICATION_FORMAT: u32 = 1;
+pub const QUALIFICATION_FORMAT: u32 = 2;
 
 /// What an image can do, as far as its disk tells: `qualification.json` of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +68,8 @@ pub struct Check {
 pub enum Answer {
     /// As it should be.
     Pass,
+    /// As it should be today, and an update will find it wanting.
+    Warn,
     /// Not as it should be.
     Fail,
     /// What it depends on could not be read.
@@ -81,6 +83,7 @@ impl Answer {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pass => "pass",
+            Self::Warn => "warn",
             Self::Fail => "fail",
             Self::Unknown => "unknown",
             Self::NotApplicable => "not-applicable",

@@ -2,10 +2,27 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use volume::{DiskId, Guid, PartitionTable, TableStyle};
 
 use crate::Known;
 use crate::opened_disk::{OpenedDisk, Registry};
+
+/// The drive letters of a system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DriveLetters {
+    /// The letter of the system's own volume. `C` where nothing says another.
+    pub system: char,
+    /// Partitions of this disk that have a letter.
+    pub partitions: BTreeMap<char, u32>,
+}
+
+impl Default for DriveLetters {
+    fn default() -> Self {
+        Self { system: 'C', partitions: BTreeMap::new() }
+    }
+}
 
 /// Letters that the system gave, each with its partition.
 pub(crate) struct Drives {
@@ -24,7 +41,7 @@ impl Drives {
             .software
             .as_ref()
             .and_then(|hive| Registry { hive, key: VERSION }.string("", "SystemRoot"));
-        let system = root.known().and_then(|root| letter(root)).unwrap_or('C');
+        let named = root.known().and_then(|root| letter(root)).unwrap_or('C');
         let mut letters = BTreeMap::new();
         if let Known::Known(hive) = &opened.system
             && let Ok(Some(key)) = hive.find_key("MountedDevices")
@@ -38,10 +55,22 @@ impl Drives {
                 }
             }
         }
+        // What `MountedDevices` gives to the system's partition is its letter; `SystemRoot` is only told from it.
+        let mut system = named;
         if let Known::Known((number, _)) = opened.place {
+            let own = letters.iter().find(|(_, partition)| **partition == Known::Known(number));
+            system = own.map_or(named, |(letter, _)| *letter);
             letters.insert(system, Known::Known(number));
         }
         Self { letters, system, place: opened.place.clone() }
+    }
+
+    /// What is known of them.
+    pub(crate) fn known(&self) -> DriveLetters {
+        let partitions = self.letters.iter();
+        let partitions =
+            partitions.filter_map(|(letter, number)| Some((*letter, *number.known()?))).collect();
+        DriveLetters { system: self.system, partitions }
     }
 
     /// The partition that a path of the running system lies on. `%SystemRoot%` and `\SystemRoot` are

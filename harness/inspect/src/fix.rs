@@ -132,11 +132,12 @@ pub fn fix(
     let work = tempfile::Builder::new().prefix("fix").tempdir_in(scratch)?;
     let overlay = work.path().join("overlay.qcow2");
     create_overlay(&overlay, &std::fs::canonicalize(source.disk.path())?)?;
-    let disk = OfflineDisk::open_overlay(&overlay, Access::ReadWrite, scratch)?;
+    let told = || source.disk.told().clone();
+    let disk = OfflineDisk::open_overlay(&overlay, Access::ReadWrite, scratch)?.starting(told())?;
     let edits = edit(&disk, &before, &names)?;
     disk.close()?;
     flatten(&overlay, to)?;
-    let disk = OfflineDisk::open(to, Access::ReadOnly, scratch)?;
+    let disk = OfflineDisk::open(to, Access::ReadOnly, scratch)?.starting(told())?;
     let inspection = crate::inspect(Source { disk: &disk, ..source });
     let qualification = qualify(&inspection);
     Ok(Fixed { edits, inspection, qualification })
@@ -180,7 +181,19 @@ fn boot(disk: &OfflineDisk, before: &Inspection, edits: &mut Edits<'_>) -> Resul
     }
     let mut opened = OpenedDisk::open(disk);
     let (mut store, partition, path) = match find_store(&mut opened) {
-        Known::Known(found) => found,
+        Known::Known((found, others)) if others.is_empty() || disk.told().chosen.is_some() => found,
+        Known::Known((found, others)) => {
+            let places: Vec<String> = [found.1]
+                .into_iter()
+                .chain(others.iter().map(|other| other.partition))
+                .map(|number| format!("partition {number}"))
+                .collect();
+            let reason = format!(
+                "there is one each on {}, and nothing tells which one the firmware starts by",
+                places.join(" and ")
+            );
+            return Err(unreadable("the boot configuration", &reason));
+        }
         // A restart is decided in the SYSTEM hive too, and a ReactOS disk has only that.
         Known::Absent if !recovery && !policy => return Ok(()),
         Known::Absent => return Err(unreadable("the boot configuration", "there is none")),

@@ -1,9 +1,11 @@
 //! The inspection as a whole.
 
+use crate::drives::Drives;
 use crate::inspection::{INSPECTION_FORMAT, Inspection};
 use crate::opened_disk::{OpenedDisk, Source};
 use crate::{
-    agent, boot, crash, filters, firmware, history, layout, pending, recovery, services, system,
+    agent, boot, boot_disk, crash, filters, firmware, history, layout, pending, recovery, services,
+    system,
 };
 
 /// Reads everything that there is to know about an image.
@@ -14,8 +16,10 @@ pub fn inspect(source: Source<'_>) -> Inspection {
     let layout = layout::read(source.disk);
     let system = system::read(&mut opened);
     let control_sets = system::control_sets(&opened);
+    let drives = Drives::read(&opened).known();
     let services = services::read(&mut opened);
     let filters = filters::read(&opened);
+    let boot_disk = boot_disk::read(&services, &filters);
     let boot = boot::read(&mut opened);
     let recovery = recovery::read(&mut opened, &boot);
     let crash = crash::read(&opened, &services);
@@ -30,8 +34,10 @@ pub fn inspect(source: Source<'_>) -> Inspection {
         hives: opened.hives,
         system,
         control_sets,
+        drives,
         services,
         filters,
+        boot_disk,
         crash,
         boot,
         recovery,

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::Known;
 use crate::agent::GuestAgent;
 use crate::boot::BootConfiguration;
+use crate::boot_disk::BootDisk;
 use crate::crash::CrashSettings;
+use crate::drives::DriveLetters;
 use crate::filters::Filters;
 use crate::firmware::Firmware;
 use crate::history::History;
@@ -17,7 +19,7 @@ use crate::services::Services;
 use crate::system::{ControlSets, System};
 
 /// Version of the form of an [`Inspection`].
-pub const INSPECTION_FORMAT: u32 = 1;
+pub const INSPECTION_FORMAT: u32 = 2;
 
 /// Everything that was found on an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,10 +37,15 @@ pub struct Inspection {
     pub system: System,
     /// The control sets of the SYSTEM hive.
     pub control_sets: Known<ControlSets>,
+    /// Drive letters.
+    #[serde(default)]
+    pub drives: DriveLetters,
     /// Services and drivers.
     pub services: Known<Services>,
     /// What stands between drivers.
     pub filters: Known<Filters>,
+    /// On which buses it would find its own disk.
+    pub boot_disk: Known<BootDisk>,
     /// What happens on a stop.
     pub crash: Known<CrashSettings>,
     /// BCD, or the `freeldr.ini` of ReactOS.
@@ -51,4 +58,11 @@ pub struct Inspection {
     pub pending: Pending,
     /// What earlier starts left behind.
     pub history: History,
+}
+
+impl Inspection {
+    /// Whether it is a Windows from before Vista: without a boot configuration store or a recovery environment.
+    pub(crate) fn is_older_than_bcd(&self) -> bool {
+        self.system.build.known().is_some_and(|build| build.number < 6000)
+    }
 }

@@ -15,6 +15,7 @@
 
 pub mod agent;
 pub mod boot;
+pub mod boot_disk;
 pub mod crash;
 pub mod event_log;
 pub mod executable;
@@ -31,7 +32,9 @@ pub mod startup_repair;
 pub mod system;
 
 mod check;
+mod default_entry;
 mod drives;
+mod finding;
 mod fix;
 mod inspect;
 mod inspection;
@@ -39,9 +42,11 @@ mod known;
 mod opened_disk;
 mod program;
 mod qualify;
+mod recovery_room;
 mod render;
 
 pub use check::{Answer, Check, QUALIFICATION_FORMAT, Qualification};
+pub use drives::DriveLetters;
 pub use fix::{Edit, FixError, Fixed, fix};
 pub use inspect::inspect;
 pub use inspection::{INSPECTION_FORMAT, Inspection};

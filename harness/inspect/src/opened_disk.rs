@@ -2,17 +2,12 @@
 
 use std::path::Path;
 
-use disk::{OfflineDisk, VolumeRole, VolumeSummary};
+use disk::{DiskError, OfflineDisk, VolumeRole, VolumeSummary};
 use serde::{Deserialize, Serialize};
 use volume::Volume;
 use winfmt::hive::{Hive, HiveError};
 
 use crate::Known;
-
-/// A larger hive is not read. SOFTWARE of a well-used Windows has some 200 MiB.
-const MAX_HIVE: u64 = 512 << 20;
-/// A larger log is not read: Windows' own limit is the size of the hive.
-const MAX_LOG: u64 = 64 << 20;
 
 /// What an image consists of.
 #[derive(Debug, Clone, Copy)]
@@ -51,13 +46,16 @@ pub(crate) struct OpenedDisk<'a> {
 impl<'a> OpenedDisk<'a> {
     /// Opens what is there.
     pub(crate) fn open(disk: &'a OfflineDisk) -> Self {
-        let found = disk.volumes().iter().find(|volume| volume.role == VolumeRole::Windows);
-        let place = match found {
-            Some(summary) => match &summary.system_root {
-                Some(root) => Known::Known((summary.number, root.clone())),
-                None => Known::Absent,
-            },
-            None => no_windows(disk),
+        let place = match disk.windows_partition() {
+            Ok(number) => {
+                let summary = disk.volumes().iter().find(|volume| volume.number == number);
+                match summary.and_then(|summary| summary.system_root.clone()) {
+                    Some(root) => Known::Known((number, root)),
+                    None => Known::Absent,
+                }
+            }
+            Err(DiskError::NoVolume { .. }) => no_windows(disk),
+            Err(error) => Known::Unknown(error.to_string()),
         };
         let mut windows = place.as_ref().and_then(|(number, _)| open(disk, *number));
         let mut hives = Vec::new();
@@ -162,45 +160,14 @@ fn control_set(hive: &Hive) -> Known<String> {
     number.map(|number| format!("ControlSet{number:03}"))
 }
 
-/// Reads a hive with what its logs bring. One that is dirty without a log that fits is read as it lies.
+/// Reads a hive with what its logs bring, and how that went.
 pub(crate) fn read_hive(volume: &mut dyn Volume, file: &str) -> (Known<Hive>, Option<HiveFacts>) {
-    let bytes = match read_file(volume, file, MAX_HIVE) {
-        Known::Known(bytes) => bytes,
-        Known::Absent => return (Known::Absent, None),
-        Known::Unknown(reason) => {
-            let facts = HiveFacts { file: file.to_owned(), state: Known::Unknown(reason.clone()) };
-            return (Known::Unknown(reason), Some(facts));
-        }
-    };
-    let mut logs = Vec::new();
-    for ending in ["LOG1", "LOG2"] {
-        logs.extend(read_log(volume, &format!("{file}.{ending}")));
+    let facts = |state| Some(HiveFacts { file: file.to_owned(), state });
+    match disk::read_hive(volume, file) {
+        Ok(None) => (Known::Absent, None),
+        Ok(Some(read)) => (Known::Known(read.hive), facts(Known::Known(read.state))),
+        Err(reason) => (Known::Unknown(reason.clone()), facts(Known::Unknown(reason))),
     }
-    if logs.is_empty() {
-        logs.extend(read_log(volume, &format!("{file}.LOG")));
-    }
-    let logs: Vec<&[u8]> = logs.iter().map(Vec::as_slice).collect();
-    let (hive, state) = match Hive::recover(bytes.clone(), &logs) {
-        Ok((hive, recovery)) => (Known::Known(hive), Known::Known(recovery.to_string())),
-        Err(error @ HiveError::NoUsableLog { .. }) => match Hive::open_dirty(bytes) {
-            Ok(hive) => {
-                let state = format!("read as it lies, which may not be the latest: {error}");
-                (Known::Known(hive), Known::Known(state))
-            }
-            Err(error) => unreadable(error),
-        },
-        Err(error) => unreadable(error),
-    };
-    (hive, Some(HiveFacts { file: file.to_owned(), state }))
-}
-
-fn unreadable<T>(error: HiveError) -> (Known<T>, Known<String>) {
-    let reason = error.to_string();
-    (Known::Unknown(reason.clone()), Known::Unknown(reason))
-}
-
-fn read_log(volume: &mut dyn Volume, file: &str) -> Option<Vec<u8>> {
-    read_file(volume, file, MAX_LOG).known().filter(|bytes| !bytes.is_empty()).cloned()
 }
 
 /// A whole file of at most `limit` bytes.

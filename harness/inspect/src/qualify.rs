@@ -2,13 +2,14 @@
 
 use words::CheckName;
 
-use crate::Known;
 use crate::boot::{BootConfiguration, Loader, RecoveryLoader};
 use crate::check::{Answer, Check, QUALIFICATION_FORMAT, Qualification};
 use crate::crash::DumpKind;
+use crate::finding::Finding;
 use crate::inspection::Inspection;
 use crate::services::Start;
 use crate::system::Build;
+use crate::{Known, boot_disk, default_entry, recovery_room};
 
 /// The first build that is documented to have Quick Machine Recovery (windows-facts.md 1.2).
 const FIRST_WITH_QUICK_MACHINE_RECOVERY: Build = Build { number: 26100, revision: Some(4700) };
@@ -25,12 +26,15 @@ pub fn qualify(inspection: &Inspection) -> Qualification {
 
 fn check(name: CheckName, inspection: &Inspection) -> Check {
     let finding = match name {
+        CheckName::DefaultEntry => default_entry::check(inspection),
+        CheckName::BootDiskDriver => boot_disk::check(inspection),
         CheckName::RecoveryEnabled => recovery_enabled(inspection),
         CheckName::BootStatusPolicy => boot_status_policy(inspection),
         CheckName::AutomaticRestart => automatic_restart(inspection),
         CheckName::RecoveryImage => recovery_image(inspection),
         CheckName::RecoveryImageBuild => recovery_image_build(inspection),
         CheckName::RecoveryPartition => recovery_partition(inspection),
+        CheckName::RecoveryRoom => recovery_room::check(inspection),
         CheckName::RecoveryReachable => recovery_reachable(inspection),
         CheckName::QuickMachineRecovery => quick_machine_recovery(inspection),
         CheckName::CrashDump => crash_dump(inspection),
@@ -46,46 +50,6 @@ fn check(name: CheckName, inspection: &Inspection) -> Check {
     Check { name, answer, evidence, remedy, fixable }
 }
 
-/// The answer to one check.
-struct Finding {
-    answer: Answer,
-    evidence: String,
-    remedy: Option<String>,
-    fixable: bool,
-}
-
-impl Finding {
-    fn new(answer: Answer, evidence: impl Into<String>) -> Self {
-        Self { answer, evidence: evidence.into(), remedy: None, fixable: false }
-    }
-
-    fn pass(evidence: impl Into<String>) -> Self {
-        Self::new(Answer::Pass, evidence)
-    }
-
-    fn fail(evidence: impl Into<String>) -> Self {
-        Self::new(Answer::Fail, evidence)
-    }
-
-    fn unknown(what: &str, reason: &str) -> Self {
-        Self::new(Answer::Unknown, format!("{what} cannot be read: {reason}"))
-    }
-
-    fn not_applicable(evidence: impl Into<String>) -> Self {
-        Self::new(Answer::NotApplicable, evidence)
-    }
-
-    fn remedy(mut self, remedy: impl Into<String>) -> Self {
-        self.remedy = Some(remedy.into());
-        self
-    }
-
-    fn fixable(mut self) -> Self {
-        self.fixable = true;
-        self
-    }
-}
-
 /// The loader that starts by default, or the finding where there is none.
 fn loader(inspection: &Inspection) -> Result<&Loader, Finding> {
     let bcd = match &inspection.boot {
@@ -93,6 +57,11 @@ fn loader(inspection: &Inspection) -> Result<&Loader, Finding> {
         Known::Known(BootConfiguration::Freeldr(_)) => {
             return Err(Finding::not_applicable(
                 "it is started by freeldr.ini: such a system has no recovery environment",
+            ));
+        }
+        Known::Absent if inspection.is_older_than_bcd() => {
+            return Err(Finding::not_applicable(
+                "a Windows of this age has neither a boot configuration store nor a recovery environment",
             ));
         }
         Known::Absent => {

@@ -60,6 +60,8 @@ pub struct RecoveryImage {
     pub build: Known<Build>,
     /// Its instruction set.
     pub architecture: Known<String>,
+    /// Bytes that are free on its volume.
+    pub free: Known<u64>,
 }
 
 /// The settings of Quick Machine Recovery (windows-facts.md 1.4). What the file does not say is absent.
@@ -127,7 +129,9 @@ fn image(opened: &OpenedDisk<'_>, boot: &Known<BootConfiguration>) -> Known<Reco
             let on_windows_volume =
                 place.partition.clone().and_then(|number| windows.map(|windows| windows == number));
             let (build, architecture) = contents(opened, &place);
-            RecoveryImage { place, on_windows_volume, build, architecture }
+            let volume = place.partition.clone().and_then(|number| opened.volume(number));
+            let free = volume.and_then(|mut volume| Known::read(volume.free_space().map(Some)));
+            RecoveryImage { place, on_windows_volume, build, architecture, free }
         })
 }
 

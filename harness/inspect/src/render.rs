@@ -112,7 +112,9 @@ fn summary(page: &mut Page, inspection: &Inspection, qualification: &Qualificati
     page.line("firmware", firmware(inspection));
     page.line("can it recover?", can_it_recover(qualification));
     let mut failing: Vec<String> = qualification
-        .failing()
+        .checks
+        .iter()
+        .filter(|check| matches!(check.answer, Answer::Fail | Answer::Warn))
         .map(|check| format!("{}: {}", check.name, check.evidence))
         .collect();
     let unknown: Vec<&str> = qualification
@@ -229,6 +231,12 @@ fn system(page: &mut Page, inspection: &Inspection) {
     page.heading("System");
     if let (Known::Known(partition), Known::Known(folder)) = (&system.partition, &system.folder) {
         page.line("installed in", format!("\\{folder} on partition {partition}"));
+        let letters = inspection.drives.partitions.iter();
+        let letters: Vec<String> =
+            letters.map(|(letter, number)| format!("{letter}: partition {number}")).collect();
+        if letters.len() > 1 || inspection.drives.system != 'C' {
+            page.line("drives", letters.join(", "));
+        }
     }
     page.text("edition", &system.edition);
     page.text("installation", &system.installation);
@@ -407,7 +415,7 @@ fn drivers(page: &mut Page, inspection: &Inspection) {
             .iter()
             .filter(|service| {
                 service.is_driver()
-                    && matches!(service.start, Start::Boot | Start::System)
+                    && matches!(service.starts(), Start::Boot | Start::System)
                     && service.file == Known::Absent
             })
             .map(|service| service.name.clone())

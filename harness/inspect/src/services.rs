@@ -32,14 +32,14 @@ impl Services {
 
     /// Those that start at a moment, in the order of the hive.
     pub fn starting(&self, start: Start) -> impl Iterator<Item = &Service> {
-        self.services.iter().filter(move |service| service.start == start)
+        self.services.iter().filter(move |service| service.starts() == start)
     }
 
     /// Drivers of others than Microsoft that start with the system.
     pub fn third_party_drivers(&self) -> impl Iterator<Item = &Service> {
         self.services.iter().filter(|service| {
             service.is_driver()
-                && matches!(service.start, Start::Boot | Start::System)
+                && matches!(service.starts(), Start::Boot | Start::System)
                 && service.maker == Known::Known(Maker::ThirdParty)
         })
     }
@@ -54,8 +54,11 @@ pub struct Service {
     /// `Type`, as stored: 1 kernel driver, 2 file system driver, 0x10 own process, 0x20 shared process.
     #[serde(rename = "type")]
     pub kind: u32,
-    /// When it starts.
+    /// `Start`: when it starts, where nothing outweighs it.
     pub start: Start,
+    /// `StartOverride\\0`, which outweighs `Start` for a driver (windows-facts.md 4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_override: Option<Start>,
     /// `ErrorControl`: 0 ignore, 1 normal, 2 severe, 3 critical.
     pub error_control: Known<u32>,
     /// `Group`.
@@ -77,6 +80,11 @@ pub struct Service {
 }
 
 impl Service {
+    /// When it starts indeed.
+    pub fn starts(&self) -> Start {
+        self.start_override.filter(|_| self.is_driver()).unwrap_or(self.start)
+    }
+
     /// Whether it runs in the kernel.
     pub fn is_driver(&self) -> bool {
         matches!(self.kind, 1 | 2 | 8)
@@ -196,6 +204,7 @@ fn entries(control: Registry<'_>) -> Known<Entries> {
                 name: key.name().text(),
                 kind: dword(&key, "Type").unwrap_or_default(),
                 start: start.into(),
+                start_override: start_override(&key),
                 error_control: dword(&key, "ErrorControl").map_or(Known::Absent, Known::Known),
                 group: string("Group"),
                 tag: dword(&key, "Tag"),
@@ -208,6 +217,11 @@ fn entries(control: Registry<'_>) -> Known<Entries> {
         ));
     }
     Known::Known((services, count, group_order))
+}
+
+/// The key `StartOverride` holds one number a hardware profile; 0 is the one that all machines have.
+fn start_override(key: &Key<'_>) -> Option<Start> {
+    dword(&key.subkey("StartOverride").ok()??, "0").map(Start::from)
 }
 
 fn dword(key: &Key<'_>, name: &str) -> Option<u32> {
@@ -289,7 +303,7 @@ fn examine(volume: &mut dyn Volume, service: &mut Service, owners: &[String]) {
         inf.get(..3).is_some_and(|head| head.eq_ignore_ascii_case("oem"))
             && inf[3..].bytes().next().is_some_and(|byte| byte.is_ascii_digit())
     });
-    let starts = matches!(service.start, Start::Boot | Start::System);
+    let starts = matches!(service.starts(), Start::Boot | Start::System);
     if service.is_driver() && (starts || added) {
         service.image = service.file.as_ref().and_then(|file| program::read(volume, file));
         service.maker = maker(&service.image);

@@ -121,19 +121,21 @@ pub(crate) fn read(opened: &mut OpenedDisk<'_>) -> System {
     }
 }
 
-/// `CurrentBuild` is right since Windows 2000; `CurrentBuildNumber` is what came before it.
+/// `CurrentBuild` is right since Windows Vista. Before, it holds "1.511.1 () (Obsolete data - do not use)", and the
+/// build is in `CurrentBuildNumber`.
 fn build(version: Registry<'_>) -> Known<Build> {
-    let number = match version.string("", "CurrentBuild") {
-        Known::Absent => version.string("", "CurrentBuildNumber"),
-        number => number,
+    let number = |name: &str| {
+        version.string("", name).and_then(|text| match text.trim().parse::<u32>() {
+            Ok(number) => Known::Known(number),
+            Err(_) => Known::Unknown(format!("`{name}` is '{text}', which is not a number")),
+        })
     };
-    number.and_then(|text| match text.trim().parse() {
-        Ok(number) => {
-            let revision = version.dword("", "UBR").known().copied();
-            Known::Known(Build { number, revision })
-        }
-        Err(_) => Known::Unknown(format!("`CurrentBuild` is '{text}', which is not a number")),
-    })
+    let found = match (number("CurrentBuild"), number("CurrentBuildNumber")) {
+        (Known::Known(number), _) | (_, Known::Known(number)) => Known::Known(number),
+        (Known::Absent, other) | (other, _) => other,
+    };
+    let revision = version.dword("", "UBR").known().copied();
+    found.map(|number| Build { number, revision })
 }
 
 /// Evaluation editions say so in their names (`ServerStandardEval`, `EnterpriseEval`; "Evaluation" in

@@ -327,14 +327,6 @@ impl Rules<'_> {
     }
 
     pub(crate) fn place(&mut self, at: &[Step<'_>], path: &WindowsPath) {
-        if path.drive() != 'C' {
-            self.problem(
-                at,
-                format!("`{path}` is on drive {}:", path.drive()),
-                "a path on `C:`, the only drive of a machine",
-                "write a path that begins with `C:\\`",
-            );
-        }
         if path.has_wildcard() {
             self.problem(
                 at,

@@ -47,8 +47,8 @@ pub use table::{
     ATTRIBUTE_NO_DRIVE_LETTER, ATTRIBUTE_REQUIRED, BASIC_DATA, DiskId, EFI_SYSTEM, LDM_DATA,
     LDM_METADATA, MBR_EXTENDED, MBR_FAT16, MBR_FAT32, MBR_LDM, MBR_NTFS, MBR_PROTECTIVE,
     MBR_RECOVERY, MICROSOFT_RESERVED, Partition, PartitionKind, PartitionTable, SECTOR,
-    STORAGE_SPACES, TableError, TableStyle, WINDOWS_RECOVERY, create_partitions, read_partitions,
-    set_partition,
+    STORAGE_SPACES, TableError, TableStyle, WINDOWS_RECOVERY, create_partitions, described_len,
+    read_partitions, set_partition,
 };
 pub use volume::{Entry, Kind, MAX_READ, Metadata, Volume};
 pub use words::{FileTime, Guid};

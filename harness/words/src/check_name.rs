@@ -13,6 +13,10 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "kebab-case")]
 #[schemars(rename = "Need")]
 pub enum CheckName {
+    /// The boot manager's default entry leads to a Windows on this disk.
+    DefaultEntry,
+    /// It has a driver that starts with the loader for a disk on some bus.
+    BootDiskDriver,
     /// The default loader leads to a recovery environment and may use it.
     RecoveryEnabled,
     /// Failed starts count.
@@ -25,6 +29,8 @@ pub enum CheckName {
     RecoveryImageBuild,
     /// It has a partition of its own.
     RecoveryPartition,
+    /// That partition has room for the next image.
+    RecoveryRoom,
     /// It can be read when the Windows volume is encrypted.
     RecoveryReachable,
     /// Quick Machine Recovery is switched on in the image.
@@ -43,13 +49,16 @@ pub enum CheckName {
 
 impl CheckName {
     /// All, in the order in which they are shown.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
+        Self::DefaultEntry,
+        Self::BootDiskDriver,
         Self::RecoveryEnabled,
         Self::BootStatusPolicy,
         Self::AutomaticRestart,
         Self::RecoveryImage,
         Self::RecoveryImageBuild,
         Self::RecoveryPartition,
+        Self::RecoveryRoom,
         Self::RecoveryReachable,
         Self::QuickMachineRecovery,
         Self::CrashDump,
@@ -62,12 +71,15 @@ impl CheckName {
     /// The word.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::DefaultEntry => "default-entry",
+            Self::BootDiskDriver => "boot-disk-driver",
             Self::RecoveryEnabled => "recovery-enabled",
             Self::BootStatusPolicy => "boot-status-policy",
             Self::AutomaticRestart => "automatic-restart",
             Self::RecoveryImage => "recovery-image",
             Self::RecoveryImageBuild => "recovery-image-build",
             Self::RecoveryPartition => "recovery-partition",
+            Self::RecoveryRoom => "recovery-room",
             Self::RecoveryReachable => "recovery-reachable",
             Self::QuickMachineRecovery => "quick-machine-recovery",
             Self::CrashDump => "crash-dump",

@@ -34,6 +34,9 @@ pub(crate) enum ImageCommand {
         /// Name, digest, disk file or bundle directory
         #[arg(value_name = "IMAGE|PATH")]
         image: String,
+        /// The partition of the Windows that is meant, where there are several
+        #[arg(long, value_name = "PARTITION")]
+        windows: Option<u32>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -102,6 +105,9 @@ pub(crate) struct ImportArgs {
     /// A machine profile, instead of the proposed one
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
+    /// The partition of the Windows that is meant, where the disk does not tell
+    #[arg(long, value_name = "PARTITION")]
+    windows: Option<u32>,
     /// Import nothing; print the machine profile that would be proposed
     #[arg(long)]
     dry_run: bool,
@@ -184,7 +190,9 @@ pub(crate) fn run(global: &Global, command: &ImageCommand) -> anyhow::Result<Exi
     match command {
         ImageCommand::List { json } => show::list(&store, *json),
         ImageCommand::Import(args) => bring::import(&store, args),
-        ImageCommand::Inspect { image, json } => show::inspect(&store, image, *json),
+        ImageCommand::Inspect { image, windows, json } => {
+            show::inspect(&store, image, *windows, *json)
+        }
         ImageCommand::Qualify(args) if args.boot => {
             boot::detectors(global, state, &args.image, args.json)
         }

@@ -6,23 +6,8 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use winfmt::hive::{Data, Hive, KeyPath, Name};
 
+use crate::unpacked::case;
 use crate::{ODD, SHOWN, loopbreak, says, text};
-
-/// A case, unpacked, if it is there.
-fn case(name: &str, folder: &Path) -> Option<PathBuf> {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/cases");
-    let cases = std::env::var_os("LOOPBREAK_CASES").map_or_else(|| beside.into(), PathBuf::from);
-    let packed = cases.join(format!("{name}.xz"));
-    if !packed.is_file() {
-        println!("skipped: {} is not there; set LOOPBREAK_CASES", packed.display());
-        return None;
-    }
-    let file = folder.join(name);
-    let out = std::fs::File::create(&file).unwrap();
-    let done = Command::new("xz").arg("-dc").arg(packed).stdout(out).status().unwrap();
-    assert!(done.success());
-    Some(file)
-}
 
 /// Everything of a hive, by the names that are shown.
 fn walk(folder: &Path, file: &Path) {

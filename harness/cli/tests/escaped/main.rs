@@ -6,6 +6,8 @@
 mod hives;
 mod made;
 mod others;
+#[path = "../cases/unpacked.rs"]
+mod unpacked;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -9,6 +9,7 @@
 //! | `bundle` | what an image consists of |
 //! | `catalogue` | finding images, checking them, naming and removing them |
 //! | `source` | what a disk file is, and whether it can be taken |
+//! | `cut_off` | disk files that end before their disk does |
 //! | `convert` | disk files copied or converted, with progress |
 //! | `import` | an image put together and sealed |
 //! | `export` | an image, or its disk, brought out again |
@@ -21,6 +22,7 @@ mod bundle;
 mod catalogue;
 mod checkpoint;
 mod convert;
+mod cut_off;
 mod error;
 mod export;
 mod garbage;

@@ -11,6 +11,8 @@ use std::process::Command;
 
 use serde::Deserialize;
 
+use super::cut_off;
+
 /// Format of a disk file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DiskFormat {
@@ -154,6 +156,7 @@ impl DiskSource {
             is_plain_qcow2,
         };
         source.virtual_size = source.ask_qemu()?;
+        cut_off::check(&source)?;
         Ok(source)
     }
 
@@ -312,8 +315,21 @@ impl Header {
                 "it is an archive (tar, or an OVA); unpack it, and take the disk in it".to_owned()
             );
         }
-        if self.head.get(510..512) == Some(&[0x55, 0xaa]) && self.len.is_multiple_of(512) {
-            return Ok(DiskFormat::Raw);
+        if self.tail.get(1..9) == Some(b"conectix") {
+            return Err(format!(
+                "it has {} bytes, no multiple of 512: its footer has 511 bytes, as the first programs for VHDs wrote \
+                 it; append one byte of zero (`truncate --size=+1 FILE`)",
+                self.len
+            ));
+        }
+        if self.head.get(510..512) == Some(&[0x55, 0xaa]) {
+            if self.len.is_multiple_of(512) {
+                return Ok(DiskFormat::Raw);
+            }
+            return Err(format!(
+                "it has {} bytes, no multiple of 512: it is cut off, or something was added to it; get a whole copy",
+                self.len
+            ));
         }
         Err("its contents are none of qcow2, VHD, VHDX, VMDK, and no raw disk, whose first sector would end in 55 AA".to_owned())
     }
@@ -420,7 +436,7 @@ fn check_descriptor(text: &str) -> Result<(), String> {
     }
 }
 
-fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+pub(super) fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let mut value = [0; N];
     if let Some(found) = bytes.get(at..at.saturating_add(N)) {
         value.copy_from_slice(found);

@@ -142,6 +142,8 @@ pub(crate) enum Answer {
 pub(crate) struct Survey {
     /// Bytes.
     pub(crate) len: u64,
+    /// Bytes that it has by its partition table; 0 where that says nothing of it.
+    pub(crate) described: u64,
     /// How it is divided.
     pub(crate) table: PartitionTable,
     /// One for each partition.

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 
 use volume::{
     BlockDevice, Changes, FileSystemKind, Kind, Partition, PartitionTable, SharedDevice, SubDevice,
-    Volume, VolumeError, probe, read_partitions, set_partition,
+    Volume, VolumeError, described_len, probe, read_partitions, set_partition,
 };
 
 use super::frame::{DATA_LIMIT, FrameKind, invalid, parse, read_frame, write_frame, write_message};
@@ -92,9 +92,11 @@ impl<S: Read + Write> Server<S> {
             Request::Survey => {
                 let table = read_partitions(&mut self.device)
                     .map_err(|error| Trouble::Refused(error.to_string()))?;
+                let described = described_len(&mut self.device)
+                    .map_err(|error| Trouble::Refused(error.to_string()))?;
                 let volumes = table.partitions.iter().map(|one| self.look_at(one)).collect();
                 self.table = Some(table.clone());
-                Ok(Answer::Survey(Survey { len: self.device.len(), table, volumes }))
+                Ok(Answer::Survey(Survey { len: self.device.len(), described, table, volumes }))
             }
             Request::Open { partition } => {
                 if self.volumes.len() >= MAX_VOLUMES {

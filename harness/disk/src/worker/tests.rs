@@ -116,7 +116,8 @@ impl Served {
 
     fn opened() -> (Self, u32) {
         let mut served = Self::new();
-        let Answer::Survey(Survey { len, table, volumes }) = served.ask(&Request::Survey) else {
+        let Answer::Survey(Survey { len, table, volumes, .. }) = served.ask(&Request::Survey)
+        else {
             panic!("no survey")
         };
         assert_eq!((len, table.partitions.len()), (8 << 20, 1));

@@ -1,6 +1,6 @@
 //! The part of an inspection that decides a machine profile.
 
-use inspect::services::Start;
+use inspect::services::{Service, Start};
 use inspect::{Inspection, Known};
 
 /// What a machine profile is decided from.
@@ -14,6 +14,8 @@ pub struct Facts {
     pub has_active_partition: bool,
     /// The program that starts the system, as the boot configuration has it.
     pub loader: Option<String>,
+    /// The partition of the system, where there are several systems on the disk.
+    pub windows_partition: Option<u32>,
     /// The system's folder: `Windows`, `WINNT`, `ReactOS`.
     pub folder: Option<String>,
     /// Its name for itself.
@@ -26,7 +28,7 @@ pub struct Facts {
     pub installation: Option<String>,
     /// `x86-64`, `x86`, `arm64`.
     pub architecture: Option<String>,
-    /// Drivers that start with the loader, lower case.
+    /// Drivers that start with the loader and whose files are there, lower case.
     pub boot_drivers: Vec<String>,
     /// Services that start at all, lower case.
     pub services: Vec<String>,
@@ -52,28 +54,30 @@ impl Facts {
         let layout = &inspection.layout;
         let system = &inspection.system;
         let services = inspection.services.known();
-        let named = |wanted: &dyn Fn(Start) -> bool| -> Vec<String> {
+        let named = |wanted: &dyn Fn(&Service) -> bool| -> Vec<String> {
             let all = services.iter().flat_map(|services| &services.services);
-            all.filter(|one| wanted(one.start)).map(|one| one.name.to_lowercase()).collect()
+            all.filter(|one| wanted(one)).map(|one| one.name.to_lowercase()).collect()
         };
         let crash = inspection.crash.known();
         let text = |value: Option<&Known<String>>| value.and_then(Known::known).cloned();
         let loader = inspection.boot.known().and_then(|boot| boot.bcd());
         let loader = loader.and_then(|bcd| bcd.default.known()?.path.known().cloned());
         let agent = inspection.agent.known();
+        let systems = layout.partitions.iter().filter(|one| one.role == "windows").count();
         Self {
             style: layout.style.clone(),
             has_efi_partition: layout.partitions.iter().any(|one| one.role == "efi"),
             has_active_partition: layout.partitions.iter().any(|one| one.active),
             loader,
+            windows_partition: system.partition.known().copied().filter(|_| systems > 1),
             folder: text(Some(&system.folder)),
             product: text(Some(&system.product)),
             build: system.build.known().map(|build| build.number),
             version: text(Some(&system.version)),
             installation: text(Some(&system.installation)),
             architecture: text(Some(&system.architecture)),
-            boot_drivers: named(&|start| start == Start::Boot),
-            services: named(&|start| start != Start::Disabled),
+            boot_drivers: named(&|one| one.starts() == Start::Boot && one.file != Known::Absent),
+            services: named(&|one| one.starts() != Start::Disabled),
             services_unknown: inspection.services.reason().map(str::to_owned),
             has_agent: agent.is_some_and(|agent| {
                 matches!(agent.service.known(), Some(Start::Automatic | Start::System))

@@ -20,7 +20,7 @@ pub(super) fn proposed_line(facts: &Facts) -> (Option<ImageLine>, String) {
         // A model of this project calls itself by the project's name first, and behind its own says what it is not.
         let own = product.split(" (").next().unwrap_or_default();
         (
-            Some(own.strip_prefix("loopbreak ").unwrap_or(own).to_owned()),
+            Some(own.strip_prefix(OWN_MODEL).unwrap_or(own).to_owned()),
             format!("It calls itself \"{product}\"."),
         )
     };
@@ -54,17 +54,31 @@ fn reactos(facts: &Facts) -> String {
     version.map_or_else(|| "reactos".to_owned(), |version| format!("reactos-{version}"))
 }
 
-/// A name that begins as Windows' own do.
-pub(super) fn calls_itself_windows(product: &str) -> bool {
-    ["Windows", "Microsoft Windows", "Microsoft(R) Windows"]
-        .iter()
-        .any(|name| product.starts_with(name))
+/// The name by which a model of this project begins.
+const OWN_MODEL: &str = "loopbreak ";
+
+/// Whether a system is one of this project's models.
+pub(super) fn is_own_model(facts: &Facts) -> bool {
+    facts.product.as_deref().is_some_and(|product| product.starts_with(OWN_MODEL))
+}
+
+/// Whether a system is Windows. Most begin their names so; some do not ("Hyper-V Server 2019", "Azure Stack HCI", what a
+/// maker of machines writes there), and say which installation they are, as each Windows since Vista does.
+pub(super) fn is_windows(facts: &Facts) -> bool {
+    let product = facts.product.as_deref().unwrap_or_default();
+    let folder = facts.folder.as_deref().unwrap_or_default();
+    if is_own_model(facts) || product.contains("ReactOS") || folder.eq_ignore_ascii_case("ReactOS")
+    {
+        return false;
+    }
+    let named = ["Windows", "Microsoft Windows", "Microsoft(R) Windows"];
+    named.iter().any(|name| product.starts_with(name)) || facts.installation.is_some()
 }
 
 /// By build number: Windows 11 still calls itself "Windows 10" in the registry.
 fn windows(facts: &Facts, product: &str) -> Option<String> {
     let build = facts.build?;
-    if !calls_itself_windows(product) {
+    if !is_windows(facts) {
         return None;
     }
     let server = product.contains("Server")
@@ -144,6 +158,8 @@ mod tests {
             ("Windows 10 Home", 10240, "", plain(), "windows-10"),
             ("Windows Server 2025 Standard", 26100, "24H2", server(), "windows-server-2025"),
             ("Windows Server 2012 R2 Datacenter", 9600, "", plain(), "windows-server-2012-r2"),
+            ("Hyper-V Server 2019", 17763, "1809", server(), "windows-server-2019"),
+            ("Azure Stack HCI", 20348, "22H2", server(), "windows-server-2022"),
             ("Windows 7 Ultimate", 7601, "", plain(), "windows-7"),
             ("Microsoft Windows XP", 2600, "", x86(), "windows-xp"),
             ("Windows Server", 25398, "23H2", server(), "windows-server-build-25398"),

@@ -10,7 +10,7 @@ use hypervisor::{
 use timeline::{Marker, Phase, ScreenKind, Source};
 
 use super::facts::Facts;
-use super::line::{calls_itself_windows, proposed_line};
+use super::line::{is_own_model, proposed_line};
 
 /// A profile, and why it is as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,6 +111,7 @@ impl ProposedProfile {
             expected_resets: expected_resets(facts, &mut why),
             time_scale: None,
             noise: noise(facts),
+            windows_partition: facts.windows_partition,
             evidence: evidence(facts, &mut why),
             kernel_exports: Vec::new(),
             markers: markers(facts, &mut why),
@@ -159,6 +160,7 @@ impl ProposedProfile {
         };
         key("clock", &why.clock);
         key("expected-resets", &why.resets);
+        key("windows-partition", "There are several. This one was named, or starts by default.");
         text += &comment(
             "A default: what such a system writes by itself, left out of the list of changes.",
         );
@@ -282,21 +284,18 @@ fn secure_boot(facts: &Facts, kind: FirmwareKind, why: &mut Reasons) -> bool {
     on
 }
 
+/// Only what is a model says that it is one: of a system that nobody here knows it is not assumed.
 fn is_model(facts: &Facts, why: &mut Reasons) -> bool {
     let product = facts.product.as_deref().unwrap_or_default();
-    let windows = calls_itself_windows(product) || product.contains("ReactOS");
-    if product.is_empty() || windows {
-        why.model = if product.is_empty() {
-            "A default: the disk does not say which product it is.".to_owned()
-        } else {
-            format!("It calls itself \"{product}\".")
-        };
-        return false;
-    }
-    why.model = format!(
-        "It calls itself \"{product}\", which is not Windows. Reports say that it is a model."
-    );
-    true
+    let is_model = is_own_model(facts);
+    why.model = if is_model {
+        format!("It calls itself \"{product}\". Reports say that it is a model.")
+    } else if product.is_empty() {
+        "A default: the disk does not say which product it is.".to_owned()
+    } else {
+        format!("It calls itself \"{product}\".")
+    };
+    is_model
 }
 
 fn architecture(facts: &Facts, why: &mut Reasons) -> Architecture {
@@ -637,7 +636,7 @@ mod tests {
             ..windows_11()
         };
         let profile = propose(&hostile);
-        assert!(profile.is_model);
+        assert!(!profile.is_model);
         assert_eq!(profile.evidence.dumps, [r"C:\Windows\MEMORY.DMP", r"C:\it's\*.dmp"]);
         let facts = Facts { dump_file: Some(r"D:\MEMORY.DMP".to_owned()), ..windows_11() };
         assert_eq!(propose(&facts).evidence.dumps[0], r"C:\Windows\MEMORY.DMP");

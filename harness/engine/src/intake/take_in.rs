@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use disk::{Access, Draft, Image, OfflineDisk, Store, Watch};
+use disk::{Access, Draft, Image, OfflineDisk, Starting, Store, Watch};
 use hypervisor::{Firmware, FirmwareKind, MachineProfile, ProfileError, firmware_files};
 use inspect::{CheckName, Edit, Inspection, Qualification, Source};
 
@@ -22,6 +22,8 @@ pub struct IntakeOptions {
     pub tpm_state: Option<PathBuf>,
     /// A machine profile, instead of the proposed one.
     pub profile: Option<PathBuf>,
+    /// The partition of the Windows that is meant, where the disk does not decide it rightly.
+    pub windows: Option<u32>,
 }
 
 /// An image that is ready to be sealed.
@@ -89,7 +91,13 @@ pub fn fixed(
     let scratch = tempfile::Builder::new().prefix("lb-").tempdir()?;
     let (vars, tpm) = (image.firmware_vars(), image.tpm_state());
     let edits = {
+        let starting = Starting {
+            chosen: MachineProfile::read(&image.profile())?.windows_partition,
+            firmware_vars: vars.clone(),
+            ..Starting::default()
+        };
         let disk = OfflineDisk::open(&image.disk(), Access::ReadOnly, scratch.path())?;
+        let disk = disk.starting(starting)?;
         let source = Source { disk: &disk, firmware_vars: vars.as_deref(), tpm: tpm.as_deref() };
         inspect::fix(source, &draft.disk(), wanted, scratch.path())?.edits
     };
@@ -115,12 +123,19 @@ fn complete(
         draft.set_tpm_state(tpm)?;
     }
     let tpm = draft.tpm_state();
-    let inspection = inspect_disk(&draft.disk(), draft.firmware_vars().as_deref(), tpm.as_deref())?;
     let own = match draft.profile() {
         Some(path) => Some(read_profile(&path)?),
         None => None,
     };
-    let text = match given.or(own) {
+    let given = given.or(own);
+    let windows = windows(given.as_deref(), options)?;
+    let vars = draft.firmware_vars();
+    let (inspection, uncertain) =
+        inspect_disk(&draft.disk(), vars.as_deref(), tpm.as_deref(), windows)?;
+    if let Some(uncertain) = uncertain {
+        return Err(uncertain.into());
+    }
+    let text = match given {
         Some(text) => text,
         None => ProposedProfile::new(&Facts::of(&inspection), options.firmware).to_toml(),
     };
@@ -145,6 +160,18 @@ fn complete(
         draft.set_qualification(&json)?;
     }
     Ok(Intake { draft, profile: text, inspection, qualification })
+}
+
+/// The partition of the Windows that is meant, as the profile or an option names it.
+fn windows(profile: Option<&str>, options: &IntakeOptions) -> Result<Option<u32>, IntakeError> {
+    let Some(profile) = profile else { return Ok(options.windows) };
+    let own = MachineProfile::parse(profile, Path::new("profile.toml"))?.windows_partition;
+    match options.windows {
+        Some(wanted) if own != Some(wanted) => Err(IntakeError::Contradiction(format!(
+            "--windows {wanted} contradicts the profile; say `windows-partition = {wanted}` in it"
+        ))),
+        _ => Ok(own),
+    }
 }
 
 fn stored(draft: &Draft) -> Option<Qualification> {

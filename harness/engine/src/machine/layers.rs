@@ -62,16 +62,20 @@ impl MachineController<'_> {
             (self.starting_point.spec.disk.clone(), self.context.session.scratch.clone());
         let image = self.context.prepared.image.disk();
         let (scenario, clock) = (self.context.scenario.clone(), self.starting_point.spec.clock);
+        let starting = self.context.prepared.starting();
+        let drives = self.context.prepared.drives.clone();
         let editing = move || {
-            let opened = OfflineDisk::open_overlay(&disk, Access::ReadWrite, &scratch)?;
-            let mut windows = WindowsDisk::new(opened, clock)?;
+            let opened = OfflineDisk::open_overlay(&disk, Access::ReadWrite, &scratch)?
+                .starting(starting.clone())?;
+            let mut windows = WindowsDisk::new(opened, clock)?.with_drives(drives.clone());
             let given_up = windows
                 .accept_crash_state()
                 .map_err(Box::new)
                 .map_err(|source| disk::DiskError::Volume { path: disk.clone(), source })?;
             let mut proof: Vec<String> = given_up.into_iter().collect();
-            let backup = OfflineDisk::open(&image, Access::ReadOnly, &scratch)?;
-            let mut backup = WindowsDisk::new(backup, None)?;
+            let backup =
+                OfflineDisk::open(&image, Access::ReadOnly, &scratch)?.starting(starting)?;
+            let mut backup = WindowsDisk::new(backup, None)?.with_drives(drives);
             let applied =
                 faults::repair(&scenario, &mut windows, &mut backup)?.apply(&mut windows)?;
             windows.into_disk().close()?;

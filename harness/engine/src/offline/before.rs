@@ -77,7 +77,7 @@ pub(crate) fn find(windows: &mut dyn Volume, globs: &[String]) -> Result<Vec<Str
 }
 
 /// A path without its drive.
-pub(crate) fn relative(path: &str) -> String {
+fn relative(path: &str) -> String {
     let below = match path.split_at_checked(2) {
         Some((drive, below)) if drive.ends_with(':') => below,
         _ => path,

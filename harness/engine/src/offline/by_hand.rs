@@ -33,6 +33,7 @@ pub fn stage_for_hand(
         store,
         authority: Arc::new(authority),
         known: Arc::default(),
+        by_hand: true,
         emulator: "by hand".to_owned(),
     };
     let prepared = prepare(&preparing, scenario, Some(Start::Cold))?;

@@ -8,7 +8,7 @@ mod staging;
 mod system_folder;
 mod windows_disk;
 
-pub(crate) use before::{Before, find, is_startup_repair_log, noise, relative, repair_sessions};
+pub(crate) use before::{Before, find, is_startup_repair_log, noise, repair_sessions};
 pub use by_hand::stage_for_hand;
 pub(crate) use machine_files::{MachineFiles, copy_directory, copy_writable};
 pub(crate) use reversal::Reversal;

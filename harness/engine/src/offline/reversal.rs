@@ -49,7 +49,10 @@ impl Prepared {
         let open = |access| OfflineDisk::open_overlay(&parts.disk, access, scratch);
         let picture = || Picture::of_machine(open(Access::ReadOnly)?, &parts);
         let writable = || -> Result<WindowsDisk, DiskError> {
-            Ok(WindowsDisk::new(open(Access::ReadWrite)?, self.plan.clock)?.with(&parts))
+            let opened = open(Access::ReadWrite)?.starting(self.starting())?;
+            Ok(WindowsDisk::new(opened, self.plan.clock)?
+                .with(&parts)
+                .with_drives(self.drives.clone()))
         };
         let before = picture()?;
         let mut disk = writable()?;

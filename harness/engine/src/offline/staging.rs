@@ -42,9 +42,12 @@ impl Prepared {
     ) -> Result<Staged, RunError> {
         let disk = &parts.disk;
         let opened = OfflineDisk::open_overlay(disk, Access::ReadWrite, scratch)?;
-        let mut windows = WindowsDisk::new(opened, self.plan.clock)
+        let mut windows = opened
+            .starting(self.starting())
+            .and_then(|opened| WindowsDisk::new(opened, self.plan.clock))
             .map_err(|error| self.not_editable(error))?
-            .with(parts);
+            .with(parts)
+            .with_drives(self.drives.clone());
         let applied = stage.apply(&mut windows)?;
         let before = Before::read(windows.windows(), &self.profile)
             .map_err(Box::new)
@@ -57,6 +60,9 @@ impl Prepared {
     fn not_editable(&self, error: DiskError) -> RunError {
         let (lacks, found) = match error {
             DiskError::NoVolume { what, found, .. } => (format!("has no {what}"), found),
+            DiskError::Uncertain { what, reason, remedy, .. } => {
+                (format!("has several candidates for {what}"), format!("{reason}; {remedy}"))
+            }
             DiskError::Unreadable { number, reason, .. } => {
                 (format!("has no partition {number}"), reason)
             }

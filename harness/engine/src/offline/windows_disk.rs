@@ -1,10 +1,12 @@
 //! A machine that is off, as the fault catalogue wants it: the files, registry values and partitions of its
 //! disk, its firmware variables, its TPM.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use disk::OfflineDisk;
 use faults::{Edit, HiveName, Offline, OfflineError, RegistryValue, TpmState, VolumeRole};
+use inspect::DriveLetters;
 use jiff::Timestamp;
 use volume::{FileTime, Partition, Volume};
 use winfmt::Guid;
@@ -23,6 +25,9 @@ pub(crate) struct WindowsDisk {
     /// Opened when first needed: not every image has them.
     recovery: Option<Box<dyn Volume>>,
     efi: Option<Box<dyn Volume>>,
+    /// Other volumes that have a letter, by partition.
+    others: BTreeMap<u32, Box<dyn Volume>>,
+    drives: DriveLetters,
     disk: OfflineDisk,
     variables: Option<PathBuf>,
     tpm: Option<PathBuf>,
@@ -111,6 +116,8 @@ impl WindowsDisk {
             folder,
             recovery: None,
             efi: None,
+            others: BTreeMap::new(),
+            drives: DriveLetters::default(),
             disk,
             variables: None,
             tpm: None,
@@ -125,6 +132,11 @@ impl WindowsDisk {
     /// With what else the machine has, to be changed as well.
     pub(crate) fn with(self, parts: &MachineFiles) -> Self {
         Self { variables: parts.variables.clone(), tpm: parts.tpm.clone(), ..self }
+    }
+
+    /// With the letters that its system gave to volumes.
+    pub(crate) fn with_drives(self, drives: DriveLetters) -> Self {
+        Self { drives, ..self }
     }
 
     fn variables(&self) -> Result<(&PathBuf, VariableStore), OfflineError> {
@@ -165,6 +177,46 @@ impl WindowsDisk {
         self.disk
     }
 
+    /// The volume that a path lies on, and the path there. On the Windows volume's role a path is from the root of `C:`,
+    /// or has another drive in front; what is below `Windows` lies in the folder of the system that starts.
+    fn place<'p>(
+        &mut self,
+        role: VolumeRole,
+        path: &'p str,
+    ) -> Result<(&mut dyn Volume, &'p str), OfflineError> {
+        if role != VolumeRole::Windows {
+            return Ok((self.volume(role)?, path));
+        }
+        let (letter, inner) = split(path);
+        if letter == self.drives.system || is_of_the_system(path) {
+            return Ok((&mut *self.windows, inner));
+        }
+        let number = match self.drives.partitions.get(&letter) {
+            Some(number) => *number,
+            None => return Err(self.no_drive(letter).into()),
+        };
+        let volume = match self.others.remove(&number) {
+            Some(volume) => volume,
+            None => {
+                let mut volume = self.disk.volume(number)?;
+                set_clock(&mut *volume, self.clock);
+                volume
+            }
+        };
+        Ok((&mut **self.others.entry(number).or_insert(volume), inner))
+    }
+
+    fn no_drive(&self, letter: char) -> String {
+        let known = self.drives.partitions.iter();
+        let known: Vec<String> =
+            known.map(|(letter, number)| format!("{letter}: partition {number}")).collect();
+        format!(
+            "the machine has no drive {letter}: on this disk; its Windows is {}:, and it knows {}",
+            self.drives.system,
+            if known.is_empty() { "no others".to_owned() } else { known.join(", ") }
+        )
+    }
+
     fn volume(&mut self, role: VolumeRole) -> Result<&mut dyn Volume, OfflineError> {
         let (slot, open): (_, fn(&OfflineDisk) -> _) = match role {
             VolumeRole::Windows => return Ok(&mut *self.windows),
@@ -184,6 +236,11 @@ impl WindowsDisk {
 
     /// A hive whose file is read or changed as a file is no longer held open.
     fn let_go(&mut self, volume: VolumeRole, path: &str) -> Result<(), OfflineError> {
+        let (letter, inner) = split(path);
+        if letter != self.drives.system && !is_of_the_system(path) {
+            return Ok(());
+        }
+        let path = inner;
         for hive in [&mut self.system, &mut self.software] {
             if volume == VolumeRole::Windows && hive.path.eq_ignore_ascii_case(path) {
                 hive.write_back(&mut *self.windows)?;
@@ -200,6 +257,22 @@ impl WindowsDisk {
     }
 }
 
+/// The drive of a path, and what follows it.
+fn split(path: &str) -> (char, &str) {
+    match path.as_bytes() {
+        [letter, b':', ..] => {
+            (char::from(letter.to_ascii_uppercase()), path[2..].trim_start_matches('\\'))
+        }
+        _ => ('C', path),
+    }
+}
+
+/// Whether a path without a drive leads into the folder of the system.
+fn is_of_the_system(path: &str) -> bool {
+    let first = path.split('\\').next().unwrap_or_default();
+    first.eq_ignore_ascii_case("Windows")
+}
+
 fn set_clock(volume: &mut dyn Volume, clock: Option<FileTime>) {
     if let Some(clock) = clock {
         volume.set_clock(clock);
@@ -213,7 +286,7 @@ impl Offline for WindowsDisk {
         path: &str,
     ) -> Result<Option<(Vec<u8>, Option<Timestamp>)>, OfflineError> {
         self.let_go(volume, path)?;
-        let volume = self.volume(volume)?;
+        let (volume, path) = self.place(volume, path)?;
         if !volume.exists(path)? {
             return Ok(None);
         }
@@ -227,7 +300,7 @@ impl Offline for WindowsDisk {
         volume: VolumeRole,
         folder: &str,
     ) -> Result<Vec<String>, OfflineError> {
-        let volume = self.volume(volume)?;
+        let (volume, folder) = self.place(volume, folder)?;
         if !folder.is_empty() && !volume.exists(folder)? {
             return Ok(Vec::new());
         }
@@ -240,7 +313,8 @@ impl Offline for WindowsDisk {
     }
 
     fn folder_exists(&mut self, volume: VolumeRole, path: &str) -> Result<bool, OfflineError> {
-        Ok(self.volume(volume)?.exists(path)?)
+        let (volume, path) = self.place(volume, path)?;
+        Ok(path.is_empty() || volume.exists(path)?)
     }
 
     fn read_value(
@@ -270,8 +344,11 @@ impl Offline for WindowsDisk {
             VolumeRole::Recovery => disk::VolumeRole::Recovery,
             VolumeRole::System => disk::VolumeRole::Efi,
         };
-        let found = self.disk.volumes().iter().find(|summary| summary.role == role);
-        Ok(found.map(|summary| summary.number))
+        match self.disk.partition_of(role) {
+            Ok(number) => Ok(Some(number)),
+            Err(disk::DiskError::NoVolume { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn read_partition(&mut self, number: u32) -> Result<Option<Partition>, OfflineError> {
@@ -298,7 +375,7 @@ impl Offline for WindowsDisk {
         match edit {
             Edit::WriteFile { volume, path, bytes, modified } => {
                 self.let_go(*volume, path)?;
-                let volume = self.volume(*volume)?;
+                let (volume, path) = self.place(*volume, path)?;
                 if let Some((folder, _)) = path.rsplit_once('\\') {
                     volume.create_dir_all(folder)?;
                 }
@@ -310,9 +387,13 @@ impl Offline for WindowsDisk {
             }
             Edit::RemoveFile { volume, path } => {
                 self.let_go(*volume, path)?;
-                self.volume(*volume)?.remove_file(path)?;
+                let (volume, path) = self.place(*volume, path)?;
+                volume.remove_file(path)?;
             }
-            Edit::RemoveFolder { volume, path } => self.volume(*volume)?.remove_dir_all(path)?,
+            Edit::RemoveFolder { volume, path } => {
+                let (volume, path) = self.place(*volume, path)?;
+                volume.remove_dir_all(path)?;
+            }
             Edit::SetValue { hive, key, name, value } => {
                 self.edit_hive(*hive, key, |hive, key| {
                     hive.set_value(key, name.as_str(), &to_data(value))
@@ -363,10 +444,11 @@ impl Offline for WindowsDisk {
         self.software.write_back(&mut *self.windows)?;
         self.windows.flush()?;
         // What is read from here on comes from the disk.
-        for volume in [&mut self.recovery, &mut self.efi] {
-            if let Some(mut volume) = volume.take() {
-                volume.flush()?;
-            }
+        let others = std::mem::take(&mut self.others).into_values();
+        for mut volume in
+            [self.recovery.take(), self.efi.take()].into_iter().flatten().chain(others)
+        {
+            volume.flush()?;
         }
         self.windows = SystemFolder::on(self.disk.windows_volume()?, &self.folder);
         set_clock(&mut *self.windows, self.clock);

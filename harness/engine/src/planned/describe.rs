@@ -45,6 +45,7 @@ pub fn plan_run(
     options: PlanOptions,
 ) -> Result<RunPlan, RunError> {
     let preparing = Preparing {
+        by_hand: false,
         state: state.clone(),
         store: Store::open(state.root())?,
         authority: Arc::new(Authority::open_or_create(&state.authority())?),

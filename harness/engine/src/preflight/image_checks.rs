@@ -15,7 +15,9 @@ pub(super) fn lacks(wanted: &Wanted<'_>) -> Vec<Lack> {
         match check.answer {
             Answer::Pass => {}
             Answer::Unknown if !machine.needs.contains(&need) => {}
-            Answer::Fail | Answer::NotApplicable | Answer::Unknown => lacks.push(missing(check)),
+            Answer::Fail | Answer::Warn | Answer::NotApplicable | Answer::Unknown => {
+                lacks.push(missing(check))
+            }
         }
     }
     for name in &machine.lacks {
@@ -23,6 +25,18 @@ pub(super) fn lacks(wanted: &Wanted<'_>) -> Vec<Lack> {
         lacks.extend(check.filter(|check| check.answer == Answer::Pass).map(there));
     }
     lacks
+}
+
+/// A machine that does not come to Windows at all tells nothing of what is done to it, unless the scenario is about
+/// that.
+pub(super) fn does_not_start(wanted: &Wanted<'_>) -> Option<Lack> {
+    let machine = &wanted.scenario.machine;
+    let name = CheckName::DefaultEntry;
+    if machine.lacks.contains(&name) || machine.needs.contains(&name) {
+        return None;
+    }
+    let check = wanted.facts.qualification.check(name)?;
+    (check.answer == Answer::Fail).then(|| missing(check))
 }
 
 /// What only follows from the scenario and is not known of the image.

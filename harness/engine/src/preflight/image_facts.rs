@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use disk::Image;
 use hypervisor::{Architecture, MachineProfile};
-use inspect::{Inspection, Known, Qualification};
+use inspect::{DriveLetters, Inspection, Known, Qualification};
 use scenario::Arch;
 use words::ImageLine;
 
@@ -23,6 +23,10 @@ pub(crate) struct ImageFacts {
     pub(crate) arch: Option<Arch>,
     /// What its boot entry says of signatures; `None` where that is not known, or no Windows starts from it.
     pub(crate) signatures: Option<SignatureSettings>,
+    /// The partition of the Windows that starts.
+    pub(crate) windows: Option<u32>,
+    /// Its drive letters.
+    pub(crate) drives: DriveLetters,
     /// Why nothing can be written to its Windows volume from outside, where nothing can.
     pub(crate) sealed: Option<String>,
 }
@@ -42,6 +46,8 @@ impl ImageFacts {
             qualification: inspect::qualify(inspection),
             arch: arch(inspection, profile),
             signatures: signatures(inspection),
+            windows: inspection.system.partition.known().copied(),
+            drives: inspection.drives.clone(),
             sealed: sealed(inspection),
         }
     }
@@ -67,10 +73,14 @@ fn signatures(inspection: &Inspection) -> Option<SignatureSettings> {
     })
 }
 
-/// An encrypted volume hides the system on it; another one may say itself why it is not written to.
+/// An encrypted volume hides the system on it; of several, it may not be certain which one starts; another one may say
+/// itself why it is not written to.
 fn sealed(inspection: &Inspection) -> Option<String> {
     let partitions = &inspection.layout.partitions;
     let Some(number) = inspection.system.partition.known() else {
+        if partitions.iter().any(|partition| partition.role == "windows") {
+            return inspection.system.partition.reason().map(str::to_owned);
+        }
         let encrypted = partitions.iter().find(|partition| partition.encrypted)?;
         let number = encrypted.number;
         let why = encrypted.unreadable.as_deref().unwrap_or("it is encrypted by BitLocker");
@@ -97,7 +107,7 @@ impl KnownImages {
         if let Some(facts) = known.get(&key) {
             return Ok(Arc::clone(facts));
         }
-        let inspection = inspect_image(image).map_err(Box::new)?;
+        let inspection = inspect_image(image, None).map_err(Box::new)?;
         let facts = Arc::new(ImageFacts::of(image, profile, &inspection));
         known.insert(key, Arc::clone(&facts));
         Ok(facts)

@@ -125,6 +125,8 @@ mod tests {
                     no_integrity_checks: true,
                 }),
                 arch: Some(Arch::X86_64),
+                windows: Some(3),
+                drives: inspect::DriveLetters::default(),
                 sealed: None,
             };
             let scenario = load(name);

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use disk::{Image, Store};
+use disk::{Image, Starting, Store};
 use faults::StagePlan;
 use hypervisor::{MachineProfile, TpmVersion};
+use inspect::DriveLetters;
 use recovery::Authority;
 use scenario::{Scenario, Start};
 
+use super::image_checks::does_not_start;
 use super::image_facts::KnownImages;
 use super::needs::{lacks, unknown};
 use super::not_applicable::NotApplicable;
@@ -24,6 +26,10 @@ pub(crate) struct Prepared {
     pub(crate) plan: Plan,
     /// What the scenario needs and is not known of the image.
     pub(crate) unknown: Vec<String>,
+    /// The partition of the Windows that starts, as the image was brought.
+    pub(crate) windows: Option<u32>,
+    /// Its drive letters.
+    pub(crate) drives: DriveLetters,
 }
 
 /// What preparing needs besides the scenario.
@@ -33,11 +39,22 @@ pub(crate) struct Preparing {
     pub(crate) store: Store,
     pub(crate) authority: Arc<Authority>,
     pub(crate) known: Arc<KnownImages>,
+    /// Someone looks after the machine: whether it starts is for them to see.
+    pub(crate) by_hand: bool,
     /// The emulator's version.
     pub(crate) emulator: String,
 }
 
 impl Prepared {
+    /// Which Windows of the disk is meant, whatever is done to it.
+    pub(crate) fn starting(&self) -> Starting {
+        Starting {
+            chosen: self.profile.windows_partition,
+            windows: self.windows,
+            firmware_vars: self.image.firmware_vars(),
+        }
+    }
+
     /// Tells whoever reads the log what is not known.
     pub(crate) fn tell_unknown(&self) {
         for what in &self.unknown {
@@ -73,7 +90,10 @@ pub(crate) fn prepare(
         profile: &profile,
         facts: &facts,
     };
-    let lacks = lacks(&wanted);
+    let mut lacks = lacks(&wanted);
+    if !preparing.by_hand {
+        lacks.extend(does_not_start(&wanted));
+    }
     if !lacks.is_empty() {
         return Err(RunError::NotApplicable(Box::new(NotApplicable {
             scenario: scenario.name.clone(),
@@ -96,5 +116,13 @@ pub(crate) fn prepare(
         start,
     };
     let plan = Plan::new(scenario, inputs)?;
-    Ok(Prepared { image, profile, stage, plan, unknown })
+    Ok(Prepared {
+        image,
+        profile,
+        stage,
+        plan,
+        unknown,
+        windows: facts.windows,
+        drives: facts.drives.clone(),
+    })
 }

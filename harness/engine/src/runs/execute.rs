@@ -100,9 +100,12 @@ impl RunContext<'_> {
         let (scenario, profile) = (self.scenario.clone(), self.prepared.profile.clone());
         let (directory, to, before) =
             (self.directory.clone(), sink.clone(), starting_point.before.clone());
+        let starting = self.prepared.starting();
+        let drives = self.prepared.drives.clone();
         let reading = self.jobs.blocking(move || -> Result<Vec<String>, RunError> {
-            let disk = OfflineDisk::open_overlay(&path, Access::ReadOnly, &scratch)?;
-            let mut disk = WindowsDisk::new(disk, None)?;
+            let disk =
+                OfflineDisk::open_overlay(&path, Access::ReadOnly, &scratch)?.starting(starting)?;
+            let mut disk = WindowsDisk::new(disk, None)?.with_drives(drives);
             let collector = Collector {
                 scenario: &scenario,
                 profile: &profile,

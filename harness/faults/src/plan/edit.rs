@@ -7,7 +7,8 @@ use winfmt::variables::Variable;
 /// A volume of the machine's disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum VolumeRole {
-    /// The Windows volume, `C:`.
+    /// Where paths of scenarios lead, from the root of `C:`, or with another drive in front (`D:\\data`). A path below
+    /// `Windows` lies in the folder of the system that starts, whatever its drive.
     Windows,
     /// The volume of the recovery environment.
     Recovery,
@@ -19,6 +20,7 @@ impl VolumeRole {
     /// A path on it, for people.
     pub fn path(self, path: &str) -> String {
         match self {
+            Self::Windows if path.as_bytes().get(1) == Some(&b':') => path.to_owned(),
             Self::Windows => format!("C:\\{path}"),
             Self::Recovery | Self::System => format!("{self} \\{path}"),
         }

@@ -50,7 +50,7 @@ fn a_made_up_machine_is_read_whole() {
     assert_eq!(roles, ["efi", "windows", "recovery"]);
     assert_eq!(known(&found.layout.partitions[0].id), id(ESP).to_string().trim_matches(['{', '}']));
     let services = known(&found.services);
-    assert_eq!((services.services.len(), services.keys), (4, 7));
+    assert_eq!((services.services.len(), services.keys), (6, 9));
     assert_eq!(services.service("disk").unwrap().start, Start::Boot);
     assert_eq!(services.service("gone").unwrap().file, Known::Absent);
     let agent = services.service("qemu-ga").unwrap();
@@ -86,7 +86,7 @@ fn damage_stays_where_it_is() {
     assert!(found.system.build.reason().is_some());
     assert!(found.history.boot_status.reason().is_some());
     assert!(found.history.events.reason().is_some());
-    assert_eq!(known(&found.services).services.len(), 4);
+    assert_eq!(known(&found.services).services.len(), 6);
     assert!(known(&found.boot).bcd().is_some());
     let page = inspect::render(&found);
     assert!(page.starts_with("unknown: "), "{page}");
@@ -162,7 +162,7 @@ fn a_real_store_is_read() {
     assert_eq!(known(&target.image).partition, Known::Absent);
     let failing: Vec<&str> =
         inspect::qualify(&found).failing().map(|check| check.name.as_str()).collect();
-    assert_eq!(failing, ["recovery-image", "recovery-partition"]);
+    assert_eq!(failing, ["default-entry", "recovery-image", "recovery-partition"]);
 }
 
 /// A ReactOS disk: MBR, FAT32, no BCD. Nothing of Windows' recovery means anything there.

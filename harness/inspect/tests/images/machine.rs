@@ -47,6 +47,8 @@ pub(crate) struct Recipe {
     pub(crate) software: Hive,
     pub(crate) image: Image,
     /// The build that it says it is of.
+    /// Without a boot configuration store.
+    pub(crate) without_store: bool,
     pub(crate) image_build: u32,
     /// Further files of the Windows volume.
     pub(crate) files: Vec<(String, Vec<u8>)>,
@@ -74,6 +76,7 @@ impl Recipe {
             software: software(),
             image: Image::OwnPartition,
             image_build: 26100,
+            without_store: false,
             files: Vec::new(),
         }
     }
@@ -133,7 +136,9 @@ impl Recipe {
         let format = FatFormat { kind: FatKind::Fat32, id: 1, label: "SYSTEM".to_owned() };
         let mut esp = Fat::format(part(0), &format).unwrap();
         esp.create_dir_all(r"EFI\Microsoft\Boot").unwrap();
-        esp.write(r"EFI\Microsoft\Boot\BCD", &self.store.to_bytes().unwrap()).unwrap();
+        if !self.without_store {
+            esp.write(r"EFI\Microsoft\Boot\BCD", &self.store.to_bytes().unwrap()).unwrap();
+        }
         esp.flush().unwrap();
         let ntfs = |index, label: &str| {
             let time = FileTime::from_unix_seconds(1_720_000_000);
@@ -154,7 +159,10 @@ impl Recipe {
         windows.write(&format!(r"{config}\SYSTEM"), &self.system.to_bytes().unwrap()).unwrap();
         windows.write(&format!(r"{config}\SOFTWARE"), &self.software.to_bytes().unwrap()).unwrap();
         for file in [
+            r"Windows\System32\winload.efi",
             r"Windows\System32\drivers\disk.sys",
+            r"Windows\System32\drivers\partmgr.sys",
+            r"Windows\System32\drivers\storahci.sys",
             r"Windows\System32\drivers\vioser.sys",
             r"Program Files\Qemu-ga\qemu-ga.exe",
         ] {
@@ -235,6 +243,8 @@ fn system() -> Hive {
     let set = "ControlSet001";
     for (name, kind, start, group, path) in [
         ("disk", 1, 0, "SCSI miniport", r"System32\drivers\disk.sys"),
+        ("PartMgr", 1, 0, "Boot Bus Extender", r"System32\drivers\partmgr.sys"),
+        ("storahci", 1, 0, "SCSI miniport", r"System32\drivers\storahci.sys"),
         ("gone", 1, 0, "Base", r"\SystemRoot\System32\drivers\gone.sys"),
         ("VirtioSerial", 1, 3, "", r"System32\drivers\vioser.sys"),
         ("QEMU-GA", 0x10, 2, "", r#""C:\Program Files\Qemu-ga\qemu-ga.exe" -d"#),

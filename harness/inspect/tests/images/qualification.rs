@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use inspect::{Answer, CheckName, FixError, Fixed, Source, fix, qualify};
-use winfmt::bcd::{ElementId, ElementValue};
+use winfmt::bcd::{Device, ElementId, ElementValue};
 use winfmt::hive::Data;
 
 use crate::machine::{Image, LOADER, Machine, RECOVERY_LOADER, Recipe, id};
@@ -40,11 +40,133 @@ fn a_sound_machine_qualifies() {
     let qualification = qualify(&machine.inspect());
     assert!(qualification.qualifies(), "{qualification:?}");
     let passing = qualification.checks.iter().filter(|check| check.answer == Answer::Pass);
-    assert!(passing.count() == 12, "{qualification:?}");
+    assert!(passing.count() == 14, "{qualification:?}");
     let to = machine.directory.path().join("fixed.qcow2");
     let named = fixed(&machine, &to).unwrap_err().to_string();
     assert!(named.contains("nothing can be fixed"), "{named}");
     assert!(!to.exists());
+}
+
+/// The answer to one check, with its evidence.
+fn answer(machine: &Machine, name: CheckName) -> (Answer, String) {
+    let qualification = qualify(&machine.inspect());
+    let check = qualification.check(name).unwrap();
+    (check.answer, check.evidence.clone())
+}
+
+/// An entry that leads nowhere is told with the status that the screen would show.
+#[test]
+fn a_default_entry_that_does_not_start() {
+    let nowhere = Device::gpt(id(1), id(99));
+    let esp = Device::gpt(id(1), id(2));
+    let device = |device: &Device| ElementValue::Device(device.clone());
+    let path = |path: &str| ElementValue::String(path.to_owned());
+    let cases = [
+        (ElementId::DEVICE, device(&nowhere), "0xC000000E"),
+        (ElementId::OS_DEVICE, device(&nowhere), "0xC000000E"),
+        (ElementId::DEVICE, device(&esp), "0xC000000F"),
+        (ElementId::OS_DEVICE, device(&esp), r"no \Windows\System32\config\SYSTEM is"),
+        (ElementId::PATH, path(r"\Windows\System32\gone.efi"), "0xC000000F"),
+        (ElementId::PATH, path(r"\Windows\System32\drivers\disk.sys"), "no loader for UEFI"),
+    ];
+    for (element, value, says) in cases {
+        let mut recipe = Recipe::sound();
+        recipe.set(element, value);
+        let (answer, evidence) = answer(&recipe.build(), CheckName::DefaultEntry);
+        assert_eq!(answer, Answer::Fail, "{evidence}");
+        assert!(evidence.contains(says), "{evidence}");
+    }
+    for (element, says) in [
+        (ElementId::DEVICE, "no `device`: the boot manager stops with 0xC0000034"),
+        (ElementId::PATH, "no `path`: the boot manager stops with 0xC0000034"),
+        (ElementId::OS_DEVICE, "no `osdevice`: the boot manager stops with 0xC0000225"),
+    ] {
+        let mut recipe = Recipe::sound();
+        recipe.store.delete(id(LOADER), element).unwrap();
+        let (answer, evidence) = answer(&recipe.build(), CheckName::DefaultEntry);
+        assert_eq!(answer, Answer::Fail, "{evidence}");
+        assert!(evidence.contains(says), "{evidence}");
+    }
+}
+
+/// What images for deployment write: the first volume that has the path.
+#[test]
+fn a_windows_that_is_looked_for_is_found() {
+    let mut recipe = Recipe::sound();
+    for (element, path) in
+        [(ElementId::DEVICE, r"\Windows\System32\winload.efi"), (ElementId::OS_DEVICE, r"\Windows")]
+    {
+        recipe.set(element, ElementValue::Device(Device::locate(path)));
+    }
+    let machine = recipe.build();
+    let (answer, evidence) = answer(&machine, CheckName::DefaultEntry);
+    assert_eq!(answer, Answer::Pass, "{evidence}");
+    assert!(evidence.contains("the Windows on partition 2"), "{evidence}");
+    let found = machine.inspect();
+    let loader = found.boot.known().unwrap().bcd().unwrap().default.known().unwrap().clone();
+    assert_eq!(loader.device.known().unwrap().device, r"locate=\Windows");
+}
+
+/// `StartOverride` outweighs `Start`, and a driver without its file starts nothing.
+#[test]
+fn a_disk_driver_that_does_not_start() {
+    let service = r"ControlSet001\Services\storahci";
+    let mut recipe = Recipe::sound();
+    let overridden = format!(r"{service}\StartOverride");
+    recipe.system.set_value(overridden.as_str(), "0", &Data::dword(3)).unwrap();
+    let (fails, evidence) = answer(&recipe.build(), CheckName::BootDiskDriver);
+    assert_eq!(fails, Answer::Fail);
+    assert!(evidence.contains("sata no (storahci has a StartOverride: demand)"), "{evidence}");
+    let mut recipe = Recipe::sound();
+    let gone = Data::expand_string(r"System32\drivers\none.sys");
+    recipe.system.set_value(service, "ImagePath", &gone).unwrap();
+    let (_, evidence) = answer(&recipe.build(), CheckName::BootDiskDriver);
+    assert!(evidence.contains("sata no (the file of storahci is missing)"), "{evidence}");
+    let mut recipe = Recipe::sound();
+    recipe.system.delete_key(r"ControlSet001\Services\PartMgr").unwrap();
+    let (fails, evidence) = answer(&recipe.build(), CheckName::BootDiskDriver);
+    assert_eq!(fails, Answer::Fail);
+    assert!(evidence.contains("filter of class DiskDrive: PartMgr is not installed"), "{evidence}");
+}
+
+/// Windows XP keeps its build elsewhere, and knows neither store nor recovery environment.
+#[test]
+fn an_old_windows_is_not_measured_by_what_came_later() {
+    let mut recipe = Recipe::sound();
+    let version = r"Microsoft\Windows NT\CurrentVersion";
+    for (name, text) in [
+        ("ProductName", "Microsoft Windows XP"),
+        ("CurrentBuild", "1.511.1 () (Obsolete data - do not use)"),
+        ("CurrentBuildNumber", "2600"),
+    ] {
+        recipe.software.set_value(version, name, &Data::string(text)).unwrap();
+    }
+    recipe.without_store = true;
+    let machine = recipe.build();
+    assert_eq!(machine.inspect().system.build.known().unwrap().number, 2600);
+    for name in [
+        CheckName::DefaultEntry,
+        CheckName::RecoveryEnabled,
+        CheckName::BootStatusPolicy,
+        CheckName::RecoveryImage,
+        CheckName::RecoveryPartition,
+        CheckName::RecoveryRoom,
+        CheckName::QuickMachineRecovery,
+    ] {
+        let (answer, evidence) = answer(&machine, name);
+        assert_eq!(answer, Answer::NotApplicable, "{name}: {evidence}");
+    }
+}
+
+/// An update needs room beside the image that is in use: told, and no failure today.
+#[test]
+fn a_recovery_partition_without_room_is_warned_of() {
+    let machine = Recipe::sound().build();
+    let (answer, evidence) = answer(&machine, CheckName::RecoveryRoom);
+    assert_eq!(answer, Answer::Warn);
+    assert!(evidence.contains("partition 3") && evidence.contains("0x80070643"), "{evidence}");
+    assert!(evidence.contains("behind the Windows volume"), "{evidence}");
+    assert!(qualify(&machine.inspect()).qualifies());
 }
 
 #[test]

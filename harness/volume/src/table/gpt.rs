@@ -147,6 +147,19 @@ fn load(device: &mut dyn BlockDevice, sector: u64) -> Result<Copy, HeaderError> 
     Ok(Copy { sector, header, place, entries: table, size: size as usize })
 }
 
+/// The end of the disk by the first copy: of the last sector that it names. Zero where there is no such copy.
+pub(super) fn described_len(device: &mut dyn BlockDevice) -> std::io::Result<u64> {
+    let copy = match load(device, 1) {
+        Ok(copy) => copy,
+        Err(HeaderError::Device(error)) => return Err(error),
+        Err(_) => return Ok(0),
+    };
+    let used =
+        copy.entries.chunks_exact(copy.size).filter(|one| guid_at(one, 0) != Guid::default());
+    let last = used.map(|entry| u64_at(entry, 40)).chain([u64_at(&copy.header, 32)]).max();
+    Ok(last.unwrap_or_default().saturating_add(1).saturating_mul(SECTOR))
+}
+
 /// The checksum of a header whose length was checked: its own field counts as zero.
 fn header_sum(header: &[u8; SECTOR as usize]) -> u32 {
     let mut header = *header;

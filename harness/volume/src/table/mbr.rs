@@ -108,6 +108,17 @@ impl Record {
         !self.is_empty() && self.used().all(plausible)
     }
 
+    /// Where the partitions begin, in sectors.
+    pub(super) fn first_sectors(&self) -> impl Iterator<Item = u32> {
+        self.used().map(|slot| slot.start)
+    }
+
+    /// The end of the last partition, in bytes.
+    pub(super) fn described_len(&self) -> u64 {
+        let end = |slot: &Slot| (u64::from(slot.start) + u64::from(slot.len)) * SECTOR;
+        self.used().map(end).max().unwrap_or_default()
+    }
+
     pub(super) fn has_protective(&self) -> bool {
         self.used().any(|slot| slot.kind == MBR_PROTECTIVE)
     }
@@ -329,6 +340,7 @@ pub(super) fn create(
 
 #[cfg(test)]
 mod tests {
+    use super::{Slot, fill};
     use crate::*;
     use proptest::prelude::*;
 
@@ -501,5 +513,42 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// A disk whose MBR counts in sectors of 4096 bytes, with an NTFS boot sector that says so.
+    #[test]
+    fn sectors_of_4096_bytes_are_told_by_the_volume() {
+        let mut device = MemoryDevice::new(vec![0; 4 << 20]);
+        let mut sector = [0; SECTOR as usize];
+        let slot = Slot { status: 0x80, kind: 0x07, start: 256, len: 512 };
+        fill(&mut sector, &[slot]);
+        device.write_at(0, &sector).unwrap();
+        let mut boot = [0; SECTOR as usize];
+        boot[..11].copy_from_slice(b"\xeb\x52\x90NTFS    ");
+        boot[0x0b..0x0d].copy_from_slice(&4096u16.to_le_bytes());
+        boot[0x0d] = 1;
+        device.write_at(256 * 4096, &boot).unwrap();
+        let error = crate::read_partitions(&mut device).unwrap_err().to_string();
+        assert!(error.contains("sectors of 4096 bytes"), "{error}");
+        // One that is where it should be by 512 decides.
+        device.write_at(256 * SECTOR, &boot).unwrap();
+        assert_eq!(crate::read_partitions(&mut device).unwrap().partitions[0].start, 256 * SECTOR);
+    }
+
+    /// A disk that was cut off has less than its table says.
+    #[test]
+    fn the_table_says_how_long_the_disk_was() {
+        let mut whole = MemoryDevice::new(vec![0; 4 << 20]);
+        let mut sector = [0; SECTOR as usize];
+        let slot = Slot { status: 0, kind: 0x07, start: 2048, len: 6144 };
+        fill(&mut sector, &[slot]);
+        whole.write_at(0, &sector).unwrap();
+        assert_eq!(crate::described_len(&mut whole).unwrap(), 4 << 20);
+        let mut cut = MemoryDevice::new(vec![0; 3 << 20]);
+        cut.write_at(0, &sector).unwrap();
+        assert_eq!(crate::described_len(&mut cut).unwrap(), 4 << 20);
+        let table = crate::PartitionTable::gpt(crate::Guid::from_bytes([1; 16]), Vec::new());
+        crate::create_partitions(&mut whole, &table).unwrap();
+        assert_eq!(crate::described_len(&mut whole).unwrap(), 4 << 20);
     }
 }

@@ -48,6 +48,8 @@ pub const ATTRIBUTE_NO_DRIVE_LETTER: u64 = 1 << 63;
 
 /// Bytes of a sector. Disks with other sectors are told and refused.
 pub const SECTOR: u64 = 512;
+/// Bytes of a sector of a disk that is refused.
+const LARGE_SECTOR: u64 = 4096;
 
 /// How a disk is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -322,11 +324,7 @@ pub fn read_partitions(device: &mut dyn BlockDevice) -> Result<PartitionTable, T
                 return Ok(table);
             }
             Err(gpt::ReadError::Device(source)) => return Err(TableError::Device(source)),
-            Err(gpt::ReadError::LargeSectors) => {
-                return Err(TableError::Unsupported(
-                    "the disk has sectors of 4096 bytes; convert it to one with 512".to_owned(),
-                ));
-            }
+            Err(gpt::ReadError::LargeSectors) => return Err(large_sectors()),
             Err(gpt::ReadError::Damaged(what)) => return Err(TableError::Invalid(what)),
             Err(gpt::ReadError::Absent) if protective => {
                 return Err(TableError::Invalid(
@@ -339,11 +337,66 @@ pub fn read_partitions(device: &mut dyn BlockDevice) -> Result<PartitionTable, T
     match record {
         // A FAT boot sector may carry no code: zeros, as of an empty table.
         Some(record) if record.is_empty() && volume => Ok(whole(device.len())),
+        Some(record) if has_large_sectors(device, &record)? => Err(large_sectors()),
         Some(record) => Ok(mbr::read(device, &record)?),
         None => Err(TableError::Nothing(format!(
             "sector 0 has no signature, and {}",
             file_system.evidence
         ))),
+    }
+}
+
+/// No tool changes the sectors of a disk with what is on it: its volumes have the same size of sectors.
+fn large_sectors() -> TableError {
+    TableError::Unsupported(
+        "the disk has sectors of 4096 bytes; apply its Windows to a disk with sectors of 512 bytes (`dism \
+         /Capture-Image /ImageFile:W.wim /CaptureDir:C:\\ /Name:W`, then `dism /Apply-Image`)"
+            .to_owned(),
+    )
+}
+
+/// Whether an MBR counts in sectors of 4096 bytes: no partition begins where it would with 512, and one does with 4096,
+/// with a boot sector that says so.
+fn has_large_sectors(device: &mut dyn BlockDevice, record: &mbr::Record) -> std::io::Result<bool> {
+    let mut large = false;
+    for first in record.first_sectors() {
+        let mut boot = [0; SECTOR as usize];
+        for size in [SECTOR, LARGE_SECTOR] {
+            let start = u64::from(first) * size;
+            if start + SECTOR > device.len() {
+                continue;
+            }
+            device.read_at(start, &mut boot)?;
+            let own = u64::from(u16::from_le_bytes([boot[0x0b], boot[0x0c]]));
+            match crate::probe_boot_sector(&boot) {
+                Some(_) if size == SECTOR => return Ok(false),
+                Some(_) if own == LARGE_SECTOR => large = true,
+                _ => {}
+            }
+        }
+    }
+    Ok(large)
+}
+
+/// How long a disk is by what its partition table says, in bytes: up to the end of its last partition, and of the
+/// table's own copy. Zero where it says nothing of it. A disk that has less was cut off.
+///
+/// # Errors
+/// The device failed.
+pub fn described_len(device: &mut dyn BlockDevice) -> std::io::Result<u64> {
+    let mut boot = [0; SECTOR as usize];
+    if device.len() < SECTOR {
+        return Ok(0);
+    }
+    device.read_at(0, &mut boot)?;
+    let Some(record) = mbr::Record::parse(&boot) else { return Ok(0) };
+    if record.has_protective() {
+        return gpt::described_len(device);
+    }
+    // The code of a boot sector lies where a table would.
+    match crate::probe_boot_sector(&boot) {
+        Some(_) => Ok(0),
+        None => Ok(record.described_len()),
     }
 }
 

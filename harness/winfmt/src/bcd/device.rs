@@ -21,6 +21,8 @@ const TYPE_LEGACY_PARTITION: u32 = 2;
 const TYPE_BOOT: u32 = 5;
 const TYPE_PARTITION: u32 = 6;
 const TYPE_LOCATE: u32 = 8;
+const LOCATE_BY_ELEMENT: u32 = 0;
+const LOCATE_BY_PATH: u32 = 1;
 
 /// A device element: its bytes, and what is understood of them.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -56,10 +58,19 @@ pub enum DeviceKind {
         /// The file's path on it.
         path: String,
     },
-    /// "Look for the file on all volumes."
-    Locate,
+    /// The first volume that has a file or folder.
+    Locate(Located),
     /// Not understood.
     Unknown,
+}
+
+/// What a volume is looked for by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Located {
+    /// A path from the root of the volume.
+    Path(String),
+    /// The path that another element of the same object holds: `bcdedit` calls it `custom:12000002`.
+    Element(u32),
 }
 
 /// How an image file is used as a device.
@@ -115,6 +126,11 @@ impl Device {
         Self::encode(Guid::ZERO, &DeviceKind::Boot)
     }
 
+    /// The first volume that has a path: what `sysprep` and images for deployment write.
+    pub fn locate(path: &str) -> Self {
+        Self::encode(Guid::ZERO, &DeviceKind::Locate(Located::Path(path.to_owned())))
+    }
+
     /// A RAM disk loaded from a file on a partition of a GPT disk. `options` is the object that names
     /// the SDI file.
     pub fn ramdisk(options: Guid, disk: Guid, partition: Guid, path: &str) -> Self {
@@ -123,8 +139,8 @@ impl Device {
         Self::encode(options, &DeviceKind::File { local: LocalDevice::Ramdisk, parent, path })
     }
 
-    /// The bytes of a device. [`DeviceKind::Locate`] and [`DeviceKind::Unknown`] have no known form
-    /// and give an empty device; take such bytes from an existing element.
+    /// The bytes of a device. [`Located::Element`] and [`DeviceKind::Unknown`] have no known form and give
+    /// an empty device; take such bytes from an existing element.
     pub fn encode(options: Guid, kind: &DeviceKind) -> Self {
         let mut bytes = options.to_bytes().to_vec();
         match descriptor(kind) {
@@ -150,8 +166,8 @@ impl Device {
 
 impl Device {
     /// The device that a text describes, in the form in which devices are shown: `boot`,
-    /// `partition={GUID} disk={GUID}`, `partition=0xOFFSET disk=SIGNATURE`, `ramdisk=[PARTITION]\\PATH`
-    /// (`file=`, `vhd=`), each with `,{OPTIONS}` behind it where it has options.
+    /// `partition={GUID} disk={GUID}`, `partition=0xOFFSET disk=SIGNATURE`, `locate=\\PATH`,
+    /// `ramdisk=[PARTITION]\\PATH` (`file=`, `vhd=`), each with `,{OPTIONS}` behind it where it has options.
     pub fn from_text(text: &str) -> Option<Self> {
         let text = text.trim();
         let options = text.rsplit_once(',').and_then(|(rest, id)| Some((rest, id.parse().ok()?)));
@@ -178,6 +194,9 @@ impl DeviceKind {
                     DeviceKind::Gpt { disk: disk.parse().ok()?, partition: partition.parse().ok()? }
                 }
             });
+        }
+        if what == "locate" {
+            return rest.starts_with('\\').then(|| Self::Locate(Located::Path(rest.to_owned())));
         }
         let local = match what {
             "ramdisk" => LocalDevice::Ramdisk,
@@ -242,7 +261,14 @@ fn descriptor(kind: &DeviceKind) -> Option<Vec<u8>> {
             body.extend(path);
             (TYPE_DISK, 1, body)
         }
-        DeviceKind::Locate | DeviceKind::Unknown => return None,
+        DeviceKind::Locate(Located::Path(path)) => {
+            let mut body = LOCATE_BY_PATH.to_le_bytes().to_vec();
+            // No element, and no device that the path lies on.
+            body.extend([0; 8]);
+            body.extend(utf16_bytes(path.encode_utf16().chain([0])));
+            (TYPE_LOCATE, 0, body)
+        }
+        DeviceKind::Locate(Located::Element(_)) | DeviceKind::Unknown => return None,
     };
     let size = u32::try_from(DESCRIPTOR_HEADER + body.len()).ok()?;
     let mut bytes = Vec::with_capacity(DESCRIPTOR_HEADER + body.len());
@@ -259,7 +285,12 @@ fn parse(descriptor: &[u8], nesting: usize) -> Option<DeviceKind> {
     let body = descriptor.get(DESCRIPTOR_HEADER..size)?;
     match u32_at(descriptor, 0)? {
         TYPE_BOOT => Some(DeviceKind::Boot),
-        TYPE_LOCATE => Some(DeviceKind::Locate),
+        // A third word that is not zero leads to a device that the path lies on: nobody has seen one.
+        TYPE_LOCATE if u32_at(body, 8)? == 0 => match u32_at(body, 0)? {
+            LOCATE_BY_PATH => Some(DeviceKind::Locate(Located::Path(text_at(body, 12)?))),
+            LOCATE_BY_ELEMENT => Some(DeviceKind::Locate(Located::Element(u32_at(body, 4)?))),
+            _ => None,
+        },
         TYPE_PARTITION | TYPE_LEGACY_PARTITION => match u32_at(body, 20)? {
             0 => Some(DeviceKind::Gpt {
                 disk: Guid::read_at(body, 24)?,
@@ -273,17 +304,18 @@ fn parse(descriptor: &[u8], nesting: usize) -> Option<DeviceKind> {
             let file = body.get(24..)?;
             let file = file.get(..u32_at(file, 4)? as usize)?;
             let parent = file.get(12..)?;
-            let path = parent.get(u32_at(parent, 8)? as usize..)?;
-            let units = utf16_units(path);
-            let end = units.iter().position(|&unit| unit == 0).unwrap_or(units.len());
-            Some(DeviceKind::File {
-                local,
-                parent: Box::new(parse(parent, nesting)?),
-                path: String::from_utf16_lossy(&units[..end]),
-            })
+            let path = text_at(parent, u32_at(parent, 8)? as usize)?;
+            Some(DeviceKind::File { local, parent: Box::new(parse(parent, nesting)?), path })
         }
         _ => None,
     }
+}
+
+/// The text at a place, up to its end.
+fn text_at(bytes: &[u8], at: usize) -> Option<String> {
+    let units = utf16_units(bytes.get(at..)?);
+    let end = units.iter().position(|&unit| unit == 0).unwrap_or(units.len());
+    Some(String::from_utf16_lossy(&units[..end]))
 }
 
 impl fmt::Display for DeviceKind {
@@ -302,7 +334,8 @@ impl fmt::Display for DeviceKind {
                 };
                 write!(f, "{local}=[{parent}]{path}")
             }
-            DeviceKind::Locate => f.write_str("locate"),
+            DeviceKind::Locate(Located::Path(path)) => write!(f, "locate={path}"),
+            DeviceKind::Locate(Located::Element(id)) => write!(f, "locate=custom:{id:08x}"),
             DeviceKind::Unknown => f.write_str("unknown"),
         }
     }
@@ -349,6 +382,23 @@ mod tests {
         assert_eq!(device.options(), None);
     }
 
+    /// The `osdevice` of an image for deployment (windows-facts.md 3.5).
+    #[test]
+    fn a_device_that_is_looked_for_is_encoded_as_windows_does() {
+        let mut real = vec![0; 16];
+        for word in [8u32, 0, 0x2e, 0, 1, 0, 0] {
+            real.extend(word.to_le_bytes());
+        }
+        real.extend(utf16_bytes("\\Windows\0".encode_utf16()));
+        let device = Device::locate(r"\Windows");
+        assert_eq!(device.bytes(), real);
+        assert_eq!(device.to_string(), r"locate=\Windows");
+        real[0x20..0x28].copy_from_slice(&[0, 0, 0, 0, 2, 0, 0, 0x12]);
+        assert_eq!(Device::from_bytes(real.clone()).to_string(), "locate=custom:12000002");
+        real[0x28] = 1;
+        assert_eq!(Device::from_bytes(real).kind(), DeviceKind::Unknown);
+    }
+
     #[test]
     fn a_device_that_contains_itself_ends() {
         let file = |parent| DeviceKind::File {
@@ -372,13 +422,21 @@ mod tests {
             Device::mbr(0x00ab_cdef, 0x10_0000),
             Device::ramdisk(options, disk, partition, r"\Recovery\WindowsRE\Winre.wim"),
             Device::ramdisk(options, disk, partition, r"\odd]=[ name,x.wim"),
+            Device::locate(r"\Windows\System32\winload.efi"),
         ] {
             let shown = device.to_string();
             assert_eq!(Device::from_text(&shown), Some(device), "{shown}");
         }
-        for text in
-            ["", "C:", "partition=C:", "partition=1 disk=2", "ramdisk=[boot]x", "ramdisk=[x]\\y"]
-        {
+        for text in [
+            "",
+            "C:",
+            "locate",
+            "locate=x",
+            "partition=C:",
+            "partition=1 disk=2",
+            "ramdisk=[boot]x",
+            "ramdisk=[x]\\y",
+        ] {
             assert_eq!(Device::from_text(text), None, "{text}");
         }
     }

@@ -41,10 +41,11 @@ impl ElementValue {
                 .as_multi_string()
                 .and_then(|texts| texts.iter().map(|text| text.parse().ok()).collect())
                 .map(Self::ObjectList),
+            // Boot media hold integers in as few bytes as they need (windows-facts.md 3.4).
             ElementFormat::Integer => data
                 .as_binary()
-                .filter(|bytes| bytes.len() == 8)
-                .and_then(|bytes| u64_at(bytes, 0))
+                .filter(|bytes| (1..=8).contains(&bytes.len()))
+                .map(|bytes| bytes.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte)))
                 .map(Self::Integer),
             ElementFormat::Boolean => data
                 .as_binary()

@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use super::{BcdError, BcdStore, DeviceKind, ElementId, ElementValue, LocalDevice, Object};
+use super::{
+    BcdError, BcdStore, DeviceKind, ElementId, ElementValue, LocalDevice, Located, Object,
+};
 use crate::Guid;
 
 /// Version of the listing's form.
@@ -235,7 +237,12 @@ impl From<&DeviceKind> for DeviceListing {
                 listing.path = Some(path.clone());
                 listing.parent = Some(Box::new(Self::from(parent.as_ref())));
             }
-            DeviceKind::Locate => listing.kind = "locate",
+            DeviceKind::Locate(located) => {
+                listing.kind = "locate";
+                if let Located::Path(path) = located {
+                    listing.path = Some(path.clone());
+                }
+            }
             DeviceKind::Unknown => {}
         }
         listing

@@ -21,7 +21,7 @@ mod standard;
 mod store;
 mod text;
 
-pub use device::{Device, DeviceKind, LocalDevice};
+pub use device::{Device, DeviceKind, LocalDevice, Located};
 pub use element::ElementValue;
 pub use error::BcdError;
 pub use ids::{BootStatusPolicy, ElementFormat, ElementId, SafeBoot, known};

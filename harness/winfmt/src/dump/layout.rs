@@ -30,6 +30,23 @@ pub(super) const PRODUCT_TYPE: usize = 0x1040;
 pub(super) const SUITE_MASK: usize = 0x1044;
 
 pub(super) const MACHINE_AMD64: u32 = 0x8664;
+pub(super) const MACHINE_ARM64: u32 = 0xAA64;
+pub(super) const MACHINE_I386: u32 = 0x014C;
+
+/// The header of 32-bit Windows (`DUMP_HEADER32`, windows-facts.md 6.4).
+pub(super) const SIGNATURE32: &[u8; 8] = b"PAGEDUMP";
+pub(super) const HEADER32: usize = 0x1000;
+pub(super) const MACHINE32: usize = 0x20;
+pub(super) const PROCESSORS32: usize = 0x24;
+pub(super) const BUG_CHECK32: usize = 0x28;
+pub(super) const PARAMETERS32: usize = 0x2C;
+pub(super) const CONTEXT32_EIP: usize = 0x320 + 0xB8;
+pub(super) const EXCEPTION32: usize = 0x7D0;
+pub(super) const EXCEPTION32_ADDRESS: usize = 0x0C;
+pub(super) const COMMENT32: usize = 0x820;
+pub(super) const DUMP_TYPE32: usize = 0xF88;
+pub(super) const UP_TIME32: usize = 0xFB8;
+pub(super) const SYSTEM_TIME32: usize = 0xFC0;
 
 /// `CONTEXT` of x64: its size and the fields that are used here.
 pub(super) const CONTEXT_SIZE: usize = 0x4D0;

@@ -1,4 +1,5 @@
-//! Kernel crash dumps of 64-bit Windows: read by the harness, written by the understudy.
+//! Kernel crash dumps: read by the harness, written by the understudy. Of those of 32-bit Windows and of ARM64, and of
+//! what was cut off, the header is read: code, parameters and time are always there.
 //!
 //! A stop leaves two files: `MEMORY.DMP` (pages of physical memory behind a header and a bitmap) and
 //! a small dump in `Minidump` (header and tables only). [`summarize`] tells of either what the
@@ -34,6 +35,8 @@ pub use reader::{Dump, summarize};
 pub enum DumpKind {
     /// 1: all physical memory, by runs.
     Full,
+    /// 2: kernel memory, as Windows 7 and before wrote it. Only its header is read.
+    Summary,
     /// 4: a small dump ("minidump"): header, module list, some memory.
     Small,
     /// 5: all memory in use, by bitmap (active and complete dumps).
@@ -46,6 +49,8 @@ pub enum DumpKind {
     KernelAndUser,
     /// 10: all memory, in the debugger's newer format.
     Complete,
+    /// Any other number. Only its header is read.
+    Unknown,
 }
 
 /// The bug check of a dump.
@@ -57,6 +62,16 @@ pub struct DumpBugCheck {
     pub name: Option<&'static str>,
     /// The four parameters.
     pub parameters: [u64; 4],
+}
+
+impl DumpBugCheck {
+    /// What is in the place of a code where nothing was written there: the header's filling.
+    const NONE: u32 = u32::from_le_bytes(*b"PAGE");
+
+    /// False of a dump that a tool wrote from a machine that had not stopped.
+    pub fn is_stop(&self) -> bool {
+        self.code != Self::NONE
+    }
 }
 
 /// A module of the loaded-module list.
@@ -75,6 +90,10 @@ pub struct DumpModule {
 pub struct DumpSummary {
     /// The kind of the file.
     pub kind: DumpKind,
+    /// What the machine was: `x86-64`, `x86`, `arm64`; else the number of its header.
+    pub machine: String,
+    /// What cannot be read because the file is cut off or damaged.
+    pub damage: Option<String>,
     /// What the machine stopped with.
     pub bug_check: DumpBugCheck,
     /// File name of the module that holds the instruction to blame, where the list has one.

@@ -16,8 +16,11 @@ const MAX_NAME: usize = 1024;
 pub struct Dump<S> {
     source: S,
     header: Vec<u8>,
+    /// The header is that of 32-bit Windows.
+    is_32_bit: bool,
     kind: DumpKind,
     pages: Pages,
+    damage: Option<String>,
 }
 
 /// Reads what a dump tells without symbols.
@@ -26,26 +29,45 @@ pub fn summarize(source: impl Read + Seek) -> Result<DumpSummary, DumpError> {
 }
 
 impl<S: Read + Seek> Dump<S> {
-    /// Reads header and page map.
+    /// Reads header and page map. Where only the header is whole, it is what there is.
     pub fn open(mut source: S) -> Result<Self, DumpError> {
         let length = source.seek(SeekFrom::End(0)).map_err(DumpError::Read)?;
         let start = read_at(&mut source, 0, length.min(8) as usize)?;
+        if start == layout::SIGNATURE32 {
+            let header = read_at(&mut source, 0, layout::HEADER32)?;
+            let kind = kind(u32_at(&header, layout::DUMP_TYPE32));
+            return Ok(Self {
+                source,
+                header,
+                is_32_bit: true,
+                kind,
+                pages: Pages::None,
+                damage: None,
+            });
+        }
         if start != layout::SIGNATURE {
             return Err(DumpError::NotADump(get(&start, 0)));
         }
         let header = read_at(&mut source, 0, layout::HEADER)?;
-        let kind = u32_at(&header, layout::DUMP_TYPE);
-        let (kind, pages) = match kind {
-            1 => (DumpKind::Full, Pages::from_header(&header)),
-            4 => (DumpKind::Small, Pages::None),
-            5 => (DumpKind::BitmapFull, Pages::read_bitmap(&mut source)?),
-            6 => (DumpKind::BitmapKernel, Pages::read_bitmap(&mut source)?),
-            8 => (DumpKind::Kernel, Pages::read_ranges(&mut source, false)?),
-            9 => (DumpKind::KernelAndUser, Pages::read_ranges(&mut source, false)?),
-            10 => (DumpKind::Complete, Pages::read_ranges(&mut source, true)?),
-            other => return Err(DumpError::UnknownKind(other)),
+        let number = u32_at(&header, layout::DUMP_TYPE);
+        let kind = kind(number);
+        let pages = match kind {
+            DumpKind::Full => Ok(Pages::from_header(&header)),
+            DumpKind::Small | DumpKind::Summary => Ok(Pages::None),
+            DumpKind::BitmapFull | DumpKind::BitmapKernel => Pages::read_bitmap(&mut source),
+            DumpKind::Kernel | DumpKind::KernelAndUser => Pages::read_ranges(&mut source, false),
+            DumpKind::Complete => Pages::read_ranges(&mut source, true),
+            DumpKind::Unknown => Ok(Pages::None),
         };
-        Ok(Self { source, header, kind, pages })
+        let (pages, damage) = match pages {
+            Ok(pages) if kind == DumpKind::Unknown => {
+                (pages, Some(format!("dump type {number} is not known")))
+            }
+            Ok(pages) => (pages, None),
+            Err(DumpError::Damaged(what)) => (Pages::None, Some(what.to_owned())),
+            Err(error) => return Err(error),
+        };
+        Ok(Self { source, header, is_32_bit: false, kind, pages, damage })
     }
 
     /// Reads memory by its virtual address. None where the dump does not hold all of it.
@@ -56,7 +78,19 @@ impl<S: Read + Seek> Dump<S> {
 
     /// The loaded modules, in load order. Empty where the dump does not hold the list.
     pub fn modules(&mut self) -> Result<Vec<DumpModule>, DumpError> {
+        // Page tables and structures of other machines are others.
+        if !self.is_x64() {
+            return Ok(Vec::new());
+        }
         if self.kind == DumpKind::Small { self.driver_list() } else { self.module_list() }
+    }
+
+    fn machine(&self) -> u32 {
+        u32_at(&self.header, if self.is_32_bit { layout::MACHINE32 } else { layout::MACHINE })
+    }
+
+    fn is_x64(&self) -> bool {
+        !self.is_32_bit && self.machine() == layout::MACHINE_AMD64
     }
 
     /// Walks `PsLoadedModuleList`. A list that breaks off gives what was found.
@@ -117,8 +151,14 @@ impl<S: Read + Seek> Dump<S> {
 
     /// The bug check of the header.
     pub fn bug_check(&self) -> DumpBugCheck {
-        let code = u32_at(&self.header, layout::BUG_CHECK);
-        let parameter = |at: usize| u64_at(&self.header, layout::PARAMETERS + at * 8);
+        let parameter = |at: usize| match self.is_32_bit {
+            true => u64::from(u32_at(&self.header, layout::PARAMETERS32 + at * 4)),
+            false => u64_at(&self.header, layout::PARAMETERS + at * 8),
+        };
+        let code = u32_at(
+            &self.header,
+            if self.is_32_bit { layout::BUG_CHECK32 } else { layout::BUG_CHECK },
+        );
         DumpBugCheck {
             code,
             name: bugcheck::name(code),
@@ -135,38 +175,102 @@ impl<S: Read + Seek> Dump<S> {
         {
             return bug_check.parameters[at];
         }
+        if self.is_32_bit {
+            let exception = layout::EXCEPTION32;
+            let address = u32_at(&self.header, exception + layout::EXCEPTION32_ADDRESS);
+            let there = u32_at(&self.header, exception) != 0 && address != 0;
+            let address = if there { address } else { u32_at(&self.header, layout::CONTEXT32_EIP) };
+            return u64::from(address);
+        }
         let exception = u64_at(&self.header, layout::EXCEPTION + layout::EXCEPTION_ADDRESS);
         if u32_at(&self.header, layout::EXCEPTION) != 0 && exception != 0 {
             return exception;
         }
-        u64_at(&self.header, layout::CONTEXT + layout::CONTEXT_RIP)
+        match self.is_x64() {
+            true => u64_at(&self.header, layout::CONTEXT + layout::CONTEXT_RIP),
+            false => 0,
+        }
     }
 
     /// Everything at once.
     pub fn summary(&mut self) -> Result<DumpSummary, DumpError> {
-        let modules = self.modules()?;
+        let modules = match self.modules() {
+            Ok(modules) => modules,
+            Err(DumpError::Damaged(what)) => {
+                self.damage.get_or_insert(what.to_owned());
+                Vec::new()
+            }
+            Err(error) => return Err(error),
+        };
         let instruction = self.instruction();
         let holds = |module: &&DumpModule| {
             instruction.checked_sub(module.base).is_some_and(|at| at < u64::from(module.size))
         };
+        let places = if self.is_32_bit { &PLACES32 } else { &PLACES64 };
         Ok(DumpSummary {
             kind: self.kind,
             bug_check: self.bug_check(),
             module: modules.iter().find(holds).map(|module| module.name.clone()),
             instruction,
-            time: FileTime::from_ticks(u64_at(&self.header, layout::SYSTEM_TIME)),
-            up_time: u64_at(&self.header, layout::UP_TIME),
+            machine: machine(self.machine()),
+            damage: self.damage.clone(),
+            time: FileTime::from_ticks(u64_at(&self.header, places.time)),
+            up_time: u64_at(&self.header, places.up_time),
             build: u32_at(&self.header, layout::MINOR_VERSION),
-            processors: u32_at(&self.header, layout::PROCESSORS),
-            comment: comment(&self.header),
+            processors: u32_at(&self.header, places.processors),
+            comment: comment(&self.header, places.comment),
             modules,
         })
     }
 }
 
+/// Where a header has what both kinds of header have.
+struct Places {
+    processors: usize,
+    comment: usize,
+    up_time: usize,
+    time: usize,
+}
+
+const PLACES64: Places = Places {
+    processors: layout::PROCESSORS,
+    comment: layout::COMMENT,
+    up_time: layout::UP_TIME,
+    time: layout::SYSTEM_TIME,
+};
+const PLACES32: Places = Places {
+    processors: layout::PROCESSORS32,
+    comment: layout::COMMENT32,
+    up_time: layout::UP_TIME32,
+    time: layout::SYSTEM_TIME32,
+};
+
+fn kind(number: u32) -> DumpKind {
+    match number {
+        1 => DumpKind::Full,
+        2 => DumpKind::Summary,
+        4 => DumpKind::Small,
+        5 => DumpKind::BitmapFull,
+        6 => DumpKind::BitmapKernel,
+        8 => DumpKind::Kernel,
+        9 => DumpKind::KernelAndUser,
+        10 => DumpKind::Complete,
+        _ => DumpKind::Unknown,
+    }
+}
+
+fn machine(number: u32) -> String {
+    match number {
+        layout::MACHINE_AMD64 => "x86-64".to_owned(),
+        layout::MACHINE_I386 => "x86".to_owned(),
+        layout::MACHINE_ARM64 => "arm64".to_owned(),
+        other => format!("machine type {other:#x}"),
+    }
+}
+
 /// The comment, where it is text. An empty one is filled with the signature ("PAGE…").
-fn comment(header: &[u8]) -> Option<String> {
-    let bytes = &header[layout::COMMENT..][..layout::COMMENT_SIZE];
+fn comment(header: &[u8], at: usize) -> Option<String> {
+    let bytes = &header[at..][..layout::COMMENT_SIZE];
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     let text = std::str::from_utf8(&bytes[..end]).ok()?;
     (!text.is_empty() && !text.starts_with("PAGEPAGE")).then(|| text.to_owned())

@@ -46,7 +46,7 @@ fn entry(store: &BcdStore, id: Guid) -> Result<Entry, BcdError> {
         partition: kind.as_ref().and_then(partition),
         without_device: !matches!(
             kind,
-            Some(DeviceKind::Gpt { .. } | DeviceKind::File { .. } | DeviceKind::Locate)
+            Some(DeviceKind::Gpt { .. } | DeviceKind::File { .. } | DeviceKind::Locate(_))
         ),
         ramdisk: match &kind {
             Some(DeviceKind::File { parent, path, .. }) => Some((partition(parent), path.clone())),

@@ -27,9 +27,10 @@ pub(super) fn import(store: &Store, args: &ImportArgs) -> anyhow::Result<Exit> {
         firmware_vars: args.vars.clone(),
         tpm_state: args.tpm.clone(),
         profile: args.profile.clone(),
+        windows: args.windows,
     };
     if args.dry_run {
-        let found = intake::inspect_file(&args.path).map_err(intake_marked)?;
+        let found = intake::inspect_file(&args.path, args.windows).map_err(intake_marked)?;
         let proposed = ProposedProfile::new(&Facts::of(&found), options.firmware);
         print(&proposed.to_toml())?;
         return Ok(Exit::AsExpected);

@@ -128,8 +128,13 @@ fn to_json(one: &Listed) -> serde_json::Value {
     }
 }
 
-pub(super) fn inspect(store: &Store, what: &str, as_json: bool) -> anyhow::Result<Exit> {
-    let found = inspection(store, what)?;
+pub(super) fn inspect(
+    store: &Store,
+    what: &str,
+    windows: Option<u32>,
+    as_json: bool,
+) -> anyhow::Result<Exit> {
+    let found = inspection(store, what, windows)?;
     if as_json {
         print_json(&(serde_json::to_string_pretty(&found)? + "\n"))?;
     } else {
@@ -139,11 +144,11 @@ pub(super) fn inspect(store: &Store, what: &str, as_json: bool) -> anyhow::Resul
 }
 
 /// By name or digest where the store has it, else by path.
-fn inspection(store: &Store, what: &str) -> anyhow::Result<Inspection> {
+fn inspection(store: &Store, what: &str, windows: Option<u32>) -> anyhow::Result<Inspection> {
     let path = Path::new(what);
     if !what.contains('/') {
         match store.image(what) {
-            Ok(image) => return intake::inspect_image(&image).map_err(intake_marked),
+            Ok(image) => return intake::inspect_image(&image, windows).map_err(intake_marked),
             Err(StoreError::NoImage { .. }) if path.exists() => {}
             Err(StoreError::NoImage { .. }) if what.contains('.') => {
                 anyhow::bail!(usage(anyhow::anyhow!(
@@ -153,13 +158,13 @@ fn inspection(store: &Store, what: &str) -> anyhow::Result<Inspection> {
             Err(error) => return Err(marked(error)),
         }
     }
-    intake::inspect_file(path).map_err(intake_marked)
+    intake::inspect_file(path, windows).map_err(intake_marked)
 }
 
 pub(super) fn qualify(store: &Store, image: &str, as_json: bool) -> anyhow::Result<Exit> {
     let image = store.image(image).map_err(marked)?;
     // Always from the disk: what is stored may have been judged by an older version.
-    let found = intake::inspect_image(&image).map_err(intake_marked)?;
+    let found = intake::inspect_image(&image, None).map_err(intake_marked)?;
     answer(&inspect::qualify(&found), as_json)
 }
 
