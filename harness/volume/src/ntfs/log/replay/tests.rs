@@ -1,0 +1,124 @@
+//! Volumes of Windows, brought back to a crash and replayed.
+
+use super::crash::{Crash, End, Past};
+use super::*;
+use crate::{GuardKind, Ntfs, Replay as How, SharedDevice, Volume};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// The raw disk of an artifact, in a directory of its own; `None` with a line that says so where it is not at hand.
+pub(super) fn unpacked(name: &str) -> Option<(tempfile::TempDir, PathBuf)> {
+    let here = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/artifacts");
+    let artifacts = std::env::var_os("LOOPBREAK_ARTIFACTS").unwrap_or_else(|| here.into());
+    let from = PathBuf::from(artifacts).join("volumes").join(name);
+    if !from.is_file() {
+        println!("skipped: no artifacts (set LOOPBREAK_ARTIFACTS)");
+        return None;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let to = dir.path().join("disk.raw");
+    let command = match name.contains(".tar") {
+        true => "tar -C \"$(dirname \"$2\")\" -xSf \"$1\" && mv \"$(dirname \"$2\")\"/*.raw \"$2\"",
+        false => "gzip -dc \"$1\" > \"$2\"",
+    };
+    let unpacking = Command::new("sh").args(["-c", command, "sh"]).arg(&from).arg(&to).status();
+    assert!(unpacking.unwrap().success(), "{command} {}", from.display());
+    Some((dir, to))
+}
+
+const WINDOWS: [&str; 2] = ["ntfs_index.raw.gz", "vss_2_stor.tar.gz"];
+
+/// Everything that the log of a volume speaks of, without what differs by itself: how new a block is, its update
+/// sequence, and what is behind its end.
+fn contents(past: &Past, device: &SharedDevice) -> BTreeMap<u64, Vec<u8>> {
+    let mut device = device.clone();
+    let mut boot = [0; 512];
+    device.read_at(0, &mut boot).unwrap();
+    let geometry = Geometry::parse(&boot, device.len()).unwrap();
+    let cluster = geometry.cluster as usize;
+    let mut all = BTreeMap::new();
+    for record in past.records.iter().filter(|record| record.kind == Kind::Action) {
+        let action = Action::parse(&record.data).unwrap();
+        let lcns: Vec<u64> = action.lcns().collect();
+        if !op::changes_a_page(action.redo) && !op::changes_a_page(action.undo) {
+            continue;
+        }
+        let len = if op::is_of_record(action.redo) || op::is_of_record(action.undo) {
+            geometry.record
+        } else {
+            (lcns.len() * cluster).min(4096)
+        };
+        let mut bytes = vec![0; lcns.len() * cluster];
+        for (index, &lcn) in lcns.iter().enumerate() {
+            let part = &mut bytes[index * cluster..(index + 1) * cluster];
+            device.read_at(lcn * cluster as u64, part).unwrap();
+        }
+        let at = action.cluster_offset;
+        let place = lcns[0] * cluster as u64 + at as u64;
+        let Some(block) = bytes.get_mut(at..at + len) else { panic!("{len} of {action:?}") };
+        if block.starts_with(b"FILE") || block.starts_with(b"INDX") {
+            assert!(remove_fixups(block), "a torn block at {place:#x}");
+            block[8..16].fill(0);
+            let (fixups, count) = (usize::from(u16_at(block, 4)), usize::from(u16_at(block, 6)));
+            block[fixups..fixups + 2 * count].fill(0);
+            let used = match block.starts_with(b"FILE") {
+                true => u32_at(block, 0x18) as usize,
+                false => 0x18 + u32_at(block, 0x1c) as usize,
+            };
+            block[used..].fill(0);
+        }
+        all.insert(place, block.to_vec());
+    }
+    all
+}
+
+fn replayed(device: &SharedDevice) -> Result<Replayed, String> {
+    let mut ntfs = Ntfs::open(device.clone()).map_err(|error| error.to_string())?;
+    let guard = ntfs.guard().unwrap().expect("the log is not clean");
+    assert_eq!(guard.kind, GuardKind::UncleanLog);
+    let done = ntfs.replay_log(How::CarryOut).map_err(|error| error.to_string())?;
+    assert_eq!(ntfs.guard().unwrap(), None);
+    assert_eq!(ntfs.replay_log(How::CarryOut).unwrap(), None);
+    let mut again = Ntfs::open(device.clone()).unwrap();
+    assert_eq!(again.guard().unwrap(), None);
+    assert_eq!(again.check().unwrap().errors, Vec::<String>::new());
+    Ok(done.unwrap())
+}
+
+/// A row of numbers that looks random.
+fn dice(seed: u64) -> impl FnMut(u64) -> bool {
+    move |lcn| {
+        let mixed = (lcn ^ seed.rotate_left(17)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> 33) & 1 == 0
+    }
+}
+
+#[test]
+fn whatever_had_reached_the_disk_the_volume_of_windows_comes_back() {
+    for name in WINDOWS {
+        let Some(past) = Past::of(name) else { return };
+        let last = past.records.last().unwrap().lsn;
+        let expected = contents(&past, &past.device());
+        let mut total = Replayed::default();
+        for (index, checkpoint) in past.checkpoints().into_iter().enumerate() {
+            for (major, end) in [(1, End::InPlace), (2, End::Tail), (1, End::Tail)] {
+                let crash = Crash { last, checkpoint, major, end };
+                // Nothing, everything, and a part of it had reached the disk.
+                let device = match major {
+                    1 if end == End::InPlace => past.crash(&crash, &mut |_| true),
+                    _ => past.crash(&crash, &mut dice(index as u64)),
+                };
+                let done = replayed(&device).unwrap_or_else(|why| panic!("{name} {crash:x?}: {why}"));
+                total.redone += done.redone;
+                assert_eq!(done.undone, 0);
+                let found = contents(&past, &device);
+                for (place, block) in &expected {
+                    assert!(found[place] == *block, "{name} {crash:x?}: {place:#x} differs");
+                }
+            }
+        }
+        println!("{name}: {} steps carried out", total.redone);
+        assert!(total.redone > 500, "{total}");
+    }
+}
