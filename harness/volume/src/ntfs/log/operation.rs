@@ -40,6 +40,11 @@ pub(super) fn is_known(operation: u16) -> bool {
     operation == ZERO_END_OF_RECORD || (operation <= UPDATE_DATA_IN_BLOCK && operation != 0x17)
 }
 
+/// True for what may say how many zeros it writes, and not write them out.
+pub(super) fn may_write_zeros(operation: u16) -> bool {
+    matches!(operation, UPDATE_RESIDENT | ZERO_END_OF_RECORD)
+}
+
 /// True for changes of a file record.
 pub(super) fn is_of_record(operation: u16) -> bool {
     matches!(

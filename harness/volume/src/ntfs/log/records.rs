@@ -1,5 +1,6 @@
 //! The records of the log.
 
+use super::operation as op;
 use super::pages::Pages;
 use super::restart::Restart;
 use crate::ntfs::record::{u16_at, u32_at, u64_at};
@@ -8,6 +9,9 @@ use crate::ntfs::record::{u16_at, u32_at, u64_at};
 const ACTION: usize = 0x20;
 /// Most clusters that one action speaks of: a page of 64 KiB in clusters of 512 bytes.
 const MAX_CLUSTERS: usize = 128;
+
+/// What a record stands for that has a length and no bytes.
+static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 /// What a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,8 +138,10 @@ impl<'a> Action<'a> {
             return None;
         }
         let word = |at| usize::from(u16_at(data, at));
-        let slice = |start: usize, len: usize| match len {
+        let slice = |operation: u16, start: usize, len: usize| match len {
             0 => Some(&data[..0]),
+            // Zeros are not written out: the bytes would begin where the record ends.
+            _ if start == data.len() && op::may_write_zeros(operation) => ZEROS.get(..len),
             _ if start.is_multiple_of(8) && start >= ACTION => data.get(start..start + len),
             _ => None,
         };
@@ -146,8 +152,8 @@ impl<'a> Action<'a> {
         Some(Self {
             redo: u16_at(data, 0),
             undo: u16_at(data, 2),
-            redo_data: slice(word(4), word(6))?,
-            undo_data: slice(word(8), word(10))?,
+            redo_data: slice(u16_at(data, 0), word(4), word(6))?,
+            undo_data: slice(u16_at(data, 2), word(8), word(10))?,
             attribute: u16_at(data, 0x0c),
             record_offset: word(0x10),
             attribute_offset: word(0x12),
