@@ -54,10 +54,14 @@ impl<'a> Change<'a> {
     /// True if nothing of what was there before is left by it.
     pub(super) fn is_initial(&self) -> bool {
         match self.operation {
-            op::INITIALIZE_RECORD => self.record_offset == 0 && self.data.starts_with(b"FILE"),
-            op::UPDATE_NONRESIDENT => self.record_offset == 0 && self.data.starts_with(b"INDX"),
+            op::INITIALIZE_RECORD => self.begins(b"FILE") && self.data.len() >= 0x30,
+            op::UPDATE_NONRESIDENT => self.begins(b"INDX"),
             _ => false,
         }
+    }
+
+    fn begins(&self, signature: &[u8]) -> bool {
+        self.record_offset == 0 && self.data.starts_with(signature)
     }
 }
 
@@ -135,7 +139,8 @@ pub(super) fn change_record(
     let (at, within, data) = (change.record_offset, change.attribute_offset, change.data);
     match change.operation {
         op::INITIALIZE_RECORD => {
-            if !change.is_initial() || data.len() < 0x30 {
+            // Freeing a record changes no more than its head, and that alone brings it back.
+            if !change.begins(b"FILE") || data.len() < 0x18 {
                 return Err("a file record is not begun at its start");
             }
             put(record, 0, data)?;

@@ -267,6 +267,14 @@ impl Replay<'_> {
         let operation = change.map_or(action.redo, |change| change.operation);
         let (at, is_record) = (action.cluster_offset, op::is_of_record(operation));
         let clusters = self.clusters(lsn, action, at, len).unwrap();
+        // Beyond its beginning a block was somebody else's, of whom nothing is known.
+        let place = clusters[0].1 * self.geometry.cluster + at as u64;
+        if self.taken_back.contains(&place) {
+            return;
+        }
+        if change.is_none() {
+            self.taken_back.insert(place);
+        }
         let Some(mut block) = self.block(&clusters, at, len, number, is_record).unwrap() else {
             panic!("the block of {lsn:#x} cannot be read");
         };

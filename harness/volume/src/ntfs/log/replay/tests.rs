@@ -37,7 +37,7 @@ fn contents(past: &Past, device: &SharedDevice) -> BTreeMap<u64, Vec<u8>> {
     device.read_at(0, &mut boot).unwrap();
     let geometry = Geometry::parse(&boot, device.len()).unwrap();
     let cluster = geometry.cluster as usize;
-    let mut all = BTreeMap::new();
+    let (mut all, mut not_logged) = (BTreeMap::new(), Vec::new());
     for record in past.records.iter().filter(|record| record.kind == Kind::Action) {
         let action = Action::parse(&record.data).unwrap();
         let lcns: Vec<u64> = action.lcns().collect();
@@ -56,6 +56,13 @@ fn contents(past: &Past, device: &SharedDevice) -> BTreeMap<u64, Vec<u8>> {
         }
         let at = action.cluster_offset;
         let place = lcns[0] * cluster as u64 + at as u64;
+        // The contents of a small file are not in the log: only that it has become longer.
+        let unknown = action.redo == op::UPDATE_RESIDENT
+            && !action.redo_data.is_empty()
+            && usize::from(u16_at(&record.data, 4)) == record.data.len();
+        if unknown {
+            not_logged.push(place);
+        }
         let Some(block) = bytes.get_mut(at..at + len) else { panic!("{len} of {action:?}") };
         if block.starts_with(b"FILE") || block.starts_with(b"INDX") {
             assert!(remove_fixups(block), "a torn block at {place:#x}");
@@ -70,6 +77,7 @@ fn contents(past: &Past, device: &SharedDevice) -> BTreeMap<u64, Vec<u8>> {
         }
         all.insert(place, block.to_vec());
     }
+    all.retain(|place, _| !not_logged.contains(place));
     all
 }
 
@@ -114,7 +122,11 @@ fn whatever_had_reached_the_disk_the_volume_of_windows_comes_back() {
                 assert_eq!(done.undone, 0);
                 let found = contents(&past, &device);
                 for (place, block) in &expected {
-                    assert!(found[place] == *block, "{name} {crash:x?}: {place:#x} differs");
+                    let differs = block.iter().zip(&found[place]).position(|(a, b)| a != b);
+                    assert_eq!(
+                        differs, None,
+                        "{name} {crash:x?} {place:#x}: {block:02x?} {:02x?}", found[place]
+                    );
                 }
             }
         }
