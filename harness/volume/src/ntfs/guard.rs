@@ -26,10 +26,14 @@ impl Engine {
             return Ok(None);
         }
         // The strongest first: a hibernated system leaves its log as it is.
-        if let Some(header) = self.hibernation()? {
-            return Ok(Some(Guard::hibernated(header)));
+        let log = self.log_state()?;
+        match self.hibernation() {
+            Ok(Some(header)) => return Ok(Some(Guard::hibernated(header))),
+            // Before its log is carried out a volume may contradict itself.
+            Err(Reason::Damaged(_) | Reason::NotADirectory) if !matches!(log, LogState::Clean) => {}
+            other => drop(other?),
         }
-        match self.log_state()? {
+        match log {
             LogState::Clean => {}
             LogState::Kept => return Ok(Some(Guard::kept_in_memory())),
             LogState::Unclean(_) => return Ok(Some(Guard::unclean_log(self.refusal.as_deref()))),
@@ -45,7 +49,7 @@ impl Engine {
     /// Replays the log where that is what keeps the volume from being written to. `None` where there is nothing to
     /// replay.
     pub(super) fn replay_log(&mut self, how: Replay) -> Result<Option<Replayed>, Reason> {
-        if self.writable || self.hibernation()?.is_some() {
+        if self.writable || matches!(self.hibernation(), Ok(Some(_))) {
             return Ok(None);
         }
         let LogState::Unclean(restart) = self.log_state()? else { return Ok(None) };

@@ -248,9 +248,8 @@ impl Analysis {
     /// Notes the clusters of a change.
     fn touched(&mut self, action: &Action<'_>, lsn: u64) -> Result<(), String> {
         let owner = self.owner(action.attribute, lsn);
-        let opened = owner
-            .ok_or(format!("the record {lsn:#x} changes something that was not open"))?
-            .opened;
+        let opened =
+            owner.ok_or(format!("the record {lsn:#x} changes something that was not open"))?.opened;
         for (index, lcn) in action.lcns().enumerate() {
             let vcn = action.vcn.checked_add(index as u64).ok_or("a page lies at no place")?;
             let place = (action.attribute, opened, vcn);

@@ -106,7 +106,8 @@ fn splice(
 /// Bytes of a record that are used, if its head is sound.
 fn used(record: &[u8]) -> Result<usize, Refusal> {
     let (first, used) = (usize::from(u16_at(record, 0x14)), u32_at(record, 0x18) as usize);
-    let sound = first >= 0x2a && first.is_multiple_of(8) && used <= record.len() && first + 8 <= used;
+    let sound =
+        first >= 0x2a && first.is_multiple_of(8) && used <= record.len() && first + 8 <= used;
     if sound { Ok(used) } else { Err("the head of the file record is malformed") }
 }
 
@@ -356,8 +357,8 @@ fn deletable(entry: &[u8], change: &Change<'_>) -> Result<usize, Refusal> {
     if u16_at(entry, 12) & LAST != 0 {
         return Err("the end of an index is to be taken away");
     }
-    let same = expected.len() < 16
-        || (expected[..8] == entry[..8] && expected[10..12] == entry[10..12]);
+    let same =
+        expected.len() < 16 || (expected[..8] == entry[..8] && expected[10..12] == entry[10..12]);
     if !same {
         return Err("another entry lies where one is to be taken away");
     }

@@ -49,15 +49,16 @@ pub(super) fn may_write_zeros(operation: u16) -> bool {
 pub(super) fn is_of_record(operation: u16) -> bool {
     matches!(
         operation,
-        INITIALIZE_RECORD..=UPDATE_RESIDENT
-            | UPDATE_MAPPING_PAIRS
-            | SET_SIZES
-            | ADD_TO_ROOT
-            | DELETE_FROM_ROOT
-            | SET_CHILD_IN_ROOT
-            | UPDATE_NAME_IN_ROOT
-            | UPDATE_DATA_IN_ROOT
-            | ZERO_END_OF_RECORD
+        INITIALIZE_RECORD
+            ..=UPDATE_RESIDENT
+                | UPDATE_MAPPING_PAIRS
+                | SET_SIZES
+                | ADD_TO_ROOT
+                | DELETE_FROM_ROOT
+                | SET_CHILD_IN_ROOT
+                | UPDATE_NAME_IN_ROOT
+                | UPDATE_DATA_IN_ROOT
+                | ZERO_END_OF_RECORD
     )
 }
 

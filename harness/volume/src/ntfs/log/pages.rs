@@ -155,9 +155,8 @@ impl Pages {
                 && page.last_end > last
             {
                 let behind = (offset + self.size - missing) % self.size / self.page;
-                let together = offset != missing
-                    && behind < u64::from(page.position)
-                    && offset > missing;
+                let together =
+                    offset != missing && behind < u64::from(page.position) && offset > missing;
                 if !together {
                     return true;
                 }

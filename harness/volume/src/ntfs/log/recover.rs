@@ -88,6 +88,9 @@ impl Engine {
         self.look_again()?;
         self.copy_to_mirror()?;
         self.check_owners(&done.written)?;
+        if self.hibernation()?.is_some() {
+            return Err(Reason::Damaged("the system of the volume is hibernated".to_owned()));
+        }
         let check = self.check()?;
         if !check.errors.is_empty() {
             let told = check.errors.into_iter().take(MAX_TOLD).collect::<Vec<_>>().join("; ");

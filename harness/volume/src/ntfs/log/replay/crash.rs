@@ -175,7 +175,7 @@ impl Past {
                 continue;
             };
             if record.lsn > floor {
-                replay.rewind(record.lsn, &action);
+                replay.rewind(record.lsn, crash.last, &action);
             }
         }
         self.write_log(&mut device.clone(), crash);
@@ -235,7 +235,7 @@ impl Past {
 
 impl Replay<'_> {
     /// Takes a step back, whoever made it: the block is then as new as the step before.
-    fn rewind(&mut self, lsn: u64, action: &Action<'_>) {
+    fn rewind(&mut self, lsn: u64, last: u64, action: &Action<'_>) {
         let owner = self.analysis.owner(action.attribute, lsn).unwrap();
         let change = Change::undo(action);
         if !op::changes_a_page(change.operation) {
@@ -244,12 +244,14 @@ impl Replay<'_> {
                 && let Target::Block(len, number) =
                     self.target(lsn, action, &owner, action.redo).unwrap()
             {
-                self.rewind_block(lsn, action, len, number, None);
+                self.rewind_block(lsn, last, action, len, number, None);
             }
             return;
         }
         match self.target(lsn, action, &owner, change.operation).unwrap() {
-            Target::Block(len, number) => self.rewind_block(lsn, action, len, number, Some(change)),
+            Target::Block(len, number) => {
+                self.rewind_block(lsn, last, action, len, number, Some(change));
+            }
             Target::Bytes => {
                 self.write_bytes(lsn, action, &owner, &change, false).unwrap();
             }
@@ -259,6 +261,7 @@ impl Replay<'_> {
     fn rewind_block(
         &mut self,
         lsn: u64,
+        last: u64,
         action: &Action<'_>,
         len: usize,
         number: u64,
@@ -269,25 +272,30 @@ impl Replay<'_> {
         let clusters = self.clusters(lsn, action, at, len).unwrap();
         // Beyond its beginning a block was somebody else's, of whom nothing is known.
         let place = clusters[0].1 * self.geometry.cluster + at as u64;
-        if self.taken_back.contains(&place) {
+        let begun = change.is_none() || self.taken_back.contains(&place);
+        if begun && change.is_some() && lsn <= last {
             return;
         }
-        if change.is_none() {
+        if begun {
             self.taken_back.insert(place);
         }
+        let known = |change: &Change<'_>| !begun || change.operation == op::DEALLOCATE_RECORD;
+        let change = change.filter(known);
         let Some(mut block) = self.block(&clusters, at, len, number, is_record).unwrap() else {
-            panic!("the block of {lsn:#x} cannot be read");
+            assert!(begun, "the block of {lsn:#x} cannot be read");
+            return;
         };
         // Times and sizes in an index are changed without a note in the block of how new it is.
         let is_noted = !matches!(operation, op::UPDATE_NAME_IN_ROOT | op::UPDATE_NAME_IN_BLOCK);
         let newest = u64_at(&block, 8);
-        if newest < lsn && is_noted {
+        let stamp = if lsn > last { last } else { lsn - 1 };
+        if newest < lsn && lsn <= last && is_noted && !begun {
             panic!("the block of {lsn:#x} is older: {:#x}", u64_at(&block, 8));
         }
         if let Some(change) = change {
             self.change_block(lsn, &change, &mut block, number, is_record).unwrap();
         }
-        block[8..16].copy_from_slice(&newest.min(lsn - 1).to_le_bytes());
+        block[8..16].copy_from_slice(&newest.min(stamp).to_le_bytes());
         protect(&mut block).unwrap();
         self.write(&clusters, at, &block).unwrap();
     }
