@@ -74,6 +74,7 @@ impl MachineController<'_> {
             let mut backup = WindowsDisk::new(backup, None)?;
             let applied =
                 faults::repair(&scenario, &mut windows, &mut backup)?.apply(&mut windows)?;
+            proof.extend(windows.replayed());
             windows.into_disk().close()?;
             proof.extend(applied.landed.into_iter().flat_map(|(_, lines)| lines));
             Ok(proof)

@@ -45,7 +45,10 @@ impl Prepared {
         let mut windows = WindowsDisk::new(opened, self.plan.clock)
             .map_err(|error| self.not_editable(error))?
             .with(parts);
-        let applied = stage.apply(&mut windows)?;
+        let mut applied = stage.apply(&mut windows)?;
+        if let Some((_, proof)) = applied.landed.first_mut() {
+            proof.splice(0..0, windows.replayed());
+        }
         let before = Before::read(windows.windows(), &self.profile)
             .map_err(Box::new)
             .map_err(|source| DiskError::Volume { path: disk.clone(), source })?;

@@ -15,7 +15,7 @@ mod time;
 use crate::path::{check_new_name, split};
 use crate::{
     BlockDevice, Check, Entry, FileTime, Guard, Kind, MAX_READ, Metadata, Operation, Reason,
-    Replay, Replayed, Stream, Volume, VolumeError,
+    Stream, Volume, VolumeError,
 };
 use cache::Cache;
 use fatfs::{Dir, DirEntry, FileSystem, FormatVolumeOptions, FsOptions};
@@ -554,11 +554,6 @@ impl Volume for Fat {
             let label = root.unwrap_or_else(|| files.volume_label());
             Ok(if label == "NO NAME" { String::new() } else { label })
         })
-    }
-
-    /// FAT has no log.
-    fn replay_log(&mut self, _: Replay) -> Result<Option<Replayed>, VolumeError> {
-        Ok(None)
     }
 
     fn accept_crash_state(&mut self) -> Result<Option<String>, VolumeError> {

@@ -62,7 +62,7 @@ impl Engine {
                 self.refusal = None;
                 Ok(Some(done))
             }
-            Err(Reason::Device(error)) => Err(Reason::Device(error)),
+            Err(error @ (Reason::Device(_) | Reason::Guarded(_))) => Err(error),
             Err(why) => {
                 let why = match why {
                     Reason::Damaged(why) => why,

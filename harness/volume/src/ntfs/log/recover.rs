@@ -5,7 +5,7 @@ use super::restart::{LogState, Restart};
 use crate::ntfs::engine::{Engine, LOG_FILE, MFT};
 use crate::ntfs::record::{NUMBER_MASK, kind};
 use crate::ntfs::stream::Layout;
-use crate::{BlockDevice, Reason, Replayed};
+use crate::{BlockDevice, Guard, Reason, Replayed};
 use std::collections::HashMap;
 
 /// Largest log that is replayed: four times what Windows makes of itself.
@@ -32,8 +32,13 @@ impl Engine {
     /// Carries out the log in memory, checks the volume that would come of it, and forgets it again.
     pub(in crate::ntfs) fn rehearse(&mut self, restart: &Restart) -> Result<Replayed, Reason> {
         let done = self.held(restart);
+        // The mark of dirtiness may be part of what is carried out.
+        let dirty = done.is_ok() && self.dirty_flag()?;
         self.give_up()?;
-        done.map(|done| done.told)
+        match done {
+            Ok(_) if dirty => Err(Reason::Guarded(Guard::dirty())),
+            done => done.map(|done| done.told),
+        }
     }
 
     /// Carries out the log. The log stays as it is until everything else is on the medium; the last write of all

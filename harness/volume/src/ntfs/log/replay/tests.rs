@@ -2,7 +2,7 @@
 
 use super::crash::{Crash, End, Past};
 use super::*;
-use crate::{GuardKind, Ntfs, Replay as How, SharedDevice, Volume};
+use crate::{GuardKind, MemoryDevice, Ntfs, Replay as How, SharedDevice, Volume};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
@@ -191,4 +191,195 @@ fn changes_that_were_not_finished_are_taken_back() {
         println!("{last:#x} {}", why.split("here: ").last().unwrap());
     }
     assert!(tried > 100 && undone > 200, "{tried} {undone}");
+}
+
+fn bytes_of(device: &SharedDevice) -> Vec<u8> {
+    let mut device = device.clone();
+    let mut bytes = vec![0; device.len() as usize];
+    device.read_at(0, &mut bytes).unwrap();
+    bytes
+}
+
+/// A device that loses its power after some writes.
+struct Cut {
+    inner: SharedDevice,
+    left: u64,
+}
+
+impl BlockDevice for Cut {
+    fn len(&self) -> u64 {
+        self.inner.len()
+    }
+
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+        self.inner.read_at(offset, buffer)
+    }
+
+    fn write_at(&mut self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        self.left = self.left.checked_sub(1).ok_or(std::io::Error::other("the power is gone"))?;
+        self.inner.write_at(offset, data)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A crash in the middle of a change, with as little on the disk as may be.
+fn unfinished(past: &Past) -> Crash {
+    let found = moments(past).into_iter().rev().find_map(|last| {
+        let checkpoint = checkpoint_before(past, last)?;
+        let crash = Crash { last, checkpoint, major: 2, end: End::Tail };
+        let done = replayed(&past.crash(&crash, &mut |_| true)).ok()?;
+        (done.undone > 2 && done.redone > 20).then_some(crash)
+    });
+    found.unwrap()
+}
+
+#[test]
+fn a_power_cut_at_any_write_of_a_replay_is_replayed_again() {
+    let Some(past) = Past::of(WINDOWS[0]) else { return };
+    let crash = unfinished(&past);
+    let whole = past.crash(&crash, &mut |_| true);
+    let before = bytes_of(&whole);
+    replayed(&whole).unwrap();
+    let expected = contents(&past, &whole);
+    for left in 0.. {
+        let inner = SharedDevice::new(MemoryDevice::new(before.clone()));
+        let cut = Cut { inner: inner.clone(), left };
+        let done = Ntfs::open(cut).unwrap().replay_log(How::CarryOut).is_ok();
+        let mut again = Ntfs::open(inner.clone()).unwrap();
+        // Once more, unless the one write that empties the log was the last.
+        let replays = again.replay_log(How::CarryOut).unwrap().is_some();
+        assert_eq!(again.guard().unwrap(), None, "{left}");
+        assert_eq!(again.check().unwrap().errors, Vec::<String>::new(), "{left}");
+        assert!(contents(&past, &inner) == expected, "cut before write {left}");
+        if done {
+            assert!(left > 10 && !replays, "{left}");
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_rehearsal_writes_nothing() {
+    let Some(past) = Past::of(WINDOWS[0]) else { return };
+    let device = past.crash(&unfinished(&past), &mut |_| true);
+    let before = bytes_of(&device);
+    let mut ntfs = Ntfs::open(device.clone()).unwrap();
+    let rehearsed = ntfs.replay_log(How::Rehearse).unwrap().unwrap();
+    assert!(bytes_of(&device) == before);
+    assert_eq!(ntfs.guard().unwrap().unwrap().kind, GuardKind::UncleanLog);
+    assert!(ntfs.write("new", b"x").is_err());
+    assert_eq!(ntfs.replay_log(How::CarryOut).unwrap().unwrap(), rehearsed);
+    ntfs.write("new", b"x").unwrap();
+    assert_eq!(Ntfs::open(device).unwrap().read("new").unwrap(), b"x");
+}
+
+/// Numbers that look random and are the same on every run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % limit as u64) as usize
+    }
+}
+
+/// Replays damaged logs for as long as `LOOPBREAK_FUZZ_SECONDS` says, or 150 times: whatever is in them, the volume is
+/// replayed and sound, or it is as it was.
+#[test]
+fn damaged_logs_are_refused_or_leave_a_sound_volume() {
+    let Some(past) = Past::of(WINDOWS[0]) else { return };
+    let seconds = std::env::var("LOOPBREAK_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
+    let seconds: Option<u64> = seconds;
+    let start = std::time::Instant::now();
+    let mut numbers = Numbers(2024);
+    let (mut done, mut refused, mut round) = (0, 0, 0);
+    let crash = unfinished(&past);
+    let before = bytes_of(&past.crash(&crash, &mut |_| true));
+    let reach = |lsn: u64| past.records.iter().position(|record| record.lsn == lsn).unwrap();
+    let near = &past.records[reach(crash.checkpoint) - 5..=reach(crash.last)];
+    let mask = (1u64 << (64 - u32_at(&past.log, 0x40))) - 1;
+    while seconds.map_or(round < 150, |seconds| start.elapsed().as_secs() < seconds) {
+        round += 1;
+        let mut broken = before.clone();
+        for _ in 0..1 + numbers.below(4) {
+            // A byte of a record that is read, seldom one of the restart page or of the volume.
+            let in_log = match numbers.below(12) {
+                0 => numbers.below(0x200),
+                _ => {
+                    let record = &near[numbers.below(near.len())];
+                    let len = (0x30 + record.data.len()).min(0x100);
+                    ((record.lsn & mask) << 3) as usize + numbers.below(len)
+                }
+            };
+            let (place, range) = past.log_at.iter().find(|(_, range)| range.contains(&in_log)).unwrap();
+            let at = *place as usize + in_log - range.start;
+            broken[at] = match numbers.below(4) {
+                0 => 0,
+                1 => 0xff,
+                2 => broken[at].wrapping_add(1),
+                _ => numbers.below(256) as u8,
+            };
+        }
+        let device = SharedDevice::new(MemoryDevice::new(broken.clone()));
+        let mut ntfs = Ntfs::open(device.clone()).unwrap();
+        match ntfs.replay_log(How::CarryOut) {
+            Ok(Some(_)) => {
+                done += 1;
+                let check = Ntfs::open(device).unwrap().check().unwrap();
+                assert_eq!(check.errors, Vec::<String>::new(), "round {round}");
+            }
+            Ok(None) | Err(_) => {
+                refused += 1;
+                assert!(bytes_of(&device) == broken, "round {round}: something was written");
+            }
+        }
+    }
+    println!("{round} damaged logs: {done} replayed, {refused} refused");
+    assert!(done > round / 20 && refused > round / 20, "{done} {refused}");
+}
+
+/// What the recovery tool of `ntfs-3g` makes of the same crash.
+#[test]
+fn ntfsrecover_agrees() {
+    let Some(past) = Past::of(WINDOWS[0]) else { return };
+    if Command::new("ntfsrecover").arg("-V").output().is_err() {
+        println!("skipped: ntfsrecover is not installed");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (mut same, mut failed, mut other) = (0, 0, Vec::new());
+    for (index, last) in moments(&past).into_iter().enumerate().step_by(13) {
+        let checkpoint = checkpoint_before(&past, last).unwrap();
+        let crash = Crash { last, checkpoint, major: 1, end: End::InPlace };
+        let device = past.crash(&crash, &mut dice(index as u64));
+        let image = dir.path().join(format!("{index}"));
+        std::fs::write(&image, bytes_of(&device)).unwrap();
+        let done = replayed(&device).unwrap();
+        let theirs = Command::new("ntfsrecover").arg(&image).output().unwrap();
+        let ours = contents(&past, &device);
+        let bytes = std::fs::read(&image).unwrap();
+        std::fs::remove_file(&image).unwrap();
+        if !theirs.status.success() {
+            failed += 1;
+            println!("{last:#x}: {}", String::from_utf8_lossy(&theirs.stdout));
+            continue;
+        }
+        let theirs = contents(&past, &SharedDevice::new(MemoryDevice::new(bytes)));
+        let differing: Vec<u64> = ours
+            .iter()
+            .filter(|(place, block)| theirs[*place] != **block)
+            .map(|(place, _)| *place)
+            .collect();
+        if differing.is_empty() {
+            same += 1;
+        } else {
+            other.push((last, done.undone, differing));
+        }
+    }
+    println!("{same} the same, {failed} that ntfsrecover refuses; differing: {other:x?}");
 }
