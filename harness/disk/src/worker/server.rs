@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::io::{self, Read, Write};
 
 use volume::{
-    BlockDevice, Changes, FileSystemKind, Guard, GuardKind, Kind, Partition, PartitionTable, Replay,
-    Replayed, SharedDevice, SubDevice, Volume, VolumeError, probe, read_partitions, set_partition,
+    BlockDevice, Changes, FileSystemKind, Guard, GuardKind, Kind, Partition, PartitionTable,
+    Replay, Replayed, SharedDevice, SubDevice, Volume, VolumeError, probe, read_partitions,
+    set_partition,
 };
 
 use super::frame::{DATA_LIMIT, FrameKind, invalid, parse, read_frame, write_frame, write_message};

@@ -6,6 +6,9 @@ use super::records::Action;
 use crate::ntfs::record::{IN_USE, kind, u16_at, u32_at, u64_at};
 use crate::ntfs::runs;
 
+#[cfg(test)]
+mod tests;
+
 /// Where the head of the entries lies in an index block.
 const BLOCK_HEAD: usize = 0x18;
 /// Entry flags: it has a child, it is the last one.

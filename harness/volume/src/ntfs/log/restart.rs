@@ -199,3 +199,100 @@ impl Restart {
         (places, bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ntfs::record::apply_fixups;
+
+    /// A restart page of a log of 64 pages.
+    fn page(current: u64, version: (u16, u16), used: u16, flags: u16) -> Vec<u8> {
+        let mut page = vec![0; 4096];
+        let mut put = |at: usize, value: &[u8]| page[at..at + value.len()].copy_from_slice(value);
+        put(0, b"RSTR");
+        put(4, &0x1eu16.to_le_bytes());
+        put(6, &9u16.to_le_bytes());
+        put(0x10, &4096u32.to_le_bytes());
+        put(0x14, &4096u32.to_le_bytes());
+        put(0x18, &0x30u16.to_le_bytes());
+        put(0x1a, &version.1.to_le_bytes());
+        put(0x1c, &version.0.to_le_bytes());
+        put(0x30, &current.to_le_bytes());
+        put(0x38, &1u16.to_le_bytes());
+        put(0x3a, &0xffffu16.to_le_bytes());
+        put(0x3c, &used.to_le_bytes());
+        put(0x3e, &flags.to_le_bytes());
+        // 256 KiB are 2^15 units of eight bytes.
+        put(0x40, &(64u32 - 16).to_le_bytes());
+        put(0x46, &0x40u16.to_le_bytes());
+        put(0x48, &(64u64 * 4096).to_le_bytes());
+        put(0x54, &0x30u16.to_le_bytes());
+        put(0x56, &0x40u16.to_le_bytes());
+        put(0x70 + 8, &current.to_le_bytes());
+        put(0x70 + 0x1c, &8u32.to_le_bytes());
+        put(0x70 + 0x20, &NAME);
+        apply_fixups(&mut page);
+        page
+    }
+
+    fn log(first: &[u8], second: &[u8]) -> Vec<u8> {
+        [first, second, &[0xff; 64 * 4096 - 8192]].concat()
+    }
+
+    fn named(state: &LogState) -> &'static str {
+        match state {
+            LogState::Clean => "clean",
+            LogState::Kept => "kept",
+            LogState::Unclean(_) => "unclean",
+            LogState::Unusable(_) => "unusable",
+        }
+    }
+
+    #[test]
+    fn what_the_restart_pages_say() {
+        let blank = vec![0xff; 4096];
+        let unclean = page(5000, (1, 1), 0, 0);
+        let clean = page(6000, (1, 1), 0, CLEAN);
+        let mut torn = page(9000, (1, 1), 0, CLEAN);
+        torn[4094] ^= 1;
+        let mut checked = clean.clone();
+        checked[..4].copy_from_slice(b"CHKD");
+        for (first, second, expected) in [
+            (&blank, &blank, "clean"),
+            (&unclean, &unclean, "unclean"),
+            (&unclean, &clean, "clean"),
+            (&clean, &unclean, "clean"),
+            // The newer one was being written: the older counts.
+            (&unclean, &torn, "unclean"),
+            (&torn, &unclean, "unclean"),
+            (&torn, &torn, "unusable"),
+            (&checked, &checked, "unusable"),
+            (&vec![0; 4096], &vec![0; 4096], "unusable"),
+            (&page(1, (1, 1), NO_CLIENT, 0), &blank, "clean"),
+            (&page(1, (2, 0), 0, CLEAN), &blank, "kept"),
+            (&page(1, (2, 0), 0, 0), &blank, "unclean"),
+            (&page(1, (1, 0), 0, 0), &blank, "unclean"),
+            (&page(1, (3, 0), 0, 0), &blank, "unusable"),
+            (&page(1, (2, 1), 0, 0), &blank, "unusable"),
+            (&page(1, (1, 1), 1, 0), &blank, "unusable"),
+        ] {
+            assert_eq!(named(&LogState::of(&log(first, second))), expected);
+        }
+    }
+
+    #[test]
+    fn the_log_is_empty_from_the_first_write_on() {
+        for (first, second) in [(5000, 4000), (4000, 5000), (5000, 5000)] {
+            let mut log = log(&page(first, (2, 0), 0, 0), &page(second, (2, 0), 0, 0));
+            let LogState::Unclean(restart) = LogState::of(&log) else { panic!() };
+            assert_eq!((restart.current, restart.major), (5000, 2));
+            let (places, emptied) = restart.emptied(5100);
+            for place in places {
+                let place = place as usize;
+                log[place..place + 4096].copy_from_slice(&emptied);
+                assert_eq!(named(&LogState::of(&log)), "clean");
+            }
+            assert_eq!(log[..4096], log[4096..8192]);
+        }
+    }
+}

@@ -34,6 +34,8 @@ pub(super) enum End {
     InPlace,
     /// The last page is torn where it belongs, and whole where last pages go.
     Tail,
+    /// In both places.
+    Both,
 }
 
 /// A moment in the life of the volume.
@@ -45,6 +47,14 @@ pub(super) struct Crash {
     pub(super) checkpoint: u64,
     pub(super) major: u16,
     pub(super) end: End,
+    /// What the restart page calls the oldest record that is needed.
+    pub(super) oldest: u64,
+}
+
+/// The number of the first record: the log begins with a checkpoint of nothing, on its first page.
+fn first_number(log: &[u8]) -> u64 {
+    let bits = 64 - u32_at(log, 0x40);
+    u64_at(log, 0x30) >> bits << bits | (0x22040 >> 3)
 }
 
 pub(super) fn restart_page(log: &[u8], crash: &Crash) -> Vec<u8> {
@@ -55,6 +65,7 @@ pub(super) fn restart_page(log: &[u8], crash: &Crash) -> Vec<u8> {
     put(0x1c, &crash.major.to_le_bytes());
     put(0x30, &crash.checkpoint.to_le_bytes());
     put(0x30 + 14, &0u16.to_le_bytes());
+    put(0x70, &crash.oldest.to_le_bytes());
     put(0x78, &crash.checkpoint.to_le_bytes());
     apply_fixups(&mut page);
     page
@@ -109,7 +120,7 @@ impl Past {
 
     /// The log as Windows left it, taken as not carried out from a checkpoint on.
     pub(super) fn restart(&self, checkpoint: u64) -> Restart {
-        let crash = Crash { last: 0, checkpoint, major: 1, end: End::InPlace };
+        let crash = Crash { last: 0, checkpoint, major: 1, end: End::InPlace, oldest: checkpoint };
         let mut log = self.log.clone();
         let page = restart_page(&self.log, &crash);
         log[..4096].copy_from_slice(&page);
@@ -121,9 +132,7 @@ impl Past {
     }
 
     fn read_records(&mut self) {
-        // The log begins with a checkpoint of nothing, on its first page.
-        let sequence = u64_at(&self.log, 0x30) >> (64 - u32_at(&self.log, 0x40));
-        let first = sequence << (64 - u32_at(&self.log, 0x40)) | (0x22040 >> 3);
+        let first = first_number(&self.log);
         let log = Log::new(&self.restart(first), self.log.clone()).unwrap();
         let mut next = first;
         while let Some(record) = log.record(next) {
@@ -189,6 +198,11 @@ impl Past {
         log[..4096].copy_from_slice(&page);
         log[4096..8192].copy_from_slice(&page);
         log[8192..0x22000].fill(0xff);
+        // Windows 10 begins its records where version 2.0 has them; in version 1.1 pages lie before.
+        let first = log[0x22000..0x23000].to_vec();
+        for slot in log[0x4000..0x22000].chunks_exact_mut(4096).filter(|_| crash.major == 1) {
+            slot.copy_from_slice(&first);
+        }
         let record = self.records.iter().find(|record| record.lsn == crash.last).unwrap();
         let next = self.records.iter().find(|record| record.lsn > crash.last);
         let mask = (1u64 << (64 - u32_at(&self.log, 0x40))) - 1;
@@ -213,7 +227,7 @@ impl Past {
             page[0x20..0x28].copy_from_slice(&crash.last.to_le_bytes());
             apply_fixups(page);
         }
-        if crash.end == End::Tail {
+        if crash.end != End::InPlace {
             let mut copy = log[offset..offset + 4096].to_vec();
             assert!(remove_fixups(&mut copy));
             // By turns to the first and the second place.
@@ -225,7 +239,10 @@ impl Past {
             }
             apply_fixups(&mut copy);
             log[slot..slot + 4096].copy_from_slice(&copy);
-            log[offset + 510] ^= 0x55;
+            if crash.end == End::Both {
+                log[0x2000..0x3000].copy_from_slice(&copy);
+            }
+            log[offset + 510] ^= if crash.end == End::Tail { 0x55 } else { 0 };
         }
         for (place, range) in &self.log_at {
             device.write_at(*place, &log[range.clone()]).unwrap();
