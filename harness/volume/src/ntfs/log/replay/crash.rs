@@ -7,7 +7,9 @@
 //! ours.
 
 use super::*;
+use crate::ntfs::engine::LOG_FILE;
 use crate::ntfs::log::records::LogRecord;
+use crate::ntfs::record::{apply_fixups, kind, remove_fixups, u32_at};
 use crate::staged::Staged;
 use crate::{FileDevice, Ntfs, SharedDevice, Volume};
 use std::collections::HashMap;

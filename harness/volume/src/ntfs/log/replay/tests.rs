@@ -2,6 +2,7 @@
 
 use super::crash::{Crash, End, Past};
 use super::*;
+use crate::ntfs::record::{remove_fixups, u16_at, u32_at};
 use crate::{GuardKind, MemoryDevice, Ntfs, Replay as How, SharedDevice, Volume};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
