@@ -110,28 +110,26 @@ fn whatever_had_reached_the_disk_the_volume_of_windows_comes_back() {
         let last = past.records.last().unwrap().lsn;
         let expected = contents(&past, &past.device());
         let mut total = Replayed::default();
-        for (index, checkpoint) in past.checkpoints().into_iter().enumerate() {
-            let ways = [(1, End::InPlace), (2, End::Tail), (1, End::Tail)];
-            for (major, end) in ways.into_iter().skip(if index % 3 == 0 { 0 } else { 2 }) {
-                let crash = Crash { last, checkpoint, major, end, oldest: checkpoint };
-                // Nothing, everything, and a part of it had reached the disk.
-                let device = match major {
-                    1 if end == End::InPlace => past.crash(&crash, &mut |_| true),
-                    _ => past.crash(&crash, &mut dice(index as u64)),
-                };
-                let done =
-                    replayed(&device).unwrap_or_else(|why| panic!("{name} {crash:x?}: {why}"));
-                total.redone += done.redone;
-                assert_eq!(done.undone, 0);
-                let found = contents(&past, &device);
-                for (place, block) in &expected {
-                    let differs = block.iter().zip(&found[place]).position(|(a, b)| a != b);
-                    assert_eq!(
-                        differs, None,
-                        "{name} {crash:x?} {place:#x}: {block:02x?} {:02x?}",
-                        found[place]
-                    );
-                }
+        // The second volume is larger, and its log longer.
+        let step = if name == WINDOWS[0] { 1 } else { 7 };
+        for (index, checkpoint) in past.checkpoints().into_iter().enumerate().step_by(step) {
+            let (major, end) =
+                [(1, End::InPlace), (2, End::Tail), (1, End::Tail), (2, End::InPlace)][index % 4];
+            let crash = Crash { last, checkpoint, major, end, oldest: checkpoint };
+            // As little as may be had reached the disk, or a part of it.
+            let mut is_old = dice(index as u64);
+            let device = past.crash(&crash, &mut |lcn| index % 3 == 0 || is_old(lcn));
+            let done = replayed(&device).unwrap_or_else(|why| panic!("{name} {crash:x?}: {why}"));
+            total.redone += done.redone;
+            assert_eq!(done.undone, 0);
+            let found = contents(&past, &device);
+            for (place, block) in &expected {
+                let other = &found[place];
+                let differs = block.iter().zip(other).position(|(a, b)| a != b);
+                assert_eq!(
+                    differs, None,
+                    "{name} {crash:x?} {place:#x}: {block:02x?} {other:02x?}"
+                );
             }
         }
         println!("{name}: {} steps carried out", total.redone);
@@ -154,44 +152,34 @@ fn moments(past: &Past) -> Vec<u64> {
 #[test]
 fn changes_that_were_not_finished_are_taken_back() {
     let Some(past) = Past::of(WINDOWS[0]) else { return };
-    let (mut undone, mut tried, mut refused) = (0, 0, BTreeMap::new());
-    for (index, last) in moments(&past).into_iter().enumerate().step_by(3) {
+    let (mut undone, mut tried) = (0, 0);
+    for (index, last) in moments(&past).into_iter().enumerate().step_by(8) {
         let checkpoint = checkpoint_before(&past, last).unwrap();
         let (major, end) = if index % 2 == 0 { (2, End::Tail) } else { (1, End::InPlace) };
         let crash = Crash { last, checkpoint, major, end, oldest: checkpoint };
         // Everything had reached the disk, and as little as may be.
         let new = past.crash(&crash, &mut |_| false);
         let old = past.crash(&crash, &mut dice(index as u64));
-        match (replayed(&new), replayed(&old)) {
-            (Ok(first), Ok(second)) => {
-                assert_eq!(first.undone, second.undone, "{crash:x?}");
-                assert!(second.redone >= first.redone, "{crash:x?}");
-                let (one, other) = (contents(&past, &new), contents(&past, &old));
-                for (place, block) in one {
-                    let other = &other[&place];
-                    // A free record means nothing, and the next id of an attribute is not counted back.
-                    let free = |block: &[u8]| block.starts_with(b"FILE") && block[0x16] & 1 == 0;
-                    if free(&block) && free(other) {
-                        continue;
-                    }
-                    let mut pairs = block.iter().zip(other).enumerate();
-                    let differs = pairs.find(|(at, (a, b))| a != b && !(0x28..0x2a).contains(at));
-                    assert_eq!(differs, None, "{crash:x?} {place:#x}: {block:02x?} {other:02x?}");
-                }
-                undone += first.undone;
-                tried += 1;
+        let (first, second) = (replayed(&new).unwrap(), replayed(&old).unwrap());
+        assert_eq!(first.undone, second.undone, "{crash:x?}");
+        assert!(second.redone >= first.redone, "{crash:x?}");
+        let (one, other) = (contents(&past, &new), contents(&past, &old));
+        for (place, block) in one {
+            let other = &other[&place];
+            // A free record means nothing, and the next id of an attribute is not counted back.
+            let free = |block: &[u8]| block.starts_with(b"FILE") && block[0x16] & 1 == 0;
+            if free(&block) && free(other) {
+                continue;
             }
-            (first, second) => {
-                let why = first.err().unwrap_or_else(|| panic!("{crash:x?}: {second:?}"));
-                refused.insert(last, why);
-            }
+            let mut pairs = block.iter().zip(other).enumerate();
+            let differs = pairs.find(|(at, (a, b))| a != b && !(0x28..0x2a).contains(at));
+            assert_eq!(differs, None, "{crash:x?} {place:#x}: {block:02x?} {other:02x?}");
         }
+        undone += first.undone;
+        tried += 1;
     }
-    println!("{tried} crashes, {undone} steps taken back; refused: {}", refused.len());
-    for (last, why) in &refused {
-        println!("{last:#x} {}", why.split("here: ").last().unwrap());
-    }
-    assert!(tried > 100 && undone > 200, "{tried} {undone}");
+    println!("{tried} crashes, {undone} steps taken back");
+    assert!(tried > 50 && undone > 60, "{tried} {undone}");
 }
 
 fn bytes_of(device: &SharedDevice) -> Vec<u8> {
@@ -289,7 +277,7 @@ impl Numbers {
     }
 }
 
-/// Replays damaged logs for as long as `LOOPBREAK_FUZZ_SECONDS` says, or 150 times: whatever is in them, the volume is
+/// Replays damaged logs for as long as `LOOPBREAK_FUZZ_SECONDS` says, or 60 times: whatever is in them, the volume is
 /// replayed and sound, or it is as it was.
 #[test]
 fn damaged_logs_are_refused_or_leave_a_sound_volume() {
@@ -304,7 +292,7 @@ fn damaged_logs_are_refused_or_leave_a_sound_volume() {
     let reach = |lsn: u64| past.records.iter().position(|record| record.lsn == lsn).unwrap();
     let near = &past.records[reach(crash.checkpoint) - 5..=reach(crash.last)];
     let mask = (1u64 << (64 - u32_at(&past.log, 0x40))) - 1;
-    while seconds.map_or(round < 150, |seconds| start.elapsed().as_secs() < seconds) {
+    while seconds.map_or(round < 60, |seconds| start.elapsed().as_secs() < seconds) {
         round += 1;
         let mut broken = before.clone();
         for _ in 0..1 + numbers.below(4) {
@@ -356,7 +344,7 @@ fn ntfsrecover_agrees() {
     }
     let dir = tempfile::tempdir().unwrap();
     let (mut same, mut failed, mut other) = (0, 0, 0);
-    for (index, last) in moments(&past).into_iter().enumerate().step_by(13) {
+    for (index, last) in moments(&past).into_iter().enumerate().step_by(17) {
         let checkpoint = checkpoint_before(&past, last).unwrap();
         let earlier = past.checkpoints().into_iter().filter(|&one| one < checkpoint).rev();
         // It walks back to there, and not beyond.
@@ -388,7 +376,7 @@ fn ntfsrecover_agrees() {
         }
     }
     println!("{same} the same, {other} not taken back by it, {failed} given up by it");
-    assert!(same > 5, "{same}");
+    assert!(same > 3, "{same}");
 }
 
 /// What the driver of Linux makes of the same crashes, which replays a log when it mounts a volume. It runs in a machine
@@ -447,4 +435,46 @@ fn the_driver_of_linux_agrees() {
         "{same} the same ({redone} steps done, {undone} taken back), {given_up} given up by it"
     );
     assert!(same > given_up, "{said}");
+}
+
+/// The tables of older Windows, whose entries are those of 32-bit systems: a log without its volume.
+#[test]
+fn the_log_of_a_windows_7_is_read_from_each_of_its_checkpoints() {
+    let here = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/artifacts");
+    let artifacts = std::env::var_os("LOOPBREAK_ARTIFACTS").unwrap_or_else(|| here.into());
+    let Ok(mut bytes) = std::fs::read(PathBuf::from(artifacts).join("volumes/LogFile_7.bin"))
+    else {
+        println!("skipped: no artifacts (set LOOPBREAK_ARTIFACTS)");
+        return;
+    };
+    let size = u64_at(&bytes, 0x48) as usize;
+    bytes.resize(size, 0xff);
+    let restart = |checkpoint| {
+        let crash = Crash { last: 0, checkpoint, major: 1, end: End::InPlace, oldest: checkpoint };
+        let page = super::crash::restart_page(&bytes, &crash);
+        let log = [&page[..], &page, &bytes[8192..]].concat();
+        match super::super::LogState::of(&log) {
+            super::super::LogState::Unclean(restart) => (*restart, log),
+            other => panic!("{other:?}"),
+        }
+    };
+    // The first page of version 1.1.
+    let bits = 64 - u32_at(&bytes, 0x40);
+    let mut next = u64_at(&bytes, 0x30) >> bits << bits | (0x4040 >> 3);
+    let (first, log) = restart(next);
+    let log = Log::new(&first, log).unwrap();
+    let (mut checkpoints, mut dirty, mut last) = (0, 0, 0);
+    while let Some(record) = log.record(next) {
+        if record.kind == Kind::Checkpoint {
+            let analysis = Analysis::of(&log, &restart(record.lsn).0).unwrap();
+            assert_eq!(analysis.last, u64_at(&bytes, 0x30));
+            assert_eq!(analysis.unfinished().unwrap(), [0u64; 0]);
+            checkpoints += 1;
+            dirty += u64::from(analysis.start().is_some_and(|start| start < record.lsn));
+        }
+        (next, last) = (record.next, record.lsn);
+    }
+    println!("{checkpoints} checkpoints, {dirty} with pages that were not written");
+    assert_eq!(last, u64_at(&bytes, 0x30));
+    assert!(checkpoints > 10 && dirty > 5);
 }
