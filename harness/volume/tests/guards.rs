@@ -133,7 +133,7 @@ fn a_log_with_changes_that_are_not_carried_out() {
     unclean_log(&mut device);
     let mut volume = Ntfs::open(device.clone()).unwrap();
     assert!(volume.is_dirty().unwrap());
-    let guard = refused(&mut volume, &device, GuardKind::UncleanLog);
+    refused(&mut volume, &device, GuardKind::UncleanLog);
     // The restart page was never whole: nothing can be made of this log.
     let before = bytes_of(&device);
     assert_eq!(volume.replay_log(Replay::CarryOut).unwrap(), None);

@@ -15,6 +15,9 @@ const HEAD: u64 = 128 << 10;
 /// Most errors of the check that are told.
 const MAX_TOLD: usize = 3;
 
+/// Runs of an attribute: first cluster of the attribute, first of the volume, count.
+type Mapped = Vec<(u64, u64, u64)>;
+
 impl Engine {
     /// What the log says about itself.
     pub(in crate::ntfs) fn log_state(&mut self) -> Result<LogState, Reason> {
@@ -137,8 +140,8 @@ impl Engine {
         Ok(())
     }
 
-    /// The runs of each attribute of this type of a file: first cluster of the attribute, first of the volume, count.
-    fn places(&mut self, file: u64, kind: u32) -> Result<Vec<Vec<(u64, u64, u64)>>, Reason> {
+    /// The runs of each attribute of this type of a file.
+    fn places(&mut self, file: u64, kind: u32) -> Result<Vec<Mapped>, Reason> {
         let number = file & NUMBER_MASK;
         let Some(inode) = self.file(number)? else { return Ok(Vec::new()) };
         if number != MFT && inode.base.reference() != file {

@@ -143,7 +143,10 @@ impl Restart {
         let sequence_bits = u32_at(&bytes, area + 0x10);
         // A number is a place, counted in units of eight bytes, and how often that place was written.
         let place_bits = 64 - size.checked_shr(3).unwrap_or_default().leading_zeros();
-        if size % page as u64 != 0 || size < 8 * page as u64 || sequence_bits + place_bits != 64 {
+        if !size.is_multiple_of(page as u64)
+            || size < 8 * page as u64
+            || sequence_bits + place_bits != 64
+        {
             return Err("its size does not fit the numbers of its records".to_owned());
         }
         let (header, data) = (u16_at(&bytes, area + 0x24), u16_at(&bytes, area + 0x26));
