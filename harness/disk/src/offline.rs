@@ -178,7 +178,15 @@ impl OfflineDisk {
         &self.volumes
     }
 
-    /// The volume of the partition `number`.
+    /// What a crash had left in the logs of volumes, and was carried out when they were opened to be written to: a
+    /// line for each, for people.
+    pub fn replayed(&self) -> Vec<String> {
+        let all = self.session.all_replayed();
+        all.iter().map(|(partition, done)| format!("partition {partition}: {done}")).collect()
+    }
+
+    /// The volume of the partition `number`. On a disk that is open for writing, what a crash left in the volume's log
+    /// is carried out first.
     ///
     /// Two handles on one volume must not be used by turns while one of them writes.
     pub fn volume(&self, number: u32) -> Result<Box<dyn Volume>, DiskError> {
@@ -435,7 +443,8 @@ impl OfflineDisk {
             });
         }
         let file_system = summary.file_system.clone();
-        RemoteVolume::open(&self.worker, summary.number, file_system, &self.session)
+        let to_write = self.access == Access::ReadWrite;
+        RemoteVolume::open(&self.worker, summary.number, file_system, &self.session, to_write)
             .map(|volume| Box::new(volume) as Box<dyn Volume>)
             .map_err(|source| DiskError::Volume {
                 path: self.path.clone(),

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use volume::Replayed;
+
 use crate::worker::Found;
 
 /// What should be at a path.
@@ -21,6 +23,8 @@ type Edits = BTreeMap<u32, BTreeMap<String, (String, Expected)>>;
 #[derive(Debug, Default)]
 pub(crate) struct Session {
     edits: Mutex<Edits>,
+    /// Logs that were carried out, by partition.
+    replayed: Mutex<BTreeMap<u32, Replayed>>,
 }
 
 /// A path without the differences that do not make another one.
@@ -31,6 +35,16 @@ fn normal(path: &str) -> (String, String) {
 }
 
 impl Session {
+    /// The log of a volume was carried out when it was opened.
+    pub(crate) fn replayed(&self, partition: u32, replayed: Replayed) {
+        self.all_replayed().insert(partition, replayed);
+    }
+
+    /// The logs that were carried out, by partition.
+    pub(crate) fn all_replayed(&self) -> MutexGuard<'_, BTreeMap<u32, Replayed>> {
+        self.replayed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn edits(&self) -> MutexGuard<'_, Edits> {
         self.edits.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -105,3 +105,61 @@ fn volumes_of_windows_disks_are_edited() {
         }
     }
 }
+
+/// The log of the disk is taken as not carried out from one of its checkpoints on.
+fn crash(path: &Path, checkpoint: u64) {
+    let mut disk = std::fs::read(path).unwrap();
+    let restart: Vec<usize> =
+        (0..disk.len()).step_by(512).filter(|&at| disk[at..].starts_with(b"RSTR")).collect();
+    assert_eq!(restart.len(), 2);
+    for page in restart {
+        // The flag of a clean volume, and the checkpoint of the client.
+        disk[page + 0x3e..page + 0x40].fill(0);
+        disk[page + 0x78..page + 0x80].copy_from_slice(&checkpoint.to_le_bytes());
+    }
+    std::fs::write(path, disk).unwrap();
+}
+
+#[test]
+fn a_volume_of_a_windows_that_crashed_is_written_to_once_its_log_is_carried_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(path) = unpack("ntfs_index.raw.gz", directory.path()) else { return };
+    let scratch = tempfile::tempdir().unwrap();
+    // The last checkpoint but one of this log.
+    crash(&path, 0x2080ee);
+    let before = std::fs::read(&path).unwrap();
+    let disk = OfflineDisk::open(&path, Access::ReadOnly, scratch.path()).unwrap();
+    assert_eq!(disk.volumes()[0].not_writable, None);
+    disk.volume(1).unwrap().list("").unwrap();
+    assert_eq!(disk.replayed(), Vec::<String>::new());
+    drop(disk);
+    assert!(std::fs::read(&path).unwrap() == before, "reading has changed it");
+
+    let disk = OfflineDisk::open(&path, Access::ReadWrite, scratch.path()).unwrap();
+    let mut volume = disk.volume(1).unwrap();
+    let [told] = &disk.replayed()[..] else { panic!("{:?}", disk.replayed()) };
+    assert!(told.starts_with("partition 1: its log ($LogFile) was replayed"), "{told}");
+    volume.write("new", b"contents").unwrap();
+    drop(volume);
+    disk.close_checked_whole().unwrap();
+    let disk = OfflineDisk::open(&path, Access::ReadWrite, scratch.path()).unwrap();
+    assert_eq!(disk.volume(1).unwrap().read("new").unwrap(), b"contents");
+    assert_eq!(disk.replayed(), Vec::<String>::new());
+}
+
+#[test]
+fn a_log_that_cannot_be_carried_out_leaves_its_volume_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(path) = unpack("ntfs_index.raw.gz", directory.path()) else { return };
+    let scratch = tempfile::tempdir().unwrap();
+    crash(&path, 0x2080ef);
+    let before = std::fs::read(&path).unwrap();
+    let disk = OfflineDisk::open(&path, Access::ReadWrite, scratch.path()).unwrap();
+    let why = disk.volumes()[0].not_writable.clone().unwrap();
+    assert!(why.reason.contains("the record of its last checkpoint cannot be read"), "{why:?}");
+    let mut volume = disk.volume(1).unwrap();
+    let error = volume.write("new", b"contents").unwrap_err().to_string();
+    assert!(error.contains("cannot be replayed here"), "{error}");
+    drop((volume, disk));
+    assert!(std::fs::read(&path).unwrap() == before);
+}

@@ -29,6 +29,9 @@ use crate::qualify::{qualify, restorable};
 pub struct Fixed {
     /// Each edit, with the check that it is for.
     pub edits: Vec<Edit>,
+    /// What a crash had left in the logs of volumes, and was carried out on the new disk first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replayed: Vec<String>,
     /// The new disk, read again.
     pub inspection: Inspection,
     /// What it can do now.
@@ -135,12 +138,13 @@ pub fn fix(
     let told = || source.disk.told().clone();
     let disk = OfflineDisk::open_overlay(&overlay, Access::ReadWrite, scratch)?.starting(told())?;
     let edits = edit(&disk, &before, &names)?;
+    let replayed = disk.replayed();
     disk.close()?;
     flatten(&overlay, to)?;
     let disk = OfflineDisk::open(to, Access::ReadOnly, scratch)?.starting(told())?;
     let inspection = crate::inspect(Source { disk: &disk, ..source });
     let qualification = qualify(&inspection);
-    Ok(Fixed { edits, inspection, qualification })
+    Ok(Fixed { edits, replayed, inspection, qualification })
 }
 
 /// Makes the edits on a disk that is open for writing.

@@ -5,6 +5,7 @@
 //! by turns while one of them writes: the other would not see it.
 
 use crate::BlockDevice;
+use crate::staged::Staged;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 
@@ -17,7 +18,7 @@ const LONGEST: usize = 32 << 10;
 
 /// A device with a memory.
 pub(crate) struct Cached {
-    device: Box<dyn BlockDevice>,
+    device: Staged,
     pages: HashMap<u64, Vec<u8>>,
     /// The pages in the order in which they came.
     order: VecDeque<u64>,
@@ -25,7 +26,24 @@ pub(crate) struct Cached {
 
 impl Cached {
     pub(crate) fn new(device: Box<dyn BlockDevice>) -> Self {
-        Self { device, pages: HashMap::new(), order: VecDeque::new() }
+        Self { device: Staged::new(device), pages: HashMap::new(), order: VecDeque::new() }
+    }
+
+    /// Holds back what is written from now on.
+    pub(crate) fn hold(&mut self) {
+        self.device.hold();
+    }
+
+    /// Writes what was held back. Gives how many bytes.
+    pub(crate) fn release(&mut self) -> io::Result<u64> {
+        self.device.release()
+    }
+
+    /// Forgets what was held back, and what was read of it.
+    pub(crate) fn abandon(&mut self) {
+        self.device.abandon();
+        self.pages.clear();
+        self.order.clear();
     }
 
     fn page(&mut self, number: u64) -> io::Result<&Vec<u8>> {

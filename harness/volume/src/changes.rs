@@ -123,6 +123,11 @@ impl<D: BlockDevice> Tracked<D> {
     pub(crate) fn changes(&self) -> Option<&Changes> {
         self.changes.as_ref()
     }
+
+    /// The device below. What is written through it is not kept: it counts as having been there before.
+    pub(crate) fn below(&mut self) -> &mut D {
+        &mut self.device
+    }
 }
 
 impl<D: BlockDevice> BlockDevice for Tracked<D> {

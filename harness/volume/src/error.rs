@@ -37,6 +37,8 @@ pub enum Operation {
     Label,
     /// Checking the volume against itself.
     Check,
+    /// Carrying out the log.
+    Replay,
     /// Writing back what is buffered.
     Flush,
 }
@@ -58,6 +60,7 @@ impl std::fmt::Display for Operation {
             Operation::FreeSpace => "count the free space of",
             Operation::Label => "read the label of",
             Operation::Check => "check",
+            Operation::Replay => "replay",
             Operation::Flush => "flush",
         })
     }

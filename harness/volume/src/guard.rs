@@ -68,12 +68,30 @@ impl Guard {
         )
     }
 
-    pub(crate) fn unclean_log() -> Self {
+    /// `refusal` is why the log cannot be replayed.
+    pub(crate) fn unclean_log(refusal: Option<&str>) -> Self {
+        let reason = "it was not let go of cleanly: its log ($LogFile) holds changes that are not carried out";
+        match refusal {
+            None => Self::new(
+                GuardKind::UncleanLog,
+                reason.to_owned(),
+                "have the log carried out before anything is written".to_owned(),
+            ),
+            Some(why) => Self::new(
+                GuardKind::UncleanLog,
+                format!("{reason}, and it cannot be replayed here: {why}"),
+                format!("{SHUT_DOWN}, so that Windows replays it itself"),
+            ),
+        }
+    }
+
+    pub(crate) fn kept_in_memory() -> Self {
         Self::new(
-            GuardKind::UncleanLog,
-            "it was not let go of cleanly: its log ($LogFile) holds changes that are not carried out"
+            GuardKind::Hibernated,
+            "a Windows that is hibernated, or was shut down with fast start-up, still has the volume in its memory: \
+             its log ($LogFile) is of version 2.0 and marked as clean, and a full shutdown brings it back to 1.1"
                 .to_owned(),
-            format!("{SHUT_DOWN}, or give these changes up by emptying the log"),
+            format!("{SHUT_DOWN}, or switch hibernation off in it (powercfg /h off)"),
         )
     }
 

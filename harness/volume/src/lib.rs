@@ -31,6 +31,8 @@ mod ntfs;
 mod open;
 mod path;
 mod probe;
+mod replayed;
+mod staged;
 mod table;
 mod volume;
 
@@ -43,6 +45,7 @@ pub use guard::{Guard, GuardKind};
 pub use ntfs::{Ntfs, NtfsFormat};
 pub use open::{check_changes, open, open_tracked};
 pub use probe::{FileSystem, FileSystemKind, probe, probe_boot_sector};
+pub use replayed::{Replay, Replayed};
 pub use table::{
     ATTRIBUTE_NO_DRIVE_LETTER, ATTRIBUTE_REQUIRED, BASIC_DATA, DiskId, EFI_SYSTEM, LDM_DATA,
     LDM_METADATA, MBR_EXTENDED, MBR_FAT16, MBR_FAT32, MBR_LDM, MBR_NTFS, MBR_PROTECTIVE,

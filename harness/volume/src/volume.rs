@@ -1,6 +1,6 @@
 //! What every file system here can do, by path.
 
-use crate::{Check, FileTime, Guard, VolumeError};
+use crate::{Check, FileTime, Guard, Replay, Replayed, VolumeError};
 use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::ops::Range;
@@ -138,13 +138,26 @@ pub trait Volume: Send {
     /// Every operation that writes asks first, and fails with [`Reason::Guarded`](crate::Reason).
     fn guard(&mut self) -> Result<Option<Guard>, VolumeError>;
 
-    /// Makes a volume writable that its system did not let go of: what a crash or a power cut leaves behind it, a
-    /// mark of dirtiness, changes in a log that were not carried out, files that do not fit their sizes. Gives what
-    /// was given up by that, for people; `None` where there was nothing. The volume stays marked, so that its own
-    /// system checks it at the next start.
+    /// Carries out what a crash left in the log of a volume, so that it can be written to: before anything is read that
+    /// is to be written back. `None` where there is nothing to carry out, or where something stronger stands against
+    /// writing: see [`Volume::guard`]. A file system without a log has nothing, nor has a volume whose log was carried
+    /// out when it was opened.
     ///
     /// # Errors
-    /// The guard, where anything else keeps it from being written to: hibernation, damage, encryption.
+    /// The guard, with the reason, where the log cannot be carried out. Then nothing was written.
+    fn replay_log(&mut self, how: Replay) -> Result<Option<Replayed>, VolumeError> {
+        let _ = how;
+        Ok(None)
+    }
+
+    /// Makes a volume writable that its system did not let go of: what a crash or a power cut leaves behind it, a
+    /// mark of dirtiness, changes in a log that were not carried out (they are), files that do not fit their sizes.
+    /// Gives what was done or given up by that, for people; `None` where there was nothing. A volume that was marked
+    /// stays marked, so that its own system checks it at the next start.
+    ///
+    /// # Errors
+    /// The guard, where anything else keeps it from being written to: hibernation, damage, encryption, a log that
+    /// cannot be carried out.
     fn accept_crash_state(&mut self) -> Result<Option<String>, VolumeError>;
 
     /// Checks the whole volume against itself. Nothing is changed.

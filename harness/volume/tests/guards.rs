@@ -5,7 +5,7 @@
 
 use volume::{
     BlockDevice, Fat, FatFormat, FatKind, FileTime, Guard, GuardKind, MemoryDevice, Ntfs,
-    NtfsFormat, Reason, SharedDevice, Volume, VolumeError,
+    NtfsFormat, Reason, Replay, SharedDevice, Volume, VolumeError,
 };
 
 const MIB: usize = 1 << 20;
@@ -133,9 +133,16 @@ fn a_log_with_changes_that_are_not_carried_out() {
     unclean_log(&mut device);
     let mut volume = Ntfs::open(device.clone()).unwrap();
     assert!(volume.is_dirty().unwrap());
-    let guard = refused(&mut volume, &device, GuardKind::UncleanLog);
-    assert!(guard.way_out.contains("emptying the log"), "{guard}");
-    // The way out that the caller chooses: its changes are given up, this handle may write.
+    refused(&mut volume, &device, GuardKind::UncleanLog);
+    // The restart page was never whole: nothing can be made of this log.
+    let before = bytes_of(&device);
+    assert_eq!(volume.replay_log(Replay::CarryOut).unwrap(), None);
+    let error = guard_of(volume.write("file", b"x").unwrap_err());
+    assert_eq!(error.kind, GuardKind::UncleanLog);
+    assert!(error.reason.contains("cannot be replayed here"), "{error}");
+    assert!(error.way_out.contains("Windows replays it itself"), "{error}");
+    assert!(before == bytes_of(&device));
+    // The way out that the caller chooses by name: its changes are given up, this handle may write.
     volume.discard_log().unwrap();
     volume.write("file", b"new").unwrap();
     // Everybody else is told until the volume's own system has checked it.
@@ -241,13 +248,17 @@ fn what_a_crash_leaves_on_ntfs_can_be_accepted() {
     assert_eq!(Ntfs::open(device.clone()).unwrap().accept_crash_state().unwrap(), None);
     unclean_log(&mut device);
     let mut volume = Ntfs::open(device.clone()).unwrap();
-    let given_up = volume.accept_crash_state().unwrap().unwrap();
-    assert!(given_up.contains("$LogFile"), "{given_up}");
-    volume.write("file", b"repaired").unwrap();
+    // A log that cannot be carried out is not given up unasked.
+    let error = volume.accept_crash_state().unwrap_err();
+    assert_eq!(guard_of(error).kind, GuardKind::UncleanLog);
+    volume.discard_log().unwrap();
     let mut again = Ntfs::open(device.clone()).unwrap();
-    assert_eq!(again.guard().unwrap().unwrap().kind, GuardKind::Dirty);
+    let given_up = again.accept_crash_state().unwrap().unwrap();
+    assert!(given_up.contains("marked as dirty"), "{given_up}");
+    again.write("file", b"repaired").unwrap();
+    let mut third = Ntfs::open(device.clone()).unwrap();
+    assert_eq!(third.guard().unwrap().unwrap().kind, GuardKind::Dirty);
     // A hibernated system goes on with what it remembers.
-    again.accept_crash_state().unwrap();
     again.write("hiberfil.sys", b"HIBR").unwrap();
     let error = Ntfs::open(device.clone()).unwrap().accept_crash_state().unwrap_err();
     assert_eq!(guard_of(error).kind, GuardKind::Hibernated);

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use volume::{
-    Check, Entry, FileSystem, FileTime, Guard, Metadata, Partition, PartitionTable, VolumeError,
+    Check, Entry, FileSystem, FileTime, Guard, Metadata, Partition, PartitionTable, Replayed,
+    VolumeError,
 };
 
 /// The name of the export that the worker reads.
@@ -15,8 +16,9 @@ pub(crate) const EXPORT: &str = "disk";
 pub(crate) enum Request {
     /// What is on the disk. The first request: the others need the table.
     Survey,
-    /// Opens the volume of a partition; answered by its handle.
-    Open { partition: u32 },
+    /// Opens the volume of a partition; answered by its handle. To write to it, what a crash left in its log is carried
+    /// out first.
+    Open { partition: u32, to_write: bool },
     /// Forgets a handle.
     Close { volume: u32 },
     /// Something by path on an open volume.
@@ -121,7 +123,10 @@ pub(crate) enum Answer {
     Done,
     Survey(Survey),
     Table(PartitionTable),
-    Volume(u32),
+    Volume {
+        handle: u32,
+        replayed: Option<Replayed>,
+    },
     Entries(Vec<Entry>),
     Metadata(Metadata),
     Number(u64),

@@ -31,6 +31,7 @@ impl RemoteVolume {
         partition: u32,
         file_system: String,
         session: &Arc<Session>,
+        to_write: bool,
     ) -> Result<Self, VolumeError> {
         let mut volume = Self {
             worker: Arc::clone(worker),
@@ -39,9 +40,13 @@ impl RemoteVolume {
             file_system,
             session: Arc::clone(session),
         };
-        let answer = worker.ask(&Request::Open { partition });
+        let answer = worker.ask(&Request::Open { partition, to_write });
         match answer.map_err(|error| volume.device(Operation::Open, "\\", error))? {
-            Answer::Volume(handle) => {
+            Answer::Volume { handle, replayed } => {
+                if let Some(replayed) = replayed {
+                    tracing::info!(partition, %replayed, "the volume was not let go of cleanly");
+                    session.replayed(partition, replayed);
+                }
                 volume.handle = handle;
                 Ok(volume)
             }

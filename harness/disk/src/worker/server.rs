@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::io::{self, Read, Write};
 
 use volume::{
-    BlockDevice, Changes, FileSystemKind, Kind, Partition, PartitionTable, SharedDevice, SubDevice,
-    Volume, VolumeError, described_len, probe, read_partitions, set_partition,
+    BlockDevice, Changes, FileSystemKind, Guard, GuardKind, Kind, Partition, PartitionTable,
+    Replay, Replayed, SharedDevice, SubDevice, Volume, VolumeError, described_len, probe,
+    read_partitions, set_partition,
 };
 
 use super::frame::{DATA_LIMIT, FrameKind, invalid, parse, read_frame, write_frame, write_message};
@@ -98,16 +99,18 @@ impl<S: Read + Write> Server<S> {
                 self.table = Some(table.clone());
                 Ok(Answer::Survey(Survey { len: self.device.len(), described, table, volumes }))
             }
-            Request::Open { partition } => {
+            Request::Open { partition, to_write } => {
                 if self.volumes.len() >= MAX_VOLUMES {
                     return Err(Trouble::Refused(format!("{MAX_VOLUMES} volumes are open")));
                 }
                 let (_, device) = self.place(partition)?;
                 let changes = self.changes.entry(partition).or_default();
-                let volume = volume::open_tracked(device, changes)?;
+                let mut volume = volume::open_tracked(device, changes)?;
+                // Before anything is read that may be written back.
+                let replayed = if to_write { replayed(&mut *volume)? } else { None };
                 self.last += 1;
                 self.volumes.insert(self.last, volume);
-                Ok(Answer::Volume(self.last))
+                Ok(Answer::Volume { handle: self.last, replayed })
             }
             Request::Close { volume } => {
                 self.volumes.remove(&volume);
@@ -309,6 +312,9 @@ impl<S: Read + Write> Server<S> {
             Ok(mut volume) => {
                 seen.label = volume.label().ok().filter(|label| !label.is_empty());
                 match volume.guard() {
+                    Ok(Some(guard)) if guard.kind == GuardKind::UncleanLog => {
+                        seen.guard = unless_replayed(&mut *volume, guard);
+                    }
                     Ok(guard) => seen.guard = guard,
                     Err(error) => seen.unreadable = Some(error.to_string()),
                 }
@@ -320,6 +326,24 @@ impl<S: Read + Write> Server<S> {
             Err(error) => seen.unreadable = Some(error.to_string()),
         }
         seen
+    }
+}
+
+/// Carries out the log of a volume that is opened to be written to. Where that cannot be done, the volume says so
+/// itself once it is to be written to; reading it needs no more.
+fn replayed(volume: &mut dyn Volume) -> Result<Option<Replayed>, VolumeError> {
+    match volume.replay_log(Replay::CarryOut) {
+        Err(VolumeError { reason: volume::Reason::Guarded(_), .. }) => Ok(None),
+        done => done,
+    }
+}
+
+/// What keeps a volume from being written to once its log is carried out, which is tried in memory.
+fn unless_replayed(volume: &mut dyn Volume, guard: Guard) -> Option<Guard> {
+    match volume.replay_log(Replay::Rehearse) {
+        Ok(Some(_)) => None,
+        Err(VolumeError { reason: volume::Reason::Guarded(guard), .. }) => Some(guard),
+        Ok(None) | Err(_) => Some(guard),
     }
 }
 

@@ -123,7 +123,8 @@ impl Served {
         assert_eq!((len, table.partitions.len()), (8 << 20, 1));
         assert_eq!(volumes[0].label.as_deref(), Some("DATA"));
         assert_eq!(volumes[0].system_root.as_deref(), Some("ReactOS"));
-        let Answer::Volume(volume) = served.ask(&Request::Open { partition: 1 }) else {
+        let open = Request::Open { partition: 1, to_write: true };
+        let Answer::Volume { handle: volume, replayed: None } = served.ask(&open) else {
             panic!("no volume")
         };
         (served, volume)
@@ -133,8 +134,9 @@ impl Served {
 #[test]
 fn requests_that_make_no_sense_are_refused_and_the_server_goes_on() {
     let mut served = Served::new();
+    let open = Request::Open { partition: 1, to_write: true };
     for request in [
-        Request::Open { partition: 1 },
+        open.clone(),
         Request::On { volume: 1, task: Task::Flush },
         Request::Check { partition: 1, scope: Scope::Whole },
         Request::Check { partition: 1, scope: Scope::Changes },
@@ -142,14 +144,14 @@ fn requests_that_make_no_sense_are_refused_and_the_server_goes_on() {
         assert!(matches!(served.ask(&request), Answer::Refused(_)), "{request:?}");
     }
     assert!(matches!(served.ask(&Request::Survey), Answer::Survey(_)));
-    let none = served.ask(&Request::Open { partition: 2 });
+    let none = served.ask(&Request::Open { partition: 2, to_write: true });
     assert!(matches!(&none, Answer::Refused(why) if why.contains("no partition 2")), "{none:?}");
     for _ in 0..64 {
-        assert!(matches!(served.ask(&Request::Open { partition: 1 }), Answer::Volume(_)));
+        assert!(matches!(served.ask(&open), Answer::Volume { .. }));
     }
-    assert!(matches!(served.ask(&Request::Open { partition: 1 }), Answer::Refused(_)));
+    assert!(matches!(served.ask(&open), Answer::Refused(_)));
     assert!(matches!(served.ask(&Request::Close { volume: 7 }), Answer::Done));
-    assert!(matches!(served.ask(&Request::Open { partition: 1 }), Answer::Volume(65)));
+    assert!(matches!(served.ask(&open), Answer::Volume { handle: 65, .. }));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use disk::{Access, Draft, Image, OfflineDisk, Starting, Store, Watch};
 use hypervisor::{Firmware, FirmwareKind, MachineProfile, ProfileError, firmware_files};
-use inspect::{CheckName, Edit, Inspection, Qualification, Source};
+use inspect::{CheckName, Fixed, Inspection, Qualification, Source};
 
 use super::error::IntakeError;
 use super::facts::Facts;
@@ -86,11 +86,11 @@ pub fn fixed(
     store: &Store,
     image: &Image,
     wanted: Option<&[CheckName]>,
-) -> Result<(Intake, Vec<Edit>), IntakeError> {
+) -> Result<(Intake, Fixed), IntakeError> {
     let draft = store.draft_without_disk(image)?;
     let scratch = tempfile::Builder::new().prefix("lb-").tempdir()?;
     let (vars, tpm) = (image.firmware_vars(), image.tpm_state());
-    let edits = {
+    let fixed = {
         let starting = Starting {
             chosen: MachineProfile::read(&image.profile())?.windows_partition,
             firmware_vars: vars.clone(),
@@ -99,9 +99,9 @@ pub fn fixed(
         let disk = OfflineDisk::open(&image.disk(), Access::ReadOnly, scratch.path())?;
         let disk = disk.starting(starting)?;
         let source = Source { disk: &disk, firmware_vars: vars.as_deref(), tpm: tpm.as_deref() };
-        inspect::fix(source, &draft.disk(), wanted, scratch.path())?.edits
+        inspect::fix(source, &draft.disk(), wanted, scratch.path())?
     };
-    Ok((complete(draft, None, &IntakeOptions::default())?, edits))
+    Ok((complete(draft, None, &IntakeOptions::default())?, fixed))
 }
 
 fn read_profile(path: &Path) -> Result<String, IntakeError> {

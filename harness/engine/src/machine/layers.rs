@@ -78,6 +78,7 @@ impl MachineController<'_> {
             let mut backup = WindowsDisk::new(backup, None)?.with_drives(drives);
             let applied =
                 faults::repair(&scenario, &mut windows, &mut backup)?.apply(&mut windows)?;
+            proof.extend(windows.replayed());
             windows.into_disk().close()?;
             proof.extend(applied.landed.into_iter().flat_map(|(_, lines)| lines));
             Ok(proof)

@@ -48,7 +48,10 @@ impl Prepared {
             .map_err(|error| self.not_editable(error))?
             .with(parts)
             .with_drives(self.drives.clone());
-        let applied = stage.apply(&mut windows)?;
+        let mut applied = stage.apply(&mut windows)?;
+        if let Some((_, proof)) = applied.landed.first_mut() {
+            proof.splice(0..0, windows.replayed());
+        }
         let before = Before::read(windows.windows(), &self.profile)
             .map_err(Box::new)
             .map_err(|source| DiskError::Volume { path: disk.clone(), source })?;

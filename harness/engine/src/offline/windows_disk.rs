@@ -164,6 +164,11 @@ impl WindowsDisk {
         &mut *self.windows
     }
 
+    /// What a crash had left in the logs of the volumes that were opened, and was carried out, for people.
+    pub(crate) fn replayed(&self) -> Vec<String> {
+        self.disk.replayed()
+    }
+
     /// Makes the Windows volume writable where a crash loop or a power cut left it as it was in the middle of its
     /// work. Gives what was given up by that, for people.
     pub(crate) fn accept_crash_state(&mut self) -> Result<Option<String>, volume::VolumeError> {

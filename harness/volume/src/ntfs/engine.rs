@@ -18,6 +18,7 @@ pub(super) const MFT: u64 = 0;
 pub(super) const LOG_FILE: u64 = 2;
 pub(super) const VOLUME: u64 = 3;
 pub(super) const BITMAP: u64 = 6;
+pub(super) const BOOT: u64 = 7;
 pub(super) const UPCASE: u64 = 10;
 /// The first record that is not reserved for the system.
 pub(super) const FIRST_USER: u64 = 16;
@@ -75,6 +76,8 @@ pub(super) struct Engine {
     pub(super) records: Option<Bitmap>,
     /// True once it is known that writing is safe.
     pub(super) writable: bool,
+    /// Why the log was found not to be fit to be replayed.
+    pub(super) refusal: Option<String>,
     /// True once those that follow changes were told that there are some.
     pub(super) announced: bool,
 }
@@ -100,6 +103,7 @@ impl Engine {
             clusters: None,
             records: None,
             writable: false,
+            refusal: None,
             announced: false,
         };
         engine.find_mft()?;
@@ -145,6 +149,13 @@ impl Engine {
             self.check_mft()?;
         }
         Ok(())
+    }
+
+    /// Forgets what was read of the volume, after something was changed behind it.
+    pub(super) fn look_again(&mut self) -> Result<(), Reason> {
+        (self.clusters, self.records) = (None, None);
+        self.mft = vec![Run { lcn: Some(self.geometry.mft), len: 1 }];
+        self.find_mft()
     }
 
     fn check_mft(&self) -> Result<(), Reason> {

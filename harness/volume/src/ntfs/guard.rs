@@ -1,8 +1,9 @@
 //! Whether a volume may be written to.
 
-use super::engine::{Engine, LOG_FILE, VOLUME};
-use super::record::{self, kind, u16_at, u32_at};
-use crate::{Guard, Reason};
+use super::engine::{Engine, VOLUME};
+use super::log::LogState;
+use super::record::{kind, u16_at};
+use crate::{Guard, Reason, Replay, Replayed};
 
 impl Engine {
     /// Before the first change: refuses volumes that Windows has not let go of. What it knows of them,
@@ -25,11 +26,18 @@ impl Engine {
             return Ok(None);
         }
         // The strongest first: a hibernated system leaves its log as it is.
-        if let Some(header) = self.hibernation()? {
-            return Ok(Some(Guard::hibernated(header)));
+        let log = self.log_state()?;
+        match self.hibernation() {
+            Ok(Some(header)) => return Ok(Some(Guard::hibernated(header))),
+            // Before its log is carried out a volume may contradict itself.
+            Err(Reason::Damaged(_) | Reason::NotADirectory) if !matches!(log, LogState::Clean) => {}
+            other => drop(other?),
         }
-        if !self.log_is_clean()? {
-            return Ok(Some(Guard::unclean_log()));
+        match log {
+            LogState::Clean => {}
+            LogState::Kept => return Ok(Some(Guard::kept_in_memory())),
+            LogState::Unclean(_) => return Ok(Some(Guard::unclean_log(self.refusal.as_deref()))),
+            LogState::Unusable(why) => return Ok(Some(Guard::unclean_log(Some(&why)))),
         }
         if self.dirty_flag()? {
             return Ok(Some(Guard::dirty()));
@@ -38,40 +46,48 @@ impl Engine {
         Ok(None)
     }
 
+    /// Replays the log where that is what keeps the volume from being written to. `None` where there is nothing to
+    /// replay.
+    pub(super) fn replay_log(&mut self, how: Replay) -> Result<Option<Replayed>, Reason> {
+        if self.writable || matches!(self.hibernation(), Ok(Some(_))) {
+            return Ok(None);
+        }
+        let LogState::Unclean(restart) = self.log_state()? else { return Ok(None) };
+        let done = match how {
+            Replay::Rehearse => self.rehearse(&restart),
+            Replay::CarryOut => self.recover(&restart),
+        };
+        match done {
+            Ok(done) => {
+                self.refusal = None;
+                Ok(Some(done))
+            }
+            Err(error @ (Reason::Device(_) | Reason::Guarded(_))) => Err(error),
+            Err(why) => {
+                let why = match why {
+                    Reason::Damaged(why) => why,
+                    other => other.to_string(),
+                };
+                self.refusal = Some(why.clone());
+                Err(Reason::Guarded(Guard::unclean_log(Some(&why))))
+            }
+        }
+    }
+
+    /// Takes the volume as it is. It stays marked as dirty.
+    pub(super) fn accept_dirty(&mut self) {
+        // It may not have been sound before: everything is checked.
+        if let Some(changes) = self.device.changes() {
+            changes.give_up();
+        }
+        self.writable = true;
+    }
+
     /// What `$Volume` says.
     pub(super) fn dirty_flag(&mut self) -> Result<bool, Reason> {
         let inode = self.inode(VOLUME)?;
         let information = inode.attributes().find(|one| one.kind() == kind::VOLUME_INFORMATION);
         Ok(information.is_some_and(|one| u16_at(one.value(), 10) & 1 != 0))
-    }
-
-    /// What the restart pages of `$LogFile` say.
-    pub(super) fn log_is_clean(&mut self) -> Result<bool, Reason> {
-        let inode = self.inode(LOG_FILE)?;
-        let Some(layout) = self.layout(&inode, kind::DATA, &[])? else { return Ok(true) };
-        let mut newest: Option<(u64, bool)> = None;
-        let mut second = 4096;
-        let mut blank = true;
-        for number in 0..2 {
-            let offset = number * second;
-            let mut page = vec![0; 4096];
-            if self.read_layout_at(&layout, offset, &mut page)? < page.len() {
-                break;
-            }
-            blank &= page.iter().all(|&byte| byte == 0xff);
-            if !page.starts_with(b"RSTR") {
-                continue;
-            }
-            second = u64::from(u32_at(&page, 16)).clamp(512, 65536);
-            // The restart area lies in the first sector, before the first fix-up.
-            let area = usize::from(u16_at(&page, 24));
-            let lsn = record::u64_at(&page, area);
-            let clean = u16_at(&page, area + 12) == 0xffff || u16_at(&page, area + 14) & 2 != 0;
-            if newest.is_none_or(|(other, _)| lsn >= other) {
-                newest = Some((lsn, clean));
-            }
-        }
-        Ok(newest.map_or(blank, |(_, clean)| clean))
     }
 
     /// The header of the hibernation file, if the system will go on from it.

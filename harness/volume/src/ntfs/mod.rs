@@ -9,7 +9,7 @@
 //! - `engine`: records on the device. `alloc`: clusters and records that are free. `stream`: the
 //!   contents of attributes. `index`, `index_blocks`, `index_walk`: directories and other indexes.
 //!   `edit`: changes of one file. `files`: by path. `extend`: what the volume keeps about files beside
-//!   them. `guard`: whether it may be written to. `check`: all of it, or what was changed, against itself.
+//!   them. `guard`: whether it may be written to. `log`: what a crash left in the log, carried out. `check`: all of it, or what was changed, against itself.
 //!
 //! **Why this writer may be used.** The harness was to write with libntfs-3g unless a writer of its own
 //! passes the same checks on every volume at hand. `tests/crosscheck.rs` holds it to that, on volumes
@@ -27,8 +27,8 @@
 //! So a cut at any moment leaves a volume on which every file is whole, old or new; at worst
 //! clusters or a record are marked as taken that nobody uses, a new name and an old one stand side by
 //! side, or a record of the system differs from its copy in `$MFTMirr`. The one exception are files with an attribute list, whose several records are written
-//! one after the other: a cut in between is for `chkdsk`. The journal of NTFS is not written; a volume
-//! whose journal is not empty is not written to before [`Ntfs::discard_log`].
+//! one after the other: a cut in between is for `chkdsk`. The log of NTFS is not written; a volume
+//! whose log is not empty is not written to before [`Volume::replay_log`] or [`Ntfs::discard_log`].
 
 mod alloc;
 mod boot;
@@ -44,6 +44,7 @@ mod guard;
 mod index;
 mod index_blocks;
 mod index_walk;
+mod log;
 mod lznt1;
 mod name;
 mod node;
@@ -54,8 +55,8 @@ mod upcase;
 
 use crate::changes::{Before, Changes};
 use crate::{
-    BlockDevice, Check, Entry, FileTime, Guard, MAX_READ, Metadata, Operation, Reason, Volume,
-    VolumeError,
+    BlockDevice, Check, Entry, FileTime, Guard, GuardKind, MAX_READ, Metadata, Operation, Reason,
+    Replay, Replayed, Volume, VolumeError,
 };
 pub(crate) use boot::cluster_size;
 use engine::{Engine, VOLUME};
@@ -168,13 +169,16 @@ impl Ntfs {
     /// True if the volume was not let go of cleanly: its dirty flag is set, or its log is not
     /// empty. Such a volume is read, but not written to.
     pub fn is_dirty(&mut self) -> Result<bool, VolumeError> {
-        let mut dirty = || Ok(self.engine.dirty_flag()? || !self.engine.log_is_clean()?);
+        let mut dirty = || {
+            let clean = matches!(self.engine.log_state()?, log::LogState::Clean);
+            Ok(!clean || self.engine.dirty_flag()?)
+        };
         dirty().map_err(failure(Operation::Open, ""))
     }
 
-    /// Empties the log of a volume that was not let go of cleanly, so that it can be written to,
-    /// and marks the volume as dirty, so that its own system checks it. What Windows had not
-    /// written back yet is lost, as with `ntfs-3g -o recover`.
+    /// Empties the log of a volume that was not let go of cleanly without carrying it out, so that it can be written
+    /// to, and marks the volume as dirty, so that its own system checks it. What Windows had not written back yet is
+    /// lost, and files may contradict each other: for a log that [`Volume::replay_log`] refuses.
     pub fn discard_log(&mut self) -> Result<(), VolumeError> {
         let mut discard = || {
             if let Some(header) = self.engine.hibernation()? {
@@ -336,11 +340,26 @@ impl Volume for Ntfs {
 
     fn accept_crash_state(&mut self) -> Result<Option<String>, VolumeError> {
         let Some(guard) = self.guard()? else { return Ok(None) };
-        if !guard.is_crash_state() {
-            return Err(failure(Operation::Open, "")(Reason::Guarded(guard)));
+        match guard.kind {
+            GuardKind::UncleanLog => {
+                let done = self.replay_log(Replay::CarryOut)?;
+                // The volume may be marked as dirty as well.
+                let more = self.accept_crash_state()?;
+                Ok(done.map(|done| match more {
+                    Some(more) => format!("{done}; {more}"),
+                    None => done.to_string(),
+                }))
+            }
+            GuardKind::Dirty => {
+                self.engine.accept_dirty();
+                Ok(Some(guard.reason))
+            }
+            _ => Err(failure(Operation::Open, "")(Reason::Guarded(guard))),
         }
-        self.discard_log()?;
-        Ok(Some(guard.reason))
+    }
+
+    fn replay_log(&mut self, how: Replay) -> Result<Option<Replayed>, VolumeError> {
+        self.engine.replay_log(how).map_err(failure(Operation::Replay, "\\$LogFile"))
     }
 
     fn guard(&mut self) -> Result<Option<Guard>, VolumeError> {

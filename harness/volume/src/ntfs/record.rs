@@ -60,10 +60,15 @@ fn damaged(number: u64, what: &str) -> Reason {
 
 /// Undoes the update sequence of a record or index block. False if it is torn or malformed.
 pub(crate) fn remove_fixups(block: &mut [u8]) -> bool {
+    remove_fixups_from(block, 0x28)
+}
+
+/// The same for a block whose update sequence begins at `first` at the earliest.
+pub(crate) fn remove_fixups_from(block: &mut [u8], first: usize) -> bool {
     let at = usize::from(u16_at(block, 4));
     let count = usize::from(u16_at(block, 6));
     let strides = block.len() / STRIDE;
-    if count != strides + 1 || !at.is_multiple_of(2) || at < 0x28 || at + 2 * count > STRIDE - 2 {
+    if count != strides + 1 || !at.is_multiple_of(2) || at < first || at + 2 * count > STRIDE - 2 {
         return false;
     }
     let check = [block[at], block[at + 1]];

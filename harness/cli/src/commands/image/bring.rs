@@ -127,11 +127,14 @@ pub(super) fn fix(store: &Store, args: &QualifyArgs, name: &str) -> anyhow::Resu
     let image = store.image(&args.image).map_err(marked)?;
     let wanted = (!args.check.is_empty()).then_some(args.check.as_slice());
     let transfer = Transfer::new()?;
-    let (intake, edits) = intake::fixed(store, &image, wanted).map_err(intake_marked)?;
+    let (intake, fixed) = intake::fixed(store, &image, wanted).map_err(intake_marked)?;
     let qualification = intake.qualification.clone();
     let image = transfer.watch(|watch| intake.keep(store, name, watch)).map_err(intake_marked)?;
     transfer.done();
-    for edit in &edits {
+    for line in &fixed.replayed {
+        tell(escaped(line));
+    }
+    for edit in &fixed.edits {
         tell(format!("{}: {}", edit.check, escaped(&edit.what)));
     }
     tell(format!("{} {}", image.name, image.digest));

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 impl Engine {
     /// The file of a base record; `None` if the record is free or an extension.
-    pub(super) fn file(&mut self, number: u64) -> Result<Option<Inode>, Reason> {
+    pub(in crate::ntfs) fn file(&mut self, number: u64) -> Result<Option<Inode>, Reason> {
         if number >= self.record_count() {
             return Ok(None);
         }
