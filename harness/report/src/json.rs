@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use timeline::{
     Access, BootKind, Cause, Confidence, Derived, DriverOutcome, End, Expectation, Layer,
-    LayerOutcome, Loop, Measurements, Micros, Phase, StopCode, Verdict,
+    LayerOutcome, Loop, Measurements, Micros, Phase, StopCode, Touch, Verdict,
 };
 
 use words::ImageLine;
@@ -46,6 +46,9 @@ pub struct Summary {
     pub because: String,
     /// The layer whose change preceded the healthy boot.
     pub brought_back_by: Option<Layer>,
+    /// Whose hands that layer needs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub touch: Option<Touch>,
     /// The drivers that the scenario brought, and whether they ran.
     pub drivers: Vec<DriverOutcome>,
     /// All boots up to the verdict.
@@ -201,6 +204,7 @@ pub fn summary(
         verdict: outcome.verdict,
         because: outcome.because.clone(),
         brought_back_by: outcome.brought_back_by,
+        touch: outcome.touch,
         drivers: outcome.drivers.clone(),
         boots: boots.collect(),
         in_loop: timeline.in_loop.clone(),

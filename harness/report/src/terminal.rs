@@ -318,7 +318,7 @@ fn entry<T: Default>(list: &mut Vec<(String, T)>, key: String) -> &mut T {
 }
 
 fn describe_layer(layer: &LayerOutcome, helped: bool) -> String {
-    let mut line = format!("{}: {}", layer.layer, layer.result);
+    let mut line = format!("{}, touch {}: {}", layer.layer, layer.layer.touch(), layer.result);
     match layer.scans {
         Some(Scans::One) => line.push_str(", one scan"),
         Some(Scans::More) => line.push_str(", several scans"),

@@ -48,7 +48,7 @@ pub use drivers::{BroughtDriver, DriverOutcome, DriverState};
 pub use event::*;
 pub use expectation::{Expectation, ExpectedStop, Unmet};
 pub use findings::Dump;
-pub use fold::{Happening, RESET_BURST, Watcher, What};
+pub use fold::{Happening, OwnStart, RESET_BURST, Watcher, What};
 pub use layers::{Change, LayerOutcome, LayerResult, Scans};
 pub use log::{ReadError, Record, WriteError, read_events, write_event};
 pub use loops::{Loop, find_loop, rows};
@@ -65,4 +65,4 @@ pub use stop::{
 };
 pub use verdict::{NotAVerdict, Verdict};
 pub use witness::{LinePattern, Witness};
-pub use words::{Layer, NotALayer};
+pub use words::{Layer, NotALayer, Touch};

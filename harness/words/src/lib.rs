@@ -2,6 +2,7 @@
 //!
 //! - [`CheckName`]: what an image can do. A scenario needs it, an inspection answers it.
 //! - [`Layer`]: a rung of the recovery ladder. A scenario expects it, a timeline sees it.
+//! - [`Touch`]: whose hands it needs.
 //! - [`ImageLine`]: which line of systems an image is of. References are found by it.
 //! - [`escaped`]: text of a guest, fit to be shown.
 //! - [`Guid`], [`FileTime`]: as Windows stores them, in partition tables, file systems, hives and boot stores.
@@ -12,6 +13,7 @@ mod file_time;
 mod guid;
 mod image_line;
 mod layer;
+mod touch;
 
 pub use check_name::{CheckName, NoSuchCheck};
 pub use escape::escaped;
@@ -19,3 +21,4 @@ pub use file_time::FileTime;
 pub use guid::{Guid, NotAGuid};
 pub use image_line::{ImageLine, NotALine};
 pub use layer::{Layer, NotALayer};
+pub use touch::Touch;

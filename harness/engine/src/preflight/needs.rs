@@ -88,12 +88,13 @@ fn offline(wanted: &Wanted<'_>) -> Option<Lack> {
     edits.then(|| Lack::new("offline-edits", reason.as_str(), remedy))
 }
 
-/// True where the guest agent has to answer: for what is done through it, and before a machine is frozen or its
+/// True where the guest agent has to answer: for what is done through it, as in safe mode, and before a machine is frozen or its
 /// key is sealed.
 pub(super) fn needs_agent(wanted: &Wanted<'_>) -> bool {
     wanted.stage.online.iter().any(faults::Online::needs_agent)
         || wanted.start == Start::Checkpoint
         || wanted.scenario.starts_twice()
+        || wanted.scenario.safe_mode.is_some()
 }
 
 /// True where the profile itself says that the agent answers, whatever the disk shows.

@@ -1,6 +1,7 @@
 //! The layers that the harness works itself: they come in the place of a verdict that gives the machine up.
 
 use super::happening::What;
+use super::own_start::{Again, LayerStart, OwnStart};
 use super::watcher::Watcher;
 use crate::{Body, Conclusion, Event, Layer, ResetBy, StepState, Verdict, steps};
 
@@ -29,16 +30,27 @@ impl Watcher {
         let Body::Step { name, state, detail } = &event.body else {
             return self.after_the_watch(event);
         };
+        if let Some(layer) = self.next_layer()
+            && name.strip_prefix(steps::OWN_START) == Some(layer.name())
+        {
+            self.layer_start = Some(LayerStart { layer, stands: OwnStart::Begun });
+            return;
+        }
         let next = self.next_layer().map(Layer::name);
         if next.is_none() || name.strip_prefix(steps::LAYER) != next {
             return;
         }
         self.layers(event, None);
+        if *state != StepState::Started {
+            self.finish(event, false);
+            self.layer_start = None;
+        }
         match state {
             StepState::Started => {}
             StepState::Done => {
                 self.layers_tried += 1;
                 self.helped_after = self.boots.last().map(|boot| boot.number);
+                self.again = Again::NotYet;
                 self.to_help = None;
                 self.late_lines = false;
             }
