@@ -84,8 +84,8 @@ const LAYERS: [LayerInfo; 9] = [
         does: "The flag `lastknowngood` is put on the default boot entry, offline. At the next start the loader takes \
                the control set that `Select\\LastKnownGood` names, and `Select` says so. The flag is taken off again \
                before the next start.",
-        needs: "`[last-known-good]` in the scenario; a BCD store with a default entry, a SYSTEM hive with two control \
-                sets, and a Windows volume that can be written from outside.",
+        needs: "`[last-known-good]` in the scenario; a BCD store with a default entry on an EFI system partition, a SYSTEM \
+                hive with two control sets, and a Windows volume that can be written from outside.",
         set_up: "Off on Windows 10 and 11. Before the fault: HKLM\\SYSTEM\\CurrentControlSet\\Control\\Session \
                  Manager\\Configuration Manager\\LastKnownGood, `Enabled` = 1, and in the key above it `BackupCount` = \
                  2; `bcdedit /set {default} bootmenupolicy legacy` for the menu. The scenario does this as it is \
@@ -101,10 +101,10 @@ const LAYERS: [LayerInfo; 9] = [
         title: "safe mode, and a repair from within",
         does: "The flag `safeboot` is put on the default boot entry, offline, and the guest agent's service on the list \
                of what safe mode starts. In safe mode the scenario's actions are done through the agent: files \
-               deleted, drivers' files moved aside. The machine is shut down, the flag and the entry of the list are \
-               taken off, and it starts in full.",
-        needs: "`[safe-mode]` with its actions in the scenario; a BCD store with a default entry, a guest agent, and a \
-                Windows volume that can be written from outside.",
+               deleted, services switched off. The machine is shut down, the flag and the entry of the list are taken \
+               off, and it starts in full.",
+        needs: "`[safe-mode]` with its actions in the scenario; a BCD store with a default entry on an EFI system \
+                partition, a guest agent, and a Windows volume that can be written from outside.",
         set_up: "`bcdedit /set {default} safeboot minimal` or `network`; HKLM\\SYSTEM\\CurrentControlSet\\Control\\\
                  SafeBoot\\Minimal (or Network)\\QEMU-GA, default value `Service`. The layer does both itself, from outside.",
         evidence: "A start of its own, marked `during: safe-mode`. While it is up, \

@@ -98,6 +98,9 @@ pub struct BootSummary {
     pub end: End,
     /// True where Windows failed in it.
     pub failed: bool,
+    /// The layer of which it is a part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub during: Option<Layer>,
     /// How sure the end is.
     pub confidence: Confidence,
     /// The stop, where there was one.
@@ -172,6 +175,7 @@ pub fn summary(
         phases: boot.phases.iter().map(|reached| reached.phase).collect(),
         end: boot.end,
         failed: boot.failed(),
+        during: boot.during,
         confidence: boot.confidence(),
         stop: boot.stop.as_ref().map(|stop| {
             let signature = stop.signature();

@@ -84,12 +84,13 @@ impl Page {
             BootKind::Windows => "",
             BootKind::Recovery => ", recovery environment",
         };
+        let during = boot.during.map_or_else(String::new, |layer| format!(", part of {layer}"));
         let began = text::duration(boot.began.at.since(timeline.began_at));
         let took = times.and_then(|times| times.duration_us);
         let took = took.map_or_else(String::new, |took| format!(", took {}", text::duration(took)));
         let cause = text::cause(boot.cause);
         self.gap();
-        let title = format!("boot {}{kind}: {cause} at {began}{took}", boot.number);
+        let title = format!("boot {}{kind}{during}: {cause} at {began}{took}", boot.number);
         self.line(Some(Paint::Strong), &title, 7);
         let phases: Vec<String> = boot
             .phases

@@ -13,14 +13,14 @@ use std::time::Duration;
 use super::ending::{Way, befell, by_the_guest, end};
 use super::happening::{Happening, What};
 use super::own_start::{Again, LayerStart};
-use crate::conclusion::{Trigger, conclude};
+use crate::conclusion::Trigger;
 use crate::findings::Findings;
 use crate::layers::Ladder;
 use crate::witness::Sign;
 use crate::{
-    Body, Boot, BootKind, Cause, Change, Conclusion, Confidence, End, Event, Layer, Loop, Micros,
-    Moment, Phase, PhaseReached, ResetBy, RunFacts, ScreenKind, Source, StartedFrom, StepState,
-    Verdict, loops, steps,
+    Body, Boot, BootKind, Cause, Change, Conclusion, Confidence, End, Event, Loop, Micros, Moment,
+    Phase, PhaseReached, ResetBy, RunFacts, ScreenKind, Source, StartedFrom, StepState, loops,
+    steps,
 };
 
 /// One reboot of a guest gives up to three RESET events within 30 ms (windows-facts.md, section 0). Two
@@ -147,13 +147,6 @@ impl Watcher {
     pub(crate) fn somebody_comes(&self) -> bool {
         let cycles = self.facts.as_ref().and_then(|facts| facts.power_cycles);
         cycles.is_some_and(|cycles| cycles.at_most.is_none_or(|most| self.power_cycles < most))
-    }
-
-    /// The layer that the harness is to work, while the machine would else be given up. The engine switches it off
-    /// and does the step `layer NAME`; what the machine does until then is no part of the outcome.
-    pub fn awaits_layer(&self) -> Option<Layer> {
-        let waits = self.to_help.is_some() && self.watch_ended.is_none();
-        self.next_layer().filter(|_| waits)
     }
 
     /// Takes the next event.
@@ -492,28 +485,6 @@ impl Watcher {
         let closed = &self.boots[..self.boots.len() - usize::from(self.running)];
         let last = closed.iter().rev().find(|boot| boot.kind() == BootKind::Windows)?;
         loops::rows(closed, &self.changes).pop().filter(|row| row.boots.contains(&last.number))
-    }
-
-    pub(super) fn conclude(&mut self, trigger: &Trigger<'_>, moment: Moment) -> bool {
-        let nobodys = matches!(trigger, Trigger::HarnessFailed(_) | Trigger::ModelLacks(_));
-        if self.in_own_start() && !nobodys {
-            return self.own_start_moves(trigger);
-        }
-        let Some((verdict, mut because)) = conclude(self, trigger) else { return false };
-        if self.is_proved_by_a_second_start(verdict) {
-            self.again = Again::Awaited;
-            return true;
-        }
-        if verdict == Verdict::Recovered && matches!(self.again, Again::Begun) {
-            because += ", and once more when it was started again";
-        }
-        let conclusion = Conclusion { verdict, because, moment };
-        if self.is_helped_first(verdict) {
-            self.to_help = Some(conclusion);
-            return true;
-        }
-        self.conclusion = Some(conclusion);
-        true
     }
 
     pub(super) fn happen(&mut self, event: &Event, what: What) {

@@ -1,4 +1,4 @@
-//! Editing the disk of a machine that is off.
+//! The disk of a machine that is off: edited, or only looked at.
 
 use disk::{Access, OfflineDisk};
 
@@ -28,5 +28,19 @@ impl MachineController<'_> {
             Ok((given_up, done))
         };
         self.context.jobs.blocking(editing).await
+    }
+
+    /// Opens the disk for reading only.
+    pub(super) async fn look_at_disk<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&mut WindowsDisk) -> Result<T, RunError> + Send + 'static,
+    ) -> Result<T, RunError> {
+        let (disk, scratch) =
+            (self.starting_point.spec.disk.clone(), self.context.session.scratch.clone());
+        let looking = move || {
+            let opened = OfflineDisk::open_overlay(&disk, Access::ReadOnly, &scratch)?;
+            look(&mut WindowsDisk::new(opened, None)?)
+        };
+        self.context.jobs.blocking(looking).await
     }
 }

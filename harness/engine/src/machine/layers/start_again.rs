@@ -18,8 +18,8 @@ impl MachineController<'_> {
         }
         self.off().await?;
         let scenario = self.context.scenario.clone();
-        let (_, left) =
-            self.edit_disk(move |windows| Ok(faults::left_over(&scenario, windows)?)).await?;
+        let left =
+            self.look_at_disk(move |windows| Ok(faults::left_over(&scenario, windows)?)).await?;
         if !left.is_empty() {
             // A later start would not be the one that a user has.
             let why = format!("left on the default boot entry by a layer: {}", left.join(", "));
