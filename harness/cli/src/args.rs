@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::bcd::BcdCommand;
 use crate::commands::driver::DriverCommand;
+use crate::commands::explain::ExplainCommand;
 use crate::commands::fault::FaultCommand;
 use crate::commands::guestfs::GuestfsCommand;
 use crate::commands::hive::HiveCommand;
@@ -137,6 +138,9 @@ pub(crate) enum Command {
     /// Check, list and prepare scenarios
     #[command(subcommand)]
     Scenario(ScenarioCommand),
+    /// Explain what a layer of the recovery ladder is
+    #[command(subcommand)]
+    Explain(ExplainCommand),
     /// Explain faults, and prove them on real machines
     #[command(subcommand)]
     Fault(FaultCommand),

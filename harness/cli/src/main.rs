@@ -73,6 +73,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Bcd(command) => commands::bcd::run(command),
         Command::Dump(command) => commands::dump::run(command),
         Command::Driver(command) => commands::driver::run(global, command),
+        Command::Explain(command) => commands::explain::run(command),
         Command::Fault(command) => commands::fault::run(global, command),
         Command::Doctor { json } => commands::doctor::run(global, *json),
         Command::Clean { json } => commands::clean::run(global, *json),

@@ -137,6 +137,28 @@ fn colour_at(text: &str) -> Option<&str> {
     behind[end..].starts_with('m').then(|| &text[..2 + end + 1])
 }
 
+/// The most columns of an explanation.
+pub(crate) const WIDTH: usize = 92;
+
+/// An explanation: its name and title, and below it what is said under each label.
+pub(crate) fn sections(name: &str, title: &str, sections: &[(&str, &str)]) -> String {
+    let mut text = format!("{name}: {title}\n");
+    for (label, body) in sections {
+        let mut line = format!("\n{:<8}", format!("{label}:"));
+        for word in body.split_whitespace() {
+            if line.trim_start_matches('\n').chars().count() + 1 + word.chars().count() > WIDTH {
+                text += &line;
+                line = format!("\n{:<8}", "");
+            }
+            line += " ";
+            line += word;
+        }
+        text += &line;
+        text.push('\n');
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,6 +14,7 @@
 //! - `trust`: the key that a TPM keeps, and what makes it keep it.
 //! - `stage`, `plan`: from a scenario to changes, and applying them.
 //! - `repair`: what the layer `host-repair` does to a disk, with the same changes.
+//! - `ladder`: what the layers with a start of their own do to it, before that start and after it.
 //! - `inert`: the same machinery with a harmless payload, which has to boot healthy.
 //! - `catalogue`: the kinds as text.
 
@@ -25,6 +26,7 @@ pub mod signing;
 mod boot_configuration;
 mod catalogue;
 mod inert;
+mod ladder;
 mod placing;
 mod plan;
 mod registry;
@@ -42,6 +44,10 @@ pub use catalogue::{
     DefectInfo, Example, ExampleError, KindInfo, defect_infos, explain, explain_defect, kinds,
 };
 pub use inert::inert_control;
+pub use ladder::{
+    DISABLED, IntoSafeMode, SafeModeAct, Select, into_last_known_good, into_safe_mode, left_over,
+    not_repaired, out_of_last_known_good, out_of_safe_mode, safe_mode_edits, select,
+};
 pub use placing::on_drive;
 pub use plan::{
     Act, Applied, ApplyError, Before, Change, Edit, FileState, HiveName, InterruptedWrite, Offline,

@@ -31,6 +31,20 @@ pub enum RepairError {
         /// The file.
         path: String,
     },
+    /// What is to be switched off is not there.
+    #[error("there is no service `{name}` to switch off")]
+    NoService {
+        /// The service.
+        name: String,
+    },
+    /// A file has a name that the guest agent cannot be given.
+    #[error("`{}` cannot be named to the guest agent: {why}", winfmt::escaped(path))]
+    Name {
+        /// The file.
+        path: String,
+        /// Why.
+        why: String,
+    },
     /// It cannot be planned.
     #[error(transparent)]
     Stage(#[from] StageError),
@@ -83,9 +97,18 @@ pub fn repair(
 }
 
 fn delete(delete: &Delete, disk: &mut dyn Offline) -> Result<Vec<Change>, RepairError> {
+    let files = matching(delete, disk)?;
+    Ok(files.into_iter().map(|path| Edit::RemoveFile { volume: C, path }.into()).collect())
+}
+
+/// The files that are meant, as edits have them.
+pub(crate) fn matching(
+    delete: &Delete,
+    disk: &mut dyn Offline,
+) -> Result<Vec<String>, RepairError> {
     let path = on_drive(&delete.path);
     let (folder, pattern) = path.rsplit_once('\\').unwrap_or(("", &path));
-    let mut changes = Vec::new();
+    let mut files = Vec::new();
     for name in disk.file_names(C, folder).map_err(RepairError::Disk)? {
         if !glob_matches(pattern, &name) {
             continue;
@@ -94,15 +117,15 @@ fn delete(delete: &Delete, disk: &mut dyn Offline) -> Result<Vec<Change>, Repair
         let file = disk.read_file(C, &path).map_err(RepairError::Disk)?;
         let modified = file.and_then(|(_, modified)| modified);
         if delete.modified_before.is_none_or(|limit| modified.is_some_and(|time| time < limit)) {
-            changes.push(Edit::RemoveFile { volume: C, path }.into());
+            files.push(path);
         }
     }
-    if changes.is_empty() {
+    if files.is_empty() {
         let condition =
             delete.modified_before.map_or_else(String::new, |time| format!(" from before {time}"));
         return Err(RepairError::NoneToDelete { pattern: delete.path.to_string(), condition });
     }
-    Ok(changes)
+    Ok(files)
 }
 
 fn boot_entry(entry: &BootEntry) -> Change {

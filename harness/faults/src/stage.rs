@@ -9,6 +9,7 @@ use winfmt::recovery_settings::{AutoRemediation, RecoverySettings};
 use crate::boot_configuration;
 use crate::content;
 use crate::driver::{self, ContentDriverOptions, DriverKind};
+use crate::ladder;
 use crate::placing::on_drive;
 use crate::plan::{
     Act, Change, Edit, HiveName, InterruptedWrite, Online, OnlineAct, OnlineWrite, Origin,
@@ -288,6 +289,9 @@ fn recovery_settings(plan: &mut StagePlan, scenario: &Scenario) {
             value: RegistryValue::Dword(u32::from(restart)),
         };
         push(plan, Origin::Recovery, edit);
+    }
+    for change in scenario.last_known_good.into_iter().flat_map(ladder::keeps_last_known_good) {
+        push(plan, Origin::Recovery, change);
     }
     let Some(quick) = &scenario.recovery.quick_machine_recovery else { return };
     let settings = RecoverySettings {

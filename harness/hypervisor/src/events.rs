@@ -135,7 +135,10 @@ pub(crate) fn translate(mut watch: Watch, raw: Raw, agent_port: &str) -> (Watch,
             }),
             _ => {
                 match name.as_str() {
-                    "SHUTDOWN" => watch.shutdown_reason = Some(word(&data, "reason")),
+                    // The first one: after the guest's own libvirt ends the emulator by a signal.
+                    "SHUTDOWN" => {
+                        watch.shutdown_reason.get_or_insert_with(|| word(&data, "reason"));
+                    }
                     "VSERPORT_CHANGE" if word(&data, "id") == agent_port => {
                         watch.agent_port_open = data.get("open") == Some(&Value::Bool(true));
                     }
@@ -366,6 +369,10 @@ mod tests {
         assert_eq!(watch.ended.as_deref(), Some("guest-shutdown"));
         assert_eq!(bodies.len(), 2);
         let reason = |raws: Vec<Raw>| run(raws).0.ended.unwrap_or_default();
+        let shutdown = |by: &str| monitor("SHUTDOWN", 1, json!({"guest": false, "reason": by}));
+        let guests = monitor("SHUTDOWN", 1, json!({"guest": true, "reason": "guest-shutdown"}));
+        assert_eq!(reason(vec![guests, shutdown("host-signal"), stopped(0)]), "guest-shutdown");
+        assert_eq!(reason(vec![shutdown("host-signal"), stopped(0)]), "host-signal");
         assert_eq!(reason(vec![stopped(4)]), "saved");
         assert_eq!(reason(vec![Raw::EndAsked, stopped(1)]), "destroyed");
         assert_eq!(reason(vec![stopped(1)]), "destroyed-by-others");

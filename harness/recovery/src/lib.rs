@@ -30,6 +30,7 @@
 //! - [`ContentService`] plays the vendor from whom a sensor's updater fetches content.
 //! - [`CaptivePortal`] plays the page that wants a login before anything else on a network.
 //! - [`Trouble`] is what can go wrong at a service.
+//! - [`LayerInfo`] says what each rung of the ladder is, for people.
 //!
 //! # The protocol
 //!
@@ -48,6 +49,7 @@
 mod authority;
 mod content;
 mod download;
+mod ladder;
 mod log;
 pub mod manifest;
 mod portal;
@@ -60,6 +62,7 @@ mod trouble;
 
 pub use authority::{Authority, AuthorityError, ServerIdentity, Trust, Validity};
 pub use content::{ContentConfig, ContentService};
+pub use ladder::{LayerInfo, explain_layer, layer_infos};
 pub use log::{LOG_FORMAT, LogError};
 pub use manifest::{Action, Manifest, SignedManifest, Target};
 pub use portal::CaptivePortal;

@@ -43,6 +43,11 @@ fn came_back(old: &Outcome, new: &Outcome) -> Vec<String> {
         let who = |layer: Option<Layer>| layer.map_or("no layer", Layer::name);
         let (old, new) = (who(old.brought_back_by), who(new.brought_back_by));
         told.push(format!("brought back by {new} instead of {old}"));
+    } else if let Some(new) = new.touch
+        && let Some(old) = old.touch
+        && old != new
+    {
+        told.push(format!("needs {new} ({}) instead of {old}", new.about()));
     }
     if let (Some(old), Some(new)) = (healthy_again(old), healthy_again(new))
         && old != new

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use timeline::{
     Access, BootKind, Cause, Confidence, Derived, DriverOutcome, End, Expectation, Layer,
-    LayerOutcome, Loop, Measurements, Micros, Phase, StopCode, Verdict,
+    LayerOutcome, Loop, Measurements, Micros, Phase, StopCode, Touch, Verdict,
 };
 
 use words::ImageLine;
@@ -46,6 +46,9 @@ pub struct Summary {
     pub because: String,
     /// The layer whose change preceded the healthy boot.
     pub brought_back_by: Option<Layer>,
+    /// Whose hands that layer needs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub touch: Option<Touch>,
     /// The drivers that the scenario brought, and whether they ran.
     pub drivers: Vec<DriverOutcome>,
     /// All boots up to the verdict.
@@ -95,6 +98,9 @@ pub struct BootSummary {
     pub end: End,
     /// True where Windows failed in it.
     pub failed: bool,
+    /// The layer of which it is a part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub during: Option<Layer>,
     /// How sure the end is.
     pub confidence: Confidence,
     /// The stop, where there was one.
@@ -169,6 +175,7 @@ pub fn summary(
         phases: boot.phases.iter().map(|reached| reached.phase).collect(),
         end: boot.end,
         failed: boot.failed(),
+        during: boot.during,
         confidence: boot.confidence(),
         stop: boot.stop.as_ref().map(|stop| {
             let signature = stop.signature();
@@ -201,6 +208,7 @@ pub fn summary(
         verdict: outcome.verdict,
         because: outcome.because.clone(),
         brought_back_by: outcome.brought_back_by,
+        touch: outcome.touch,
         drivers: outcome.drivers.clone(),
         boots: boots.collect(),
         in_loop: timeline.in_loop.clone(),

@@ -84,12 +84,13 @@ impl Page {
             BootKind::Windows => "",
             BootKind::Recovery => ", recovery environment",
         };
+        let during = boot.during.map_or_else(String::new, |layer| format!(", part of {layer}"));
         let began = text::duration(boot.began.at.since(timeline.began_at));
         let took = times.and_then(|times| times.duration_us);
         let took = took.map_or_else(String::new, |took| format!(", took {}", text::duration(took)));
         let cause = text::cause(boot.cause);
         self.gap();
-        let title = format!("boot {}{kind}: {cause} at {began}{took}", boot.number);
+        let title = format!("boot {}{kind}{during}: {cause} at {began}{took}", boot.number);
         self.line(Some(Paint::Strong), &title, 7);
         let phases: Vec<String> = boot
             .phases
@@ -318,7 +319,7 @@ fn entry<T: Default>(list: &mut Vec<(String, T)>, key: String) -> &mut T {
 }
 
 fn describe_layer(layer: &LayerOutcome, helped: bool) -> String {
-    let mut line = format!("{}: {}", layer.layer, layer.result);
+    let mut line = format!("{}, touch {}: {}", layer.layer, layer.layer.touch(), layer.result);
     match layer.scans {
         Some(Scans::One) => line.push_str(", one scan"),
         Some(Scans::More) => line.push_str(", several scans"),

@@ -110,6 +110,14 @@ impl SafeBootMode {
             Self::Network => 1,
         }
     }
+
+    /// The key of `Control\SafeBoot` that lists what starts (windows-facts 4).
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Minimal => "Minimal",
+            Self::Network => "Network",
+        }
+    }
 }
 
 /// What the loader makes of drivers' signatures. What is left out stays as it is.

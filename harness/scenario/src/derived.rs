@@ -39,11 +39,23 @@ impl Scenario {
         self.machine.start == Start::Cold && self.encryption().is_some()
     }
 
-    /// The layers that the harness works itself when the machine would be given up, in the order of the ladder.
+    /// The layers that the harness works itself when the machine would be given up, a turn each, in the order of the
+    /// ladder.
     pub fn driven_layers(&self) -> Vec<Layer> {
-        let repair = self.host_repair.as_ref().map(|_| Layer::HostRepair);
-        let rollback = self.rollback.map(|_| Layer::Rollback);
-        repair.into_iter().chain(rollback).collect()
+        let restarts = self.reboots.map_or(0, |reboots| reboots.times);
+        let once = [
+            self.last_known_good.map(|_| Layer::LastKnownGood),
+            self.safe_mode.as_ref().map(|_| Layer::SafeMode),
+            self.host_repair.as_ref().map(|_| Layer::HostRepair),
+            self.rollback.map(|_| Layer::Rollback),
+        ];
+        (0..restarts).map(|_| Layer::Reboots).chain(once.into_iter().flatten()).collect()
+    }
+
+    /// True where a machine that a layer brought back has to come up healthy once more: a layer that changes how
+    /// Windows starts may have left that on.
+    pub fn starts_again(&self) -> bool {
+        self.last_known_good.is_some() || self.safe_mode.is_some()
     }
 
     /// What it needs of its image: what follows from the recovery and the stop that it declares, and

@@ -29,6 +29,8 @@ mod driver_service;
 mod expect;
 mod fault;
 mod host_repair;
+mod ladder;
+mod ladder_rules;
 mod load;
 mod model;
 mod moment;
@@ -69,6 +71,7 @@ pub use driver_service::{ErrorControl, Service, ServiceStart};
 pub use expect::{Expect, Stop};
 pub use fault::Fault;
 pub use host_repair::{BootEntry, FileCopy, FileWrite, HostRepair, RepairAction};
+pub use ladder::{LastKnownGood, Reboots, SafeMode, SafeModeAction};
 pub use load::{Listed, list};
 pub use model::{
     AtStopScreen, Canary, Limits, Machine, Operator, QuickMachineRecovery, Recovery, Scenario,

@@ -10,6 +10,7 @@ use words::CheckName;
 use crate::expect::Expect;
 use crate::fault::Fault;
 use crate::host_repair::HostRepair;
+use crate::ladder::{LastKnownGood, Reboots, SafeMode};
 use crate::network::{LateLink, NetworkTrouble};
 use crate::network_services::{ContentService, UpdateService};
 use crate::rollback::Rollback;
@@ -51,7 +52,19 @@ pub struct Scenario {
     /// The vendor's content service, where there is one. Without it its name does not resolve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_service: Option<ContentService>,
-    /// What is done to the disk from the host when the machine would be given up. Without it nothing is.
+    /// The machine is switched off and on, each time that it would be given up, before any other layer. Without it
+    /// nobody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reboots: Option<Reboots>,
+    /// A start with the last known good control set, when the machine would be given up; after `reboots`. Without it
+    /// there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_known_good: Option<LastKnownGood>,
+    /// A repair in safe mode, when the machine would be given up; after `last-known-good`. Without it there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub safe_mode: Option<SafeMode>,
+    /// What is done to the disk from the host when the machine would be given up; after `safe-mode`. Without it
+    /// nothing is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_repair: Option<HostRepair>,
     /// Back to an earlier state of the machine, when it would be given up; after `host-repair`, where both are

@@ -65,6 +65,8 @@ pub(crate) fn check(
     rules.content_service();
     rules.host_repair();
     rules.rollback();
+    rules.safe_mode();
+    rules.layers();
     rules.expect();
     rules.problems
 }

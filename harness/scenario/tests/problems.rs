@@ -367,7 +367,7 @@ fn a_roll_back_needs_a_checkpoint_and_trouble_that_it_can_end() {
     let rollback = "[rollback]\nto = \"checkpoint\"\n\n[expect]";
     let (problem, _) =
         problem_with("layers = [\"quick-machine-recovery\"]", "layers = [\"rollback\"]");
-    assert!(problem.what.contains("goes back to nothing"), "{problem:#?}");
+    assert!(problem.what.contains("nothing is declared for it"), "{problem:#?}");
     load_with("[expect]", rollback).expect("a roll-back to the checkpoint");
     let slow = "[[fault]]\nname = \"slow\"\nkind = \"storage\"\nwhen = \"healthy\"\n\
                 trouble = { slow = { latency = \"2s\" } }\n";

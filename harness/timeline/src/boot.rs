@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Confidence, Moment, Phase, ResetBy, Signature, Stop, StopCode};
+use crate::{Confidence, Layer, Moment, Phase, ResetBy, Signature, Stop, StopCode};
 
 /// Why a boot began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,6 +165,9 @@ pub struct Boot {
     pub began_after_all_faults: bool,
     /// The faults that were armed while it ran.
     pub armed: Vec<String>,
+    /// It is the start of this layer, and neither a failure of the product nor a proof that it is back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub during: Option<Layer>,
     /// What the reading of it rests on, in the order of the events.
     pub evidence: Vec<Evidence>,
 }
@@ -231,9 +234,10 @@ impl Boot {
     /// healthy, or was reset without a stop when nobody had asked for it.
     ///
     /// A reset by an operator is a failure only of a machine that was not healthy; a power cut and a
-    /// reset by the harness are none by themselves, nor is a reset that the image declares.
+    /// reset by the harness are none by themselves, nor is a reset that the image declares. The start of a layer says
+    /// something about the layer only.
     pub fn failed(&self) -> bool {
-        if self.kind() == BootKind::Recovery {
+        if self.kind() == BootKind::Recovery || self.during.is_some() {
             return false;
         }
         match self.end {

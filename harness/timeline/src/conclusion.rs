@@ -63,7 +63,7 @@ impl<'a> Standing<'a> {
             .filter(|boot| boot.after_fault || (armed && Some(boot.number) == current))
             .collect();
         let failed: Vec<&Boot> = after.iter().copied().filter(|boot| boot.failed()).collect();
-        let is_recovery = |boot: &&Boot| boot.kind() == BootKind::Recovery;
+        let is_recovery = |boot: &&Boot| boot.kind() == BootKind::Recovery && boot.during.is_none();
         let last_recovery = after.iter().copied().filter(is_recovery).map(|b| b.number).max();
         // What follows help from outside is a new try.
         let helped = watcher.helped_after;

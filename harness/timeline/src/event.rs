@@ -253,7 +253,7 @@ pub struct RunFacts {
     /// off and on again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub power_cycles: Option<PowerCycles>,
-    /// The layers that the harness works itself, each once and in this order, when the machine would else be given
+    /// The layers that the harness works itself, one turn each and in this order, when the machine would else be given
     /// up. Older records have `host_repair`, which is true or left out.
     #[serde(
         default,
@@ -262,6 +262,9 @@ pub struct RunFacts {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub driven: Vec<Layer>,
+    /// True where a machine that one of these brought back has to come up healthy once more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub second_start: bool,
 }
 
 fn driven<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Layer>, D::Error> {

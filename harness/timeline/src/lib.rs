@@ -48,7 +48,7 @@ pub use drivers::{BroughtDriver, DriverOutcome, DriverState};
 pub use event::*;
 pub use expectation::{Expectation, ExpectedStop, Unmet};
 pub use findings::Dump;
-pub use fold::{Happening, RESET_BURST, Watcher, What};
+pub use fold::{Happening, OwnStart, RESET_BURST, Watcher, What};
 pub use layers::{Change, LayerOutcome, Scans};
 pub use log::{ReadError, Record, WriteError, read_events, write_event};
 pub use loops::{Loop, find_loop, rows};
@@ -64,4 +64,4 @@ pub use stop::{
     Access, DumpSeen, NotAStopCode, PanicSeen, PictureSeen, Signature, Stop, StopCode, StopLineSeen,
 };
 pub use witness::{LinePattern, Witness};
-pub use words::{Layer, LayerResult, NotALayer, ServiceAnswer, Verdict};
+pub use words::{Layer, LayerResult, NotALayer, ServiceAnswer, Touch, Verdict};

@@ -8,6 +8,7 @@
 //! - A boot of the recovery environment is passed over too: being sent through recovery and failing
 //!   again is the very loop that matters. But where a layer *changed* something, what follows is a new
 //!   try, and a new row.
+//! - The start of a layer is passed over: it is no start of Windows as it is.
 //! - A boot that was healthy and did not fail ends the row.
 //! - The boot in which a fault arrived while the machine was up fails with the same signature as the
 //!   start-ups after it, but in another phase: it had been healthy. It is a failed boot, so a machine that
@@ -55,7 +56,7 @@ pub fn rows(boots: &[Boot], changes: &[Change]) -> Vec<Loop> {
     // The last boot of the row that is still open.
     let mut open: Option<u32> = None;
     for boot in boots {
-        if boot.kind() == BootKind::Recovery {
+        if boot.kind() == BootKind::Recovery || boot.during.is_some() {
             continue;
         }
         if !boot.counts_towards_a_loop() {

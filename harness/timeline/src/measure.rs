@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Micros, Phase, Timeline};
+use crate::{Boot, Micros, Phase, Timeline};
 
 /// Version of the measurements document.
 pub const MEASUREMENTS_FORMAT: u32 = 1;
@@ -18,7 +18,7 @@ pub struct Measurements {
     pub total_us: Micros,
     /// From the first event to the verdict, or to the end of the watch.
     pub to_verdict_us: Option<Micros>,
-    /// From the first fault to the last time that the machine became healthy, where it failed between.
+    /// From the first fault to the first time that the machine was healthy after its last failure.
     pub outage_us: Option<Micros>,
     /// Doing nothing: how long the harness waited, without an event, until it took the machine for one that
     /// stays healthy or that stands still.
@@ -82,10 +82,14 @@ impl Measurements {
             }
         });
         let failed = timeline.boots.iter().any(|boot| boot.failed() && boot.after_fault);
-        let healthy =
-            timeline.boots.last().filter(|boot| boot.is_healthy()).and_then(|boot| {
-                boot.phases.iter().find(|reached| reached.phase == Phase::Healthy)
-            });
+        // Since the last failure, so that a second start that proves the first counts for nothing.
+        let failures = timeline.boots.iter().rposition(Boot::failed).map_or(0, |last| last + 1);
+        let since = &timeline.boots[failures..];
+        let is_back = timeline.boots.last().is_some_and(Boot::is_healthy);
+        let healthy = since.iter().find(|boot| boot.is_healthy() && boot.during.is_none());
+        let healthy = healthy
+            .filter(|_| is_back)
+            .and_then(|boot| boot.phases.iter().find(|reached| reached.phase == Phase::Healthy));
         Self {
             format: MEASUREMENTS_FORMAT,
             events: timeline.events,

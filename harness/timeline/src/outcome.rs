@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Access, BootKind, Cause, Confidence, DriverOutcome, End, Expectation, Layer, LayerOutcome,
-    Phase, RunFacts, StopCode, Timeline, Verdict,
+    Phase, RunFacts, StopCode, Timeline, Touch, Verdict,
 };
 
 /// Version of the outcome document.
@@ -33,6 +33,9 @@ pub struct Outcome {
     pub because: String,
     /// The layer whose change preceded the healthy boot.
     pub brought_back_by: Option<Layer>,
+    /// Whose hands that layer needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub touch: Option<Touch>,
     /// What the scenario expects, and whether it came so.
     pub expectation: ExpectationOutcome,
     /// The faults that were put in place and read back, sorted.
@@ -110,6 +113,9 @@ pub struct BootOutcome {
     /// The faults that were armed while it ran, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<String>,
+    /// The layer of which it is a part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub during: Option<Layer>,
 }
 
 /// A stop, without its addresses.
@@ -225,6 +231,7 @@ impl Outcome {
             verdict: timeline.verdict,
             because: timeline.because.clone(),
             brought_back_by: timeline.brought_back_by,
+            touch: timeline.brought_back_by.map(Layer::touch),
             expectation: expectation(timeline),
             faults: timeline.faults.clone(),
             drivers: timeline.drivers.clone(),
@@ -281,6 +288,7 @@ pub(crate) fn boot(boot: &crate::Boot) -> BootOutcome {
             .and_then(|error| error.status),
         failures: boot.failures.iter().cloned().collect(),
         faults,
+        during: boot.during,
     }
 }
 

@@ -33,5 +33,14 @@ pub const LIFT: &str = "lift ";
 
 /// `layer <name>`: a layer that the harness itself works (host repair, roll-back, …). `done` means that it changed
 /// something. It is begun when [`Watcher::awaits_layer`](crate::Watcher::awaits_layer) names it; the machine is off
-/// until it is done. Where it failed the next one has its turn, and after the last the machine is given up.
+/// until it is done, but for a start of its own. Where it failed the next one has its turn, and after the last the
+/// machine is given up.
 pub const LAYER: &str = "layer ";
+
+/// `own-start <name>`, `started`: the machine is about to be switched on as a part of the layer whose turn it is (safe
+/// mode, last known good). [`Watcher::own_start`](crate::Watcher::own_start) says how that start stands.
+pub const OWN_START: &str = "own-start ";
+
+/// `started`: a machine that a layer brought back is about to be switched on again, with nothing of the layer left on
+/// its disk. [`Watcher::awaits_second_start`](crate::Watcher::awaits_second_start) says when.
+pub const START_AGAIN: &str = "start-again";

@@ -66,6 +66,14 @@ pub(crate) fn judge(watcher: &Watcher, brought_back: Option<Layer>) -> (Verdict,
 
 /// Time ran out, or the engine ended the watch by its own judgement: what does the evidence say?
 fn out_of_time(watcher: &Watcher) -> (Verdict, String) {
+    if let Some(given_up) = &watcher.to_help {
+        let because = format!("{}; the watch ended in the turn of a layer", given_up.because);
+        return (given_up.verdict, because);
+    }
+    if watcher.is_to_start_again() {
+        let because = "the watch ended before the machine was started once more";
+        return (Verdict::Infrastructure, because.to_owned());
+    }
     if !watcher.all_armed() {
         let because = "the watch ended before all faults were armed".to_owned();
         return (Verdict::Infrastructure, because);
@@ -100,7 +108,7 @@ fn out_of_time(watcher: &Watcher) -> (Verdict, String) {
 /// failure. Where nobody saw a change while the machine ran, the layers' logs tell (`reports`): a layer is
 /// credited whose last session changed something, if the recovery environment was entered in between. Where no
 /// boot was recognised as one of the recovery environment, a session that is new in the log is proof enough
-/// that there was one.
+/// that there was one. A restart by hand is credited where nothing else helped since.
 pub(crate) fn brought_back(
     boots: &[Boot],
     changes: &[Change],
@@ -112,8 +120,13 @@ pub(crate) fn brought_back(
     if let Some(change) = changes.iter().rev().find(|change| between(change.boot)) {
         return Some(change.layer);
     }
-    let mut recovery = boots.iter().filter(|boot| boot.kind() == BootKind::Recovery).peekable();
+    let is_recovery = |boot: &&Boot| boot.kind() == BootKind::Recovery && boot.during.is_none();
+    let mut recovery = boots.iter().filter(is_recovery).peekable();
     let entered = recovery.peek().is_none() || recovery.any(|boot| between(boot.number));
-    let (layer, result) = reports.last().filter(|_| entered)?;
-    (*result == LayerResult::Applied).then_some(*layer)
+    let logged = reports.last().filter(|(_, result)| entered && *result == LayerResult::Applied);
+    if let Some((layer, _)) = logged {
+        return Some(*layer);
+    }
+    // Being switched off and on again is a chance for all starts that follow, and not only for the first.
+    changes.last().map(|change| change.layer).filter(|layer| *layer == Layer::Reboots)
 }

@@ -6,12 +6,16 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::Touch;
+
 /// One rung of the recovery ladder.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Layer {
+    /// Starting again and again.
+    Reboots,
     /// Startup Repair without the network.
     AutomaticRepair,
     /// Startup Repair that asks the update service.
@@ -32,7 +36,8 @@ pub enum Layer {
 
 impl Layer {
     /// All of them, in the order of the ladder.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
+        Self::Reboots,
         Self::AutomaticRepair,
         Self::QuickMachineRecovery,
         Self::LastKnownGood,
@@ -46,6 +51,7 @@ impl Layer {
     /// As scenarios and reports write it.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Reboots => "reboots",
             Self::AutomaticRepair => "automatic-repair",
             Self::QuickMachineRecovery => "quick-machine-recovery",
             Self::LastKnownGood => "last-known-good",
@@ -54,6 +60,20 @@ impl Layer {
             Self::HostRepair => "host-repair",
             Self::Rollback => "rollback",
             Self::Standby => "standby",
+        }
+    }
+
+    /// Whose hands it needs at the time of need, in the way in which it is worked here. What has to be set up before
+    /// does not count.
+    pub const fn touch(self) -> Touch {
+        match self {
+            Self::AutomaticRepair | Self::QuickMachineRecovery => Touch::None,
+            // Whoever can switch it off and on from far away: a cloud's portal, a management controller.
+            Self::Reboots | Self::Standby => Touch::Remote,
+            Self::BootMedia => Touch::Console,
+            // The flag is put on the disk from outside.
+            Self::LastKnownGood | Self::SafeMode => Touch::Host,
+            Self::HostRepair | Self::Rollback => Touch::Host,
         }
     }
 }

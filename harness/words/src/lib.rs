@@ -5,6 +5,7 @@
 //!   sees it.
 //! - [`Verdict`], [`ServiceAnswer`]: what became of a machine, and how far it came with the update service. A scenario
 //!   expects them, a timeline finds them.
+//! - [`Touch`]: whose hands a layer needs.
 //! - [`ImageLine`]: which line of systems an image is of. References are found by it.
 //! - [`escaped`]: text of a guest, fit to be shown.
 //! - [`Guid`], [`FileTime`]: as Windows stores them, in partition tables, file systems, hives and boot stores.
@@ -16,6 +17,7 @@ mod guid;
 mod image_line;
 mod layer;
 mod service_answer;
+mod touch;
 mod verdict;
 
 pub use check_name::{CheckName, NoSuchCheck};
@@ -25,4 +27,5 @@ pub use guid::{Guid, NotAGuid};
 pub use image_line::{ImageLine, NotALine};
 pub use layer::{Layer, LayerResult, NotALayer};
 pub use service_answer::ServiceAnswer;
+pub use touch::Touch;
 pub use verdict::Verdict;

@@ -144,8 +144,20 @@ fn load(entry: &Entry, drive: &Arc<Drive>) -> Result<Loaded, BootError> {
         say!("[loader] {error}");
         BootError::new(Status::REGISTRY_CORRUPT, SYSTEM_HIVE)
     };
-    let control_set = crate::storage::control_set(&system, entry.last_known_good)
-        .ok_or_else(|| damaged(&RegistryError::NoControlSet))?;
+    let chosen = |system: &Hive| {
+        crate::storage::control_set(system).ok_or_else(|| damaged(&RegistryError::NoControlSet))
+    };
+    let mut control_set = chosen(&system)?;
+    if entry.last_known_good
+        && fall_back(&mut system, &control_set).map_err(|error| damaged(&error))?
+    {
+        let bytes = system.to_bytes().map_err(|error| damaged(&error))?;
+        if let Err(error) = drive.write(SYSTEM_HIVE, &bytes) {
+            say!("[loader] {error}");
+        }
+        control_set = chosen(&system)?;
+        say!("[loader] the last known good control set is taken: {control_set}");
+    }
     let safe_mode = SafeMode::from_element(entry.safe_boot);
     if let Some(mode) = safe_mode {
         say!("[loader] safe mode: {mode:?}");
@@ -177,7 +189,8 @@ fn load(entry: &Entry, drive: &Arc<Drive>) -> Result<Loaded, BootError> {
         plan.boot.len(),
         plan.system.len()
     );
-    let registry = Registry::mount(Arc::clone(drive), system, software, control_set);
+    let registry =
+        Registry::mount(Arc::clone(drive), system, software, control_set).in_safe_mode(safe_mode);
     Ok(Loaded { registry: Arc::new(registry), plan, signatures, without_software })
 }
 
@@ -266,6 +279,11 @@ impl Session<'_> {
             Err(error) => say!("[session] drive C: its key is not sealed: {error}"),
         }
         machine::while_running(|| status.change(BootRecord::good));
+        if self.registry.safe_mode().is_none()
+            && machine::while_running(|| self.registry.keep_last_known_good())
+        {
+            say!("[session] the control set is kept as the last known good one");
+        }
         say!("[session] boot marked good");
         self.kernel.begin_session();
         if let Some(wish) = wishes.wait_for(SETTLED) {

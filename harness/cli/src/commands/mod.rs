@@ -7,6 +7,7 @@ pub(crate) mod clean;
 pub(crate) mod doctor;
 pub(crate) mod driver;
 pub(crate) mod dump;
+pub(crate) mod explain;
 pub(crate) mod fault;
 pub(crate) mod guestfs;
 pub(crate) mod hive;

@@ -156,6 +156,7 @@ impl<'a> MachineController<'a> {
                 Decision::Concluded(conclusion) => return Ok(conclusion.because),
                 Decision::AwaitsPowerCycle => self.power_cycle().await?,
                 Decision::AwaitsLayer(layer) => self.work(layer).await?,
+                Decision::AwaitsSecondStart => self.start_again().await?,
             }
         }
     }

@@ -42,6 +42,8 @@ pub(crate) enum Decision {
     AwaitsPowerCycle,
     /// The machine would be given up, but the scenario has a layer that the harness works.
     AwaitsLayer(Layer),
+    /// A layer brought the machine back, and it has to come up once more.
+    AwaitsSecondStart,
 }
 
 /// The eyes of a run.
@@ -199,7 +201,8 @@ impl Watch {
                     let concluded = progress.conclusion.clone().map(Decision::Concluded);
                     let waits = progress.awaits_power_cycle.map(|_| Decision::AwaitsPowerCycle);
                     let layer = progress.awaits_layer.map(Decision::AwaitsLayer);
-                    let decided = concluded.or(waits).or(layer).map(Next::Decided);
+                    let again = progress.awaits_second_start.then_some(Decision::AwaitsSecondStart);
+                    let decided = concluded.or(waits).or(layer).or(again).map(Next::Decided);
                     decided.or_else(|| progress.settling.map(Next::Settling))
                 })
                 .await?;

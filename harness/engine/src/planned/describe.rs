@@ -8,7 +8,7 @@ use faults::{Origin, StagePlan};
 use hypervisor::{Accelerator, definition};
 use jiff::Timestamp;
 use recovery::Authority;
-use scenario::{AtStopScreen, Rollback, RollbackTo, Scenario, Start};
+use scenario::{AtStopScreen, Reboots, Rollback, RollbackTo, Scenario, Start};
 use timeline::Layer;
 
 use super::document::{
@@ -193,12 +193,31 @@ fn layers(scenario: &Scenario, prepared: &Prepared) -> Vec<Rung> {
         }
         None => rung(Layer::AutomaticRepair, vec!["as the image has it".to_owned()]),
     }
+    if let Some(Reboots { times }) = scenario.reboots {
+        rung(
+            Layer::Reboots,
+            vec![format!("switches the machine off and on again, at most {times} times")],
+        );
+    }
+    if scenario.last_known_good.is_some() {
+        rung(
+            Layer::LastKnownGood,
+            own_start(
+                &faults::into_last_known_good(),
+                &faults::out_of_last_known_good(),
+                vec!["reads Select before and after".to_owned()],
+            ),
+        );
+    }
+    if let Some(safe) = &scenario.safe_mode {
+        let acts = safe.action.iter().map(described).collect();
+        rung(
+            Layer::SafeMode,
+            own_start(&faults::safe_mode_edits(safe), &faults::out_of_safe_mode(&[]), acts),
+        );
+    }
     if let Some(repair) = &scenario.host_repair {
-        let actions = repair
-            .action
-            .iter()
-            .map(|action| serde_json::to_string(action).unwrap_or_else(|error| error.to_string()));
-        rung(Layer::HostRepair, actions.collect());
+        rung(Layer::HostRepair, repair.action.iter().map(described).collect());
     }
     if let Some(Rollback { to }) = &scenario.rollback {
         let does = match to {
@@ -214,4 +233,18 @@ fn layers(scenario: &Scenario, prepared: &Prepared) -> Vec<Rung> {
         rungs.push(Rung { layer: "operator", expected: false, does: vec![does.to_owned()] });
     }
     rungs
+}
+
+/// An action as the scenario has it.
+fn described(action: &impl serde::Serialize) -> String {
+    serde_json::to_string(action).unwrap_or_else(|error| error.to_string())
+}
+
+/// A layer with a start of its own: what is done to the disk before it, in it and after it.
+fn own_start(before: &StagePlan, after: &StagePlan, within: Vec<String>) -> Vec<String> {
+    let edits = |plan: &StagePlan, when: &str| -> Vec<String> {
+        let objects = plan.staged.iter().map(|staged| staged.change.object());
+        objects.map(|object| format!("{when} its start, offline: {object}")).collect()
+    };
+    [edits(before, "before"), within, edits(after, "after")].concat()
 }

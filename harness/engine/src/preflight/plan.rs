@@ -102,6 +102,7 @@ impl Plan {
                 .filter(|operator| operator.at_stop_screen == AtStopScreen::PowerCycle)
                 .map(|operator| PowerCycles { at_most: operator.times }),
             driven: scenario.driven_layers(),
+            second_start: scenario.starts_again(),
         };
         let mut plan = Self {
             scenario: scenario.name.clone(),

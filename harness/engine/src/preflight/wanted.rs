@@ -20,12 +20,13 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// True where the guest agent has to answer: for what is done through it, and before a machine is frozen or its
-    /// key is sealed.
+    /// True where the guest agent has to answer: for what is done through it, as in safe mode, and before a machine is
+    /// frozen or its key is sealed.
     pub(super) fn needs_agent(&self) -> bool {
         self.stage.online.iter().any(faults::Online::needs_agent)
             || self.start == Start::Checkpoint
             || self.scenario.starts_twice()
+            || self.scenario.safe_mode.is_some()
     }
 
     /// True where the profile itself says that the agent answers, whatever the disk shows.

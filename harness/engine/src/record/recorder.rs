@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use timeline::{
-    Body, Conclusion, Event, Layer, Observation, Phase, RunFacts, Sink, Source, Verdict, Watcher,
+    Body, Conclusion, Event, Layer, Observation, OwnStart, Phase, RunFacts, Sink, Source, Verdict,
+    Watcher,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -70,6 +71,10 @@ pub struct Progress {
     pub awaits_power_cycle: Option<u32>,
     /// The layer that is to be worked; see [`Watcher::awaits_layer`].
     pub awaits_layer: Option<Layer>,
+    /// How the start of that layer stands; see [`Watcher::own_start`].
+    pub own_start: Option<OwnStart>,
+    /// The machine is to be started once more; see [`Watcher::awaits_second_start`].
+    pub awaits_second_start: bool,
     /// True once the machine was reported to be off.
     pub off: bool,
     /// Number of events so far.
@@ -211,6 +216,8 @@ impl Writer {
         self.progress.at_stop_screen = self.watcher.at_stop_screen();
         self.progress.awaits_power_cycle = self.watcher.awaits_power_cycle();
         self.progress.awaits_layer = self.watcher.awaits_layer();
+        self.progress.own_start = self.watcher.own_start();
+        self.progress.awaits_second_start = self.watcher.awaits_second_start();
         self.progress.settling = self.watcher.settling();
         self.progress.conclusion = self.watcher.conclusion();
         self.progress.events = event.seq + 1;

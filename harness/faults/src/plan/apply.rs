@@ -79,6 +79,11 @@ impl StagePlan {
 }
 
 impl Applied {
+    /// What was read back, one line each.
+    pub fn proof(self) -> Vec<String> {
+        self.landed.into_iter().flat_map(|(_, lines)| lines).collect()
+    }
+
     /// Brings what was done to the disk and reads it back.
     fn settle(
         &mut self,

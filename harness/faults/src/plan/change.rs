@@ -273,7 +273,11 @@ impl Edit {
     }
 }
 
-fn real_key(hive: HiveName, key: &str, disk: &mut dyn Offline) -> Result<String, OfflineError> {
+pub(crate) fn real_key(
+    hive: HiveName,
+    key: &str,
+    disk: &mut dyn Offline,
+) -> Result<String, OfflineError> {
     const CURRENT: &str = "CurrentControlSet";
     let is_current =
         key.get(..CURRENT.len()).is_some_and(|head| head.eq_ignore_ascii_case(CURRENT));

@@ -14,6 +14,7 @@ mod online;
 mod stage_plan;
 
 pub use apply::{Applied, ApplyError};
+pub(crate) use change::real_key;
 pub use change::{Change, Rewrite};
 pub use edit::{Before, Edit, FileState, HiveName, RegistryValue, TpmState, VolumeRole};
 pub use offline::{Offline, OfflineError};

@@ -1,5 +1,7 @@
 //! The plan as a whole.
 
+use scenario::Layer;
+
 use super::change::Change;
 use super::online::Online;
 
@@ -37,6 +39,8 @@ pub enum Origin {
     UpdateService,
     /// The repair of the disk from the host.
     HostRepair,
+    /// Another layer that the harness works.
+    Layer(Layer),
 }
 
 impl std::fmt::Display for Origin {
@@ -47,6 +51,7 @@ impl std::fmt::Display for Origin {
             Self::Recovery => f.write_str("recovery settings"),
             Self::UpdateService => f.write_str("update service"),
             Self::HostRepair => f.write_str("host repair"),
+            Self::Layer(layer) => layer.fmt(f),
         }
     }
 }

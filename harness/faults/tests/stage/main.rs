@@ -3,6 +3,7 @@
 
 mod changes;
 mod disk;
+mod ladder;
 mod repair;
 mod trust;
 mod vendor;

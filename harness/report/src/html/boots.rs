@@ -12,9 +12,10 @@ pub(super) fn picture(derived: &Derived) -> String {
     let longest = longest.unwrap_or(0).max(1);
     let mut text = String::from("<div class=\"boots\" aria-hidden=\"true\">\n");
     for (boot, times) in derived.timeline.boots.iter().zip(times) {
-        let kind = match boot.kind() {
-            BootKind::Windows => "",
-            BootKind::Recovery => " recovery",
+        let kind = match (boot.kind(), boot.during) {
+            (BootKind::Windows, None) => String::new(),
+            (BootKind::Recovery, None) => " recovery".to_owned(),
+            (_, Some(layer)) => format!(" {layer}"),
         };
         text.push_str(&format!(
             "<span class=\"name\">boot {}{kind}</span><span class=\"bar\">",

@@ -1,13 +1,15 @@
 //! The fold over a run's events: `watcher` is the state and its milestones, `signs` reads what the guest
-//! says, `pictures` what its display shows, `repair` is what comes before giving a machine up, `ending`
-//! decides how a boot ended, `happening` is what a report shows between the boots' milestones.
+//! says, `pictures` what its display shows, `repair` is what comes before giving a machine up, `own_start` are
+//! the starts that belong to that, `ending` decides how a boot ended, `happening` is what a report shows between the boots' milestones.
 
 mod ending;
 mod happening;
+mod own_start;
 mod pictures;
 mod repair;
 mod signs;
 mod watcher;
 
 pub use happening::{Happening, What};
+pub use own_start::OwnStart;
 pub use watcher::{RESET_BURST, Watcher};

@@ -12,14 +12,15 @@ use std::time::Duration;
 
 use super::ending::{Way, befell, by_the_guest, end};
 use super::happening::{Happening, What};
-use crate::conclusion::{Trigger, conclude};
+use super::own_start::{Again, LayerStart};
+use crate::conclusion::Trigger;
 use crate::findings::Findings;
 use crate::layers::Ladder;
 use crate::witness::Sign;
 use crate::{
-    Body, Boot, BootKind, Cause, Change, Conclusion, Confidence, End, Event, Layer, Loop, Micros,
-    Moment, Phase, PhaseReached, ResetBy, RunFacts, ScreenKind, Source, StartedFrom, StepState,
-    loops, steps,
+    Body, Boot, BootKind, Cause, Change, Conclusion, Confidence, End, Event, Loop, Micros, Moment,
+    Phase, PhaseReached, ResetBy, RunFacts, ScreenKind, Source, StartedFrom, StepState, loops,
+    steps,
 };
 
 /// One reboot of a guest gives up to three RESET events within 30 ms (windows-facts.md, section 0). Two
@@ -57,9 +58,13 @@ pub struct Watcher {
     /// How often he did.
     pub(crate) power_cycles: u32,
     /// What the machine would be given up with, while a layer that the harness works has its turn instead.
-    pub(super) to_help: Option<Conclusion>,
+    pub(crate) to_help: Option<Conclusion>,
     /// How many of these layers had it.
     pub(super) layers_tried: usize,
+    /// The start that is part of the turn of one of them.
+    pub(super) layer_start: Option<LayerStart>,
+    /// The second start of a machine that one of them brought back.
+    pub(super) again: Again,
     /// The last boot before one of them was done.
     pub(crate) helped_after: Option<u32>,
     /// When each boot's panic came.
@@ -110,6 +115,7 @@ impl Watcher {
     pub fn settling(&self) -> Option<u32> {
         let boot = self.current()?;
         let waits = self.conclusion.is_none() && self.watch_ended.is_none();
+        let waits = waits && self.to_help.is_none() && !self.is_to_start_again();
         (waits && boot.is_healthy() && self.all_armed()).then_some(boot.number)
     }
 
@@ -143,13 +149,6 @@ impl Watcher {
         cycles.is_some_and(|cycles| cycles.at_most.is_none_or(|most| self.power_cycles < most))
     }
 
-    /// The layer that the harness is to work, while the machine would else be given up. The engine switches it off
-    /// and does the step `layer NAME`; what the machine does until then is no part of the outcome.
-    pub fn awaits_layer(&self) -> Option<Layer> {
-        let waits = self.to_help.is_some() && self.watch_ended.is_none();
-        self.next_layer().filter(|_| waits)
-    }
-
     /// Takes the next event.
     pub fn feed(&mut self, event: &Event) {
         self.events += 1;
@@ -168,8 +167,12 @@ impl Watcher {
             self.after_the_watch(event);
             return;
         }
-        if self.to_help.is_some() {
+        if self.to_help.is_some() && !self.is_of_the_own_start(event) {
             self.during_a_layer(event);
+            return;
+        }
+        if self.is_to_start_again() {
+            self.before_the_second_start(event);
             return;
         }
         let sign = self.sign(event);
@@ -179,8 +182,15 @@ impl Watcher {
         }
         self.layers(event, sign.as_ref());
         self.steps(event);
-        if self.to_help.is_some() {
+        let given_up = self.to_help.is_some() && self.layer_start.is_none();
+        if given_up || self.own_start_failed() || self.is_to_start_again() {
             self.give_up_boot(event);
+        }
+        // Healthy, and from now on on its way down.
+        if self.is_to_start_again()
+            && let Some(boot) = self.boots.last_mut()
+        {
+            boot.end = End::ShutDown;
         }
     }
 
@@ -323,6 +333,7 @@ impl Watcher {
             after_fault: false,
             began_after_all_faults: self.all_armed(),
             armed: Vec::new(),
+            during: self.layer_start.as_ref().map(|start| start.layer),
             evidence: Vec::new(),
         });
         self.running = true;
@@ -474,17 +485,6 @@ impl Watcher {
         let closed = &self.boots[..self.boots.len() - usize::from(self.running)];
         let last = closed.iter().rev().find(|boot| boot.kind() == BootKind::Windows)?;
         loops::rows(closed, &self.changes).pop().filter(|row| row.boots.contains(&last.number))
-    }
-
-    pub(super) fn conclude(&mut self, trigger: &Trigger<'_>, moment: Moment) -> bool {
-        let Some((verdict, because)) = conclude(self, trigger) else { return false };
-        let conclusion = Conclusion { verdict, because, moment };
-        if self.is_helped_first(verdict) {
-            self.to_help = Some(conclusion);
-            return true;
-        }
-        self.conclusion = Some(conclusion);
-        true
     }
 
     pub(super) fn happen(&mut self, event: &Event, what: What) {

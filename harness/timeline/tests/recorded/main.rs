@@ -3,6 +3,7 @@
 //! hand after the contract.
 
 mod expectations;
+mod ladder;
 mod outcomes;
 mod pictures;
 mod properties;

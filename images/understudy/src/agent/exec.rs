@@ -8,10 +8,12 @@ use std::thread;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
+use winfmt::hive::ValueType;
 
 use super::output::Output;
 use super::probe;
 use super::reply::{Refusal, Reply};
+use crate::kernel::RegistryValue;
 use crate::storage::{Drive, Registry, drive_path};
 
 /// Finished commands whose status nobody fetched, kept at most.
@@ -286,10 +288,15 @@ impl Shell {
         }
     }
 
-    /// `reg query KEY [/v NAME]`.
+    /// `reg query KEY [/v NAME]`, `reg add KEY /v NAME /t REG_DWORD /d NUMBER /f`.
     fn reg(&self, args: &[String]) -> Output {
         let words: Vec<&str> = args.iter().map(String::as_str).collect();
         let (key, name) = match words[..] {
+            [verb, key, "/v", name, "/t", "REG_DWORD", "/d", number, "/f"]
+                if verb.eq_ignore_ascii_case("add") =>
+            {
+                return self.set_dword(key, name, number);
+            }
             [verb, key] if verb.eq_ignore_ascii_case("query") => (key, None),
             [verb, key, "/v" | "/V", name] if verb.eq_ignore_ascii_case("query") => {
                 (key, Some(name))
@@ -297,7 +304,8 @@ impl Shell {
             _ => {
                 return Output::failed(
                     1,
-                    "ERROR: Invalid syntax. Only \"reg query KEY [/v NAME]\" is modelled.\r\n",
+                    "ERROR: Invalid syntax. Only \"reg query KEY [/v NAME]\" and \"reg add KEY /v NAME \
+                     /t REG_DWORD /d NUMBER /f\" are modelled.\r\n",
                 );
             }
         };
@@ -307,6 +315,23 @@ impl Shell {
                 1,
                 "ERROR: The system was unable to find the specified registry key or value.\r\n",
             ),
+        }
+    }
+}
+
+impl Shell {
+    fn set_dword(&self, key: &str, name: &str, number: &str) -> Output {
+        let Ok(number) = number.parse::<u32>() else {
+            return Output::failed(1, "ERROR: Invalid syntax. The number is not one.\r\n");
+        };
+        let value = RegistryValue {
+            name: name.to_owned(),
+            kind: ValueType::Dword.into(),
+            data: number.to_le_bytes().to_vec(),
+        };
+        match self.registry.set_value(key, &value) {
+            Ok(()) => Output::ok("The operation completed successfully.\r\n"),
+            Err(status) => Output::failed(1, format!("ERROR: {status}\r\n")),
         }
     }
 }

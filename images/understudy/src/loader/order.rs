@@ -39,6 +39,14 @@ impl SafeMode {
         })
     }
 
+    /// What `Control\\SafeBoot\\Option` says of it.
+    pub fn option(self) -> u32 {
+        match self {
+            Self::Minimal => 1,
+            Self::Network => 2,
+        }
+    }
+
     fn key(self) -> &'static str {
         match self {
             Self::Minimal => "Minimal",

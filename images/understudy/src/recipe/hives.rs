@@ -309,7 +309,7 @@ mod tests {
         let hive = system(identity::time()).expect("a hive");
         let bytes = hive.to_bytes().expect("bytes");
         let hive = winfmt::hive::Hive::open(bytes).expect("opens");
-        assert_eq!(crate::storage::control_set(&hive, false).as_deref(), Some("ControlSet001"));
+        assert_eq!(crate::storage::control_set(&hive).as_deref(), Some("ControlSet001"));
         let plan = crate::loader::plan(&hive, "ControlSet001", None).expect("a plan");
         let names: Vec<&str> = plan.boot.iter().map(|service| service.name.as_str()).collect();
         assert_eq!(names.first(), Some(&"ACPI"));

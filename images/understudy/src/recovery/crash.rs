@@ -49,7 +49,7 @@ pub(super) fn newest(drive: &Drive) -> Option<CrashSignature> {
 fn places(drive: &Drive) -> (String, String) {
     let system = load_hive(drive, SYSTEM_HIVE).ok();
     let place = |name: &str, default: &str| {
-        let set = control_set(system.as_ref()?, false)?;
+        let set = control_set(system.as_ref()?)?;
         let key = format!("{set}\\Control\\CrashControl");
         let path = system.as_ref()?.get_string(&key, name).ok().flatten();
         drive_path(path.as_deref().unwrap_or(default))

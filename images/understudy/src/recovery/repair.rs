@@ -87,7 +87,7 @@ fn hive(drive: &Drive, path: &'static str) -> Option<Repair> {
 /// `Select` names a control set that is not there: the last known good one is taken, else the first.
 fn selected_set(drive: &Drive) -> Option<Repair> {
     let hive = load_hive(drive, SYSTEM_HIVE).ok()?;
-    if control_set(&hive, false).is_some() {
+    if control_set(&hive).is_some() {
         return None;
     }
     let there =
@@ -112,7 +112,7 @@ fn selected_set(drive: &Drive) -> Option<Repair> {
 /// order to carry it out is removed (windows-facts.md 4, "offline servicing").
 fn update(drive: &Drive) -> Option<Repair> {
     let hive = load_hive(drive, SYSTEM_HIVE).ok()?;
-    let set = control_set(&hive, false)?;
+    let set = control_set(&hive)?;
     let key = format!("{set}\\{}", servicing::MANAGER);
     let lines = hive.get_multi_string(&key, servicing::SETUP_EXECUTE).ok().flatten()?;
     if !servicing::is_due(&lines) {
@@ -264,7 +264,7 @@ mod tests {
         drive.write(SYSTEM_HIVE, &wrong.to_bytes().expect("bytes")).expect("written");
         assert_eq!(actions(&repair(&drive, &mut esp)), [("Registry roll back", 0)]);
         let hive = Hive::open(drive.read(SYSTEM_HIVE).expect("reads")).expect("opens");
-        let set = crate::storage::control_set(&hive, false);
+        let set = crate::storage::control_set(&hive);
         assert_eq!(set.as_deref(), Some("ControlSet002"));
     }
 

@@ -157,7 +157,7 @@ fn startup_repair(
 fn read_target(drive: &Drive) -> Target {
     let mut target = Target { computer_name: "UNDERSTUDY".to_owned(), ..Target::default() };
     if let Ok(system) = load_hive(drive, SYSTEM_HIVE)
-        && let Some(set) = control_set(&system, false)
+        && let Some(set) = control_set(&system)
         && let Ok(Some(name)) =
             system.get_string(format!("{set}\\Control\\ComputerName\\ComputerName"), "ComputerName")
     {

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use winfmt::hive::{Data, Hive, HiveError, ValueType};
 
 use super::Drive;
+use super::last_known_good::{fall_back, keep};
 use crate::kernel::{NtStatus, RegistryValue};
+use crate::loader::SafeMode;
 
 /// Where the hives lie.
 pub const SYSTEM_HIVE: &str = "\\Windows\\System32\\config\\SYSTEM";
@@ -45,6 +47,7 @@ pub struct Registry {
     drive: Arc<Drive>,
     hives: Mutex<Hives>,
     control_set: String,
+    safe_mode: Option<SafeMode>,
 }
 
 #[derive(Debug)]
@@ -67,43 +70,39 @@ pub fn load_hive(drive: &Drive, path: &'static str) -> Result<Hive, RegistryErro
     Hive::open(bytes).map_err(|source| RegistryError::Hive { path, source })
 }
 
-/// The name of the control set that `Select` chooses, such as `ControlSet001`
-/// (windows-facts.md 4). `last_known_good` takes the other one.
-pub fn control_set(system: &Hive, last_known_good: bool) -> Option<String> {
-    let value = if last_known_good { "LastKnownGood" } else { "Default" };
-    let number = system.get_dword("Select", value).ok().flatten()?;
-    let name = format!("ControlSet{number:03}");
-    system.find_key(&name).ok().flatten().map(|_| name)
-}
-
-/// Goes back to the last known good control set, where that is switched on
-/// (`Configuration Manager\\LastKnownGood\\Enabled`, windows-facts.md 4) and not in use already:
-/// `Select` then says so, for the next start. True if it was done.
-pub fn fall_back(system: &mut Hive, in_use: &str) -> Result<bool, HiveError> {
-    let enabled =
-        format!("{in_use}\\Control\\Session Manager\\Configuration Manager\\LastKnownGood");
-    let number = |hive: &Hive, name: &str| hive.get_dword("Select", name).ok().flatten();
-    let known_good = number(system, "LastKnownGood");
-    let current = in_use.strip_prefix("ControlSet").and_then(|number| number.parse().ok());
-    let (Some(good), Some(current)) = (known_good, current) else { return Ok(false) };
-    let switched_on = system.get_dword(&enabled, "Enabled")?.unwrap_or(0) != 0;
-    let there = system.find_key(format!("ControlSet{good:03}"))?.is_some();
-    if !switched_on || !there || good == current {
-        return Ok(false);
-    }
-    for (name, value) in [("Failed", current), ("Current", good), ("Default", good)] {
-        system.set_value("Select", name, &Data::dword(value))?;
-    }
-    Ok(true)
-}
-
 impl Registry {
     /// Key of the SOFTWARE hive that names the update service, in its value `WUServer`.
     pub const UPDATE_POLICY: &str = "Policies\\Microsoft\\Windows\\WindowsUpdate";
 
+    /// The key that says which safe mode this is, in its value `OptionValue`. Windows makes it anew at each start in a
+    /// safe mode and never writes it to the hive (windows-facts.md 4).
+    const SAFE_BOOT_OPTION: &str = "Control\\SafeBoot\\Option";
+
     /// Mounts both hives, with `control_set` in use.
     pub fn mount(drive: Arc<Drive>, system: Hive, software: Hive, control_set: String) -> Self {
-        Self { drive, hives: Mutex::new(Hives { system, software }), control_set }
+        Self { drive, hives: Mutex::new(Hives { system, software }), control_set, safe_mode: None }
+    }
+
+    /// The same in a safe mode.
+    pub fn in_safe_mode(self, safe_mode: Option<SafeMode>) -> Self {
+        Self { safe_mode, ..self }
+    }
+
+    /// The safe mode that this is.
+    pub fn safe_mode(&self) -> Option<SafeMode> {
+        self.safe_mode
+    }
+
+    /// `OptionValue`, where that is what a path names in a safe mode.
+    fn safe_boot_option(&self, path: &str) -> Option<RegistryValue> {
+        let mode = self.safe_mode?;
+        let (which, inside) = self.locate(path)?;
+        let key = format!("{}\\{}", self.control_set, Self::SAFE_BOOT_OPTION);
+        (which == Which::System && inside.eq_ignore_ascii_case(&key)).then(|| RegistryValue {
+            name: "OptionValue".to_owned(),
+            kind: ValueType::Dword.into(),
+            data: mode.option().to_le_bytes().to_vec(),
+        })
     }
 
     /// The control set in use.
@@ -120,6 +119,14 @@ impl Registry {
         let in_use = self.control_set.clone();
         let path = "\\Registry\\Machine\\System\\Select";
         self.change(path, |hive, _| fall_back(hive, &in_use)).unwrap_or(false)
+    }
+
+    /// Keeps the control set in use as the last known good one, where that is on; see [`keep`]. A hive that cannot be
+    /// written keeps the older one.
+    pub fn keep_last_known_good(&self) -> bool {
+        let in_use = self.control_set.clone();
+        let path = "\\Registry\\Machine\\System\\Select";
+        self.change(path, |hive, _| keep(hive, &in_use)).unwrap_or(false)
     }
 
     /// A list of the control set in use; empty where it is missing.
@@ -234,6 +241,9 @@ impl Registry {
 
     /// The values.
     pub fn values(&self, path: &str) -> Result<Vec<RegistryValue>, NtStatus> {
+        if let Some(option) = self.safe_boot_option(path) {
+            return Ok(vec![option]);
+        }
         self.look(path, |hive, inside| {
             Ok(hive
                 .key(inside)?
@@ -250,6 +260,10 @@ impl Registry {
 
     /// One value.
     pub fn value(&self, path: &str, name: &str) -> Result<RegistryValue, NtStatus> {
+        if let Some(option) = self.safe_boot_option(path) {
+            let asked = option.name.eq_ignore_ascii_case(name);
+            return if asked { Ok(option) } else { Err(NtStatus::OBJECT_NAME_NOT_FOUND) };
+        }
         let data = self.look(path, |hive, inside| hive.key(inside)?.value(name))?;
         let data = data.ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
         Ok(RegistryValue { name: name.to_owned(), kind: data.kind.into(), data: data.bytes })
@@ -305,38 +319,5 @@ fn status(error: HiveError) -> NtStatus {
         HiveError::BadName { .. } => NtStatus::OBJECT_NAME_INVALID,
         HiveError::TooLarge { .. } => NtStatus::INSUFFICIENT_RESOURCES,
         _ => NtStatus::FILE_CORRUPT_ERROR,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use winfmt::hive::{Data, Hive};
-
-    use super::fall_back;
-
-    fn hive(enabled: u32) -> Hive {
-        let mut hive = Hive::create("ROOT").expect("create");
-        for (name, number) in [("Current", 1), ("Default", 1), ("Failed", 0), ("LastKnownGood", 2)]
-        {
-            hive.set_value("Select", name, &Data::dword(number)).expect("set");
-        }
-        hive.create_key("ControlSet002\\Services").expect("create");
-        hive.set_value(
-            "ControlSet001\\Control\\Session Manager\\Configuration Manager\\LastKnownGood",
-            "Enabled",
-            &Data::dword(enabled),
-        )
-        .expect("set");
-        hive
-    }
-
-    #[test]
-    fn the_last_known_good_set_is_taken_once_and_only_where_it_is_on() {
-        assert!(!fall_back(&mut hive(0), "ControlSet001").expect("reads"));
-        let mut on = hive(1);
-        assert!(fall_back(&mut on, "ControlSet001").expect("writes"));
-        assert_eq!(super::control_set(&on, false).as_deref(), Some("ControlSet002"));
-        assert_eq!(on.get_dword("Select", "Failed").expect("reads"), Some(1));
-        assert!(!fall_back(&mut on, "ControlSet002").expect("reads"));
     }
 }

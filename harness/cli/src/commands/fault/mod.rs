@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::args::Global;
 use crate::exit::{Exit, usage};
-use crate::output::{print, print_json};
+use crate::output::{print, print_json, sections};
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -148,29 +148,10 @@ fn of_defect(defect: &DefectInfo) -> String {
     )
 }
 
-const WIDTH: usize = 92;
-
-fn sections(name: &str, title: &str, sections: &[(&str, &str)]) -> String {
-    let mut text = format!("{name}: {title}\n");
-    for (label, body) in sections {
-        let mut line = format!("\n{:<8}", format!("{label}:"));
-        for word in body.split_whitespace() {
-            if line.trim_start_matches('\n').chars().count() + 1 + word.chars().count() > WIDTH {
-                text += &line;
-                line = format!("\n{:<8}", "");
-            }
-            line += " ";
-            line += word;
-        }
-        text += &line;
-        text.push('\n');
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::WIDTH;
 
     #[test]
     fn every_kind_and_defect_is_explained_in_full_lines() {

@@ -15,6 +15,17 @@ impl Command {
         Self { program, arguments }
     }
 
+    /// Ends well where the value is there.
+    pub(crate) fn query_value(key: &str, name: &str) -> Self {
+        Self::new("reg.exe", &["query", key, "/v", name])
+    }
+
+    /// Sets a value of an existing key.
+    pub(crate) fn set_dword(key: &str, name: &str, number: u32) -> Self {
+        let number = number.to_string();
+        Self::new("reg.exe", &["add", key, "/v", name, "/t", "REG_DWORD", "/d", &number, "/f"])
+    }
+
     /// Moves a file over what is there.
     fn move_file(from: &str, to: &str) -> Self {
         Self::new("cmd.exe", &["/c", "move", "/y", from, to])

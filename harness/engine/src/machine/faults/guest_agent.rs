@@ -74,14 +74,14 @@ pub(crate) async fn act(
 }
 
 /// How a command went.
-enum Done {
+pub(crate) enum Done {
     /// With success, and these words.
     Said(String),
     /// The guest did not live to tell.
     Gone,
 }
 
-async fn command(
+pub(crate) async fn command(
     agent: &dyn GuestAgent,
     command: &Command,
     watch: &mut Watch,

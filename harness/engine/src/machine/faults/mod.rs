@@ -1,7 +1,7 @@
 //! The faults that a machine meets once it exists: each kind in its own way, all injected in one place.
 
 pub(crate) mod agent_commands;
-mod guest_agent;
+pub(super) mod guest_agent;
 mod inject;
 mod network;
 mod power;

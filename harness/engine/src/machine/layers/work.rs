@@ -1,0 +1,64 @@
+//! A layer's turn: its steps in the record, and the machine on again where it changed something.
+
+use std::path::PathBuf;
+
+use timeline::{Body, Layer, Source, StepState, steps};
+
+use crate::error::RunError;
+use crate::machine::control_error::ControlError;
+use crate::machine::controller::MachineController;
+
+/// What came of a layer. The machine is off.
+pub(super) enum Worked {
+    /// It changed something. What, for people.
+    Done(String),
+    /// It put another machine in the place of this one, whose RAM lies here.
+    Replaced { ram: PathBuf, detail: String },
+    /// It could not do what it is there for. Why; nothing of it is left.
+    Failed(String),
+}
+
+impl MachineController<'_> {
+    /// Gives one layer its turn. Where it failed the machine stays off: the next layer has its turn, or the timeline
+    /// gives the machine up.
+    pub(crate) async fn work(&mut self, layer: Layer) -> Result<(), ControlError> {
+        self.layer_step(layer, StepState::Started, String::new());
+        self.context.reporter.doing(match layer {
+            Layer::HostRepair => "repairing the disk",
+            Layer::Rollback => "rolling the machine back",
+            Layer::SafeMode => "repairing in safe mode",
+            Layer::LastKnownGood => "starting with the last known good control set",
+            Layer::Reboots => "switching the machine off and on again",
+            _ => "working a layer",
+        });
+        self.off().await?;
+        let worked = match layer {
+            Layer::HostRepair => self.host_repair().await,
+            Layer::Rollback => self.roll_back().await?,
+            Layer::SafeMode => self.safe_mode().await?,
+            Layer::LastKnownGood => self.last_known_good().await?,
+            Layer::Reboots => self.reboot(),
+            // Nobody asks for another.
+            other => return Err(RunError::Refused(format!("nothing here works {other}")).into()),
+        };
+        match worked {
+            Worked::Done(detail) => {
+                self.layer_step(layer, StepState::Done, detail);
+                self.on_again().await
+            }
+            Worked::Replaced { ram, detail } => {
+                self.layer_step(layer, StepState::Done, detail);
+                self.on_from(&ram).await
+            }
+            Worked::Failed(why) => {
+                self.layer_step(layer, StepState::Failed, why);
+                Ok(())
+            }
+        }
+    }
+
+    fn layer_step(&self, layer: Layer, state: StepState, detail: String) {
+        let name = format!("{}{layer}", steps::LAYER);
+        self.sink.emit(Source::Harness, Body::Step { name, state, detail });
+    }
+}
