@@ -72,6 +72,7 @@ impl OfflineDisk {
             return Vec::new();
         }
         let Ok(mut opened) = self.volume(volume.number) else { return Vec::new() };
+        // Of two on one volume the first counts: a BIOS does not come to the other.
         let stores = files.iter().filter_map(|path| {
             let (state, store) = match read_hive(&mut *opened, path) {
                 Ok(None) => return None,
@@ -83,7 +84,7 @@ impl OfflineDisk {
             };
             Some(BootStore { partition: volume.number, path, state, store })
         });
-        stores.collect()
+        stores.take(1).collect()
     }
 
     /// Where the next start by a store leads.

@@ -1,7 +1,7 @@
 //! What a scenario needs of its image, worked out from what it declares, and what of it an image lacks. Pure.
 
 use hypervisor::MachineProfile;
-use scenario::{Fault, PowerFault, PowerMoment, Scenario};
+use scenario::{Fault, PowerFault, PowerMoment, Scenario, WindowsPath};
 use timeline::{Phase, Witness};
 
 use super::not_applicable::Lack;
@@ -18,6 +18,7 @@ pub(crate) fn lacks(wanted: &Wanted<'_>) -> Vec<Lack> {
     lacks.extend(waits::lack(wanted.scenario, wanted.profile));
     lacks.extend(signs(wanted.scenario, wanted.profile));
     lacks.extend(offline(wanted));
+    lacks.extend(drives(wanted));
     lacks
 }
 
@@ -73,6 +74,39 @@ fn offline(wanted: &Wanted<'_>) -> Option<Lack> {
     let edits = !wanted.stage.staged.is_empty();
     let remedy = "use an image whose Windows volume can be written to: shut down in good order, and not encrypted";
     edits.then(|| Lack::new("offline-edits", reason.as_str(), remedy))
+}
+
+/// The volumes that paths lead to.
+fn drives(wanted: &Wanted<'_>) -> Vec<Lack> {
+    let mut paths: Vec<&WindowsPath> = wanted.scenario.canary.iter().map(|one| &one.path).collect();
+    for fault in wanted.scenario.given.iter().chain(&wanted.scenario.fault) {
+        match fault {
+            Fault::ContentFile(content) => paths.push(&content.path),
+            Fault::FileVersion(version) => paths.push(&version.path),
+            Fault::FileLoss(loss) => paths.extend([&loss.path].into_iter().chain(&loss.quarantine)),
+            _ => {}
+        }
+    }
+    let known = &wanted.facts.drives;
+    let there = |path: &WindowsPath| {
+        let of_the_system = path
+            .components()
+            .next()
+            .is_some_and(|first| path.drive() == 'C' && first.eq_ignore_ascii_case("Windows"));
+        path.drive() == known.system
+            || of_the_system
+            || known.partitions.contains_key(&path.drive())
+    };
+    let missing = paths.into_iter().filter(|path| !there(path));
+    missing
+        .map(|path| {
+            let why = format!(
+                "`{path}` is on a drive that its disk does not have; its Windows is on {}:",
+                known.system
+            );
+            Lack::new("drive", why, "write a path on a drive of the machine, or use another image")
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -186,12 +186,50 @@ fn the_module_to_blame_follows_the_codes_parameter() {
 fn other_files_are_refused_with_what_they_are() {
     let refused = |bytes: &[u8]| summarize(Cursor::new(bytes)).unwrap_err().to_string();
     assert!(refused(b"MDMP\x93\xa7\0\0").contains("user-mode minidump"));
-    assert!(refused(b"PAGEDUMP").contains("32-bit"));
-    assert!(refused(b"").contains("not a 64-bit kernel dump"));
-    let mut dump = builder().build_kernel().unwrap();
-    assert!(refused(&dump[..0x1000]).contains("cut off"));
-    dump[layout::DUMP_TYPE] = 77;
-    assert!(refused(&dump).contains("type 77"));
+    assert!(refused(b"PAGEDUMP").contains("cut off"));
+    assert!(refused(b"").contains("not a kernel dump"));
+    assert!(refused(&builder().build_kernel().unwrap()[..0x1000]).contains("cut off"));
+}
+
+/// Behind a whole header anything may be missing: code and parameters are told, and what is missing.
+#[test]
+fn what_a_damaged_dump_still_says_is_said() {
+    let whole = builder().build_kernel().unwrap();
+    let told = |bytes: &[u8]| summarize(Cursor::new(bytes)).unwrap();
+    let stop = told(&whole).bug_check;
+    assert!(told(&whole).damage.is_none() && stop.is_stop());
+    let cut = told(&whole[..layout::HEADER]);
+    assert_eq!((cut.bug_check, cut.machine.as_str()), (stop.clone(), "x86-64"));
+    assert!(cut.damage.is_some() && cut.modules.is_empty());
+    let mut odd = whole.clone();
+    odd[layout::DUMP_TYPE] = 77;
+    assert_eq!(told(&odd).bug_check, stop);
+    assert!(told(&odd).damage.unwrap().contains("type 77"));
+    let mut other = whole.clone();
+    other[layout::MACHINE..layout::MACHINE + 4].copy_from_slice(&0xaa64u32.to_le_bytes());
+    let other = told(&other);
+    assert_eq!((other.machine.as_str(), other.modules.len()), ("arm64", 0));
+    let mut tool = whole;
+    tool[layout::BUG_CHECK..layout::BUG_CHECK + 4].copy_from_slice(b"PAGE");
+    assert!(!told(&tool).bug_check.is_stop());
+}
+
+/// The header of 32-bit Windows.
+#[test]
+fn a_dump_of_32_bit_windows_gives_its_header() {
+    let mut bytes = vec![0; layout::HEADER32];
+    bytes[..8].copy_from_slice(layout::SIGNATURE32);
+    let mut put = |at: usize, value: u32| bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+    put(layout::MACHINE32, layout::MACHINE_I386);
+    put(layout::BUG_CHECK32, 0xd1);
+    for (at, value) in [0x11, 2, 0, 0x8b0a_1234].into_iter().enumerate() {
+        put(layout::PARAMETERS32 + at * 4, value);
+    }
+    put(layout::DUMP_TYPE32, 4);
+    let found = summarize(Cursor::new(bytes)).unwrap();
+    assert_eq!((found.machine.as_str(), found.kind), ("x86", DumpKind::Small));
+    assert_eq!(found.bug_check.parameters, [0x11, 2, 0, 0x8b0a_1234]);
+    assert_eq!(found.instruction, 0x8b0a_1234);
 }
 
 #[test]
