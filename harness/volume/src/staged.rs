@@ -72,7 +72,10 @@ impl BlockDevice for Staged {
             let (start, stop) = (number * PAGE, len.min((number + 1) * PAGE));
             if !held.contains_key(&number) {
                 if held.len() == MAX_PAGES {
-                    return Err(io::Error::other("more would be changed than is held in memory"));
+                    return Err(io::Error::new(
+                        io::ErrorKind::StorageFull,
+                        "more would be changed than is held in memory",
+                    ));
                 }
                 let mut page = vec![0; (stop - start) as usize];
                 self.device.read_at(start, &mut page)?;

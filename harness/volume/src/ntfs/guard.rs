@@ -4,6 +4,7 @@ use super::engine::{Engine, VOLUME};
 use super::log::LogState;
 use super::record::{kind, u16_at};
 use crate::{Guard, Reason, Replay, Replayed};
+use std::io::ErrorKind;
 
 impl Engine {
     /// Before the first change: refuses volumes that Windows has not let go of. What it knows of them,
@@ -62,10 +63,12 @@ impl Engine {
                 self.refusal = None;
                 Ok(Some(done))
             }
-            Err(error @ (Reason::Device(_) | Reason::Guarded(_))) => Err(error),
+            Err(Reason::Device(error)) if !is_of_memory(&error) => Err(Reason::Device(error)),
+            Err(error @ Reason::Guarded(_)) => Err(error),
             Err(why) => {
                 let why = match why {
                     Reason::Damaged(why) => why,
+                    Reason::Device(error) => error.to_string(),
                     other => other.to_string(),
                 };
                 self.refusal = Some(why.clone());
@@ -102,4 +105,10 @@ impl Engine {
         self.read_layout_at(&layout, 0, &mut magic)?;
         Ok(Guard::live_header(magic))
     }
+}
+
+/// True for what goes wrong with changes that are held back: too many, or outside of the volume. It is no fault of the
+/// device.
+fn is_of_memory(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::WriteZero)
 }

@@ -342,10 +342,11 @@ impl Volume for Ntfs {
         let Some(guard) = self.guard()? else { return Ok(None) };
         match guard.kind {
             GuardKind::UncleanLog => {
-                let done = self.replay_log(Replay::CarryOut)?;
+                let Some(done) = self.replay_log(Replay::CarryOut)? else {
+                    return Err(failure(Operation::Open, "")(Reason::Guarded(guard)));
+                };
                 // The volume may be marked as dirty as well.
-                let more = self.accept_crash_state()?;
-                Ok(done.map(|done| match more {
+                Ok(Some(match self.accept_crash_state()? {
                     Some(more) => format!("{done}; {more}"),
                     None => done.to_string(),
                 }))

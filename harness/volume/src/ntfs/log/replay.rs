@@ -23,6 +23,8 @@ mod places;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod damaged;
+#[cfg(test)]
 mod tests;
 
 /// Most steps that are taken back.
@@ -110,18 +112,17 @@ impl Replay<'_> {
         let done = match self.target(lsn, action, &owner, change.operation)? {
             Target::Block(len, number) => {
                 let clusters = self.clusters(lsn, action, action.cluster_offset, len)?;
-                if self.needs(lsn, action, &owner, &clusters)?.contains(&Need::Apply) {
-                    self.redo_block(lsn, action, &change, len, number)?
-                } else {
-                    false
+                let needs = self.needs(lsn, action, &owner, &clusters)?;
+                let wanted = needs.contains(&Need::Apply) && !needs.contains(&Need::Gone);
+                let done = wanted && self.redo_block(lsn, action, &change, len, number)?;
+                if done {
+                    self.note(&clusters, &owner);
                 }
+                done
             }
             Target::Bytes => self.write_bytes(lsn, action, &owner, &change, true)?,
         };
-        if done {
-            self.told.redone += 1;
-            self.note(action, &owner);
-        }
+        self.told.redone += u64::from(done);
         Ok(())
     }
 
@@ -237,19 +238,21 @@ impl Replay<'_> {
         let mut start = 0;
         for (index, need) in needs.iter().enumerate() {
             let count = (cluster - if index == 0 { at % cluster } else { 0 }).min(len - start);
-            if *need == Need::Nothing {
+            if *need != Need::Apply {
                 bytes[start..start + count].copy_from_slice(&old[start..start + count]);
             }
             start += count;
         }
         self.write(&clusters, at, &bytes)?;
+        let written = clusters.into_iter().zip(&needs).filter(|(_, need)| **need == Need::Apply);
+        let written: Vec<_> = written.map(|(cluster, _)| cluster).collect();
+        self.note(&written, owner);
         Ok(true)
     }
 
-    /// Notes whose the clusters of a change are.
-    fn note(&mut self, action: &Action<'_>, owner: &OpenAttribute) {
-        for (index, lcn) in action.lcns().enumerate() {
-            let vcn = action.vcn + index as u64;
+    /// Notes whose the clusters are that were written.
+    fn note(&mut self, clusters: &[(u64, u64)], owner: &OpenAttribute) {
+        for &(vcn, lcn) in clusters {
             self.written.insert(lcn, (owner.file, owner.kind, vcn));
         }
     }
@@ -285,14 +288,10 @@ impl Replay<'_> {
         let owner = self.analysis.owner(action.attribute, lsn);
         let owner = owner.ok_or(refused(lsn, "it changed something that was not open"))?;
         let change = Change::undo(action);
-        let done = match self.target(lsn, action, &owner, change.operation)? {
-            Target::Block(len, number) => self.undo_block(lsn, action, &owner, len, number)?,
-            Target::Bytes => self.write_bytes(lsn, action, &owner, &change, false)?,
-        };
-        if done {
-            self.note(action, &owner);
+        match self.target(lsn, action, &owner, change.operation)? {
+            Target::Block(len, number) => self.undo_block(lsn, action, &owner, len, number),
+            Target::Bytes => self.write_bytes(lsn, action, &owner, &change, false),
         }
-        Ok(done)
     }
 
     fn undo_block(
@@ -325,6 +324,7 @@ impl Replay<'_> {
         block[8..16].copy_from_slice(&mark.to_le_bytes());
         protect(&mut block).map_err(|why| refused(lsn, why))?;
         self.write(&clusters, at, &block)?;
+        self.note(&clusters, owner);
         Ok(true)
     }
 }

@@ -24,7 +24,10 @@ pub(super) enum Target {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
     Apply,
+    /// It is on the disk.
     Nothing,
+    /// The cluster was given back since, and may be somebody else's.
+    Gone,
 }
 
 impl Replay<'_> {
@@ -86,8 +89,9 @@ impl Replay<'_> {
         }
         let mut clusters = Vec::new();
         for (index, lcn) in lcns.enumerate().take(end).skip(first) {
-            if lcn >= self.geometry.clusters {
-                return Err(refused(lsn, "it names a cluster outside of the volume"));
+            // The boot sector lies in the first.
+            if lcn == 0 || lcn >= self.geometry.clusters {
+                return Err(refused(lsn, "it names a cluster that it cannot mean"));
             }
             clusters.push((action.vcn + index as u64, lcn));
         }
@@ -104,11 +108,12 @@ impl Replay<'_> {
     ) -> Result<Vec<Need>, Reason> {
         let need = |&(vcn, lcn): &(u64, u64)| {
             if self.analysis.is_freed(lcn, lsn) {
-                return Ok(Need::Nothing);
+                return Ok(Need::Gone);
             }
             match self.analysis.dirty(action.attribute, owner, vcn) {
                 None => Ok(Need::Nothing),
-                Some(dirty) if lsn < dirty.oldest || dirty.lcn == 0 => Ok(Need::Nothing),
+                Some(dirty) if lsn < dirty.oldest => Ok(Need::Nothing),
+                Some(dirty) if dirty.lcn == 0 => Ok(Need::Gone),
                 Some(dirty) if dirty.lcn != lcn => {
                     Err(refused(lsn, "what it changes was moved later, and nothing says when"))
                 }
