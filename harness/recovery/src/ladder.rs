@@ -24,11 +24,6 @@ pub struct LayerInfo {
     pub sources: &'static str,
 }
 
-/// All rungs, in the order of the ladder.
-pub fn layer_infos() -> &'static [LayerInfo] {
-    &LAYERS
-}
-
 /// One rung.
 pub fn explain_layer(layer: Layer) -> Option<&'static LayerInfo> {
     LAYERS.iter().find(|info| info.layer == layer)
@@ -161,11 +156,11 @@ const LAYERS: [LayerInfo; 9] = [
 mod tests {
     use timeline::Layer;
 
-    use super::{explain_layer, layer_infos};
+    use super::{LAYERS, explain_layer};
 
     #[test]
     fn every_rung_is_explained_once_in_the_order_of_the_ladder() {
-        let explained: Vec<Layer> = layer_infos().iter().map(|info| info.layer).collect();
+        let explained: Vec<Layer> = LAYERS.iter().map(|info| info.layer).collect();
         assert_eq!(explained, Layer::ALL);
         for layer in Layer::ALL {
             let info = explain_layer(layer).expect("explained");

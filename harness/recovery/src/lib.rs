@@ -62,7 +62,7 @@ mod trouble;
 
 pub use authority::{Authority, AuthorityError, ServerIdentity, Trust, Validity};
 pub use content::{ContentConfig, ContentService};
-pub use ladder::{LayerInfo, explain_layer, layer_infos};
+pub use ladder::{LayerInfo, explain_layer};
 pub use log::{LOG_FORMAT, LogError};
 pub use manifest::{Action, Manifest, SignedManifest, Target};
 pub use portal::CaptivePortal;

@@ -194,27 +194,21 @@ fn layers(scenario: &Scenario, prepared: &Prepared) -> Vec<Rung> {
         None => rung(Layer::AutomaticRepair, vec!["as the image has it".to_owned()]),
     }
     if let Some(Reboots { times }) = scenario.reboots {
-        rung(
-            Layer::Reboots,
-            vec![format!("switches the machine off and on again, at most {times} times")],
-        );
+        let often = if times == 1 { "once".to_owned() } else { format!("{times} times at most") };
+        rung(Layer::Reboots, vec![format!("switches the machine off and on again, {often}")]);
     }
     if scenario.last_known_good.is_some() {
-        rung(
-            Layer::LastKnownGood,
-            own_start(
-                &faults::into_last_known_good(),
-                &faults::out_of_last_known_good(),
-                vec!["reads Select before and after".to_owned()],
-            ),
-        );
+        let (before, after) = (faults::into_last_known_good(), faults::out_of_last_known_good());
+        let what = "`lastknowngood` of the default entry is set for one start".to_owned();
+        let reads = "reads `Select` before and after".to_owned();
+        rung(Layer::LastKnownGood, [vec![what, reads], own_start(&before, &after)].concat());
     }
     if let Some(safe) = &scenario.safe_mode {
-        let acts = safe.action.iter().map(described).collect();
-        rung(
-            Layer::SafeMode,
-            own_start(&faults::safe_mode_edits(safe), &faults::out_of_safe_mode(&[]), acts),
-        );
+        let (before, after) = (faults::safe_mode_edits(safe), faults::out_of_safe_mode(&[]));
+        let mode = safe.mode.key();
+        let what = format!("`safeboot` ({mode}) of the default entry is set for one start");
+        let acts: Vec<String> = safe.action.iter().map(described).collect();
+        rung(Layer::SafeMode, [vec![what], acts, own_start(&before, &after)].concat());
     }
     if let Some(repair) = &scenario.host_repair {
         rung(Layer::HostRepair, repair.action.iter().map(described).collect());
@@ -240,11 +234,11 @@ fn described(action: &impl serde::Serialize) -> String {
     serde_json::to_string(action).unwrap_or_else(|error| error.to_string())
 }
 
-/// A layer with a start of its own: what is done to the disk before it, in it and after it.
-fn own_start(before: &StagePlan, after: &StagePlan, within: Vec<String>) -> Vec<String> {
+/// A layer with a start of its own: what is edited before it and after it.
+fn own_start(before: &StagePlan, after: &StagePlan) -> Vec<String> {
     let edits = |plan: &StagePlan, when: &str| -> Vec<String> {
         let objects = plan.staged.iter().map(|staged| staged.change.object());
-        objects.map(|object| format!("{when} its start, offline: {object}")).collect()
+        objects.map(|object| format!("offline, {when} that start: {object}")).collect()
     };
-    [edits(before, "before"), within, edits(after, "after")].concat()
+    [edits(before, "before"), edits(after, "after")].concat()
 }

@@ -31,8 +31,8 @@ pub(crate) enum Again {
     NotYet,
     /// Healthy once; the engine is to start the machine again.
     Awaited,
-    /// The second start has begun.
-    Begun,
+    /// The second start has begun; it is the boot after so many.
+    Begun(usize),
 }
 
 impl Watcher {
@@ -68,11 +68,16 @@ impl Watcher {
         matches!(self.again, Again::Awaited)
     }
 
+    /// True in the second start itself, and not in one that came after it had failed.
+    pub(super) fn is_second_start(&self) -> bool {
+        matches!(self.again, Again::Begun(before) if self.boots.len() == before + 1)
+    }
+
     /// Until the second start begins, what the machine does is its way down.
     pub(super) fn before_the_second_start(&mut self, event: &Event) {
         match &event.body {
             Body::Step { name, state: StepState::Started, .. } if name == steps::START_AGAIN => {
-                self.again = Again::Begun;
+                self.again = Again::Begun(self.boots.len());
                 self.late_lines = false;
             }
             Body::HarnessFailed { reason } => {

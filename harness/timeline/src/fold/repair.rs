@@ -26,7 +26,7 @@ impl Watcher {
             self.again = Again::Awaited;
             return true;
         }
-        if verdict == Verdict::Recovered && matches!(self.again, Again::Begun) {
+        if verdict == Verdict::Recovered && self.is_second_start() {
             because += ", and once more when it was started again";
         }
         let conclusion = Conclusion { verdict, because, moment };

@@ -230,6 +230,17 @@ fn a_machine_that_fails_its_second_start_has_not_recovered() {
 }
 
 #[test]
+fn a_machine_that_comes_up_after_a_failed_second_start_was_brought_back_by_nobody() {
+    let mut story = Story::given_up(&[Layer::HostRepair]);
+    story.step("layer host-repair", StepState::Done, "").on().healthy();
+    story.off("guest-shutdown").step(START_AGAIN, StepState::Started, "").on();
+    story.stops().healthy();
+    let derived = story.ends();
+    assert_eq!(derived.outcome.brought_back_by, None);
+    assert!(!derived.outcome.because.contains("once more"), "{}", derived.outcome.because);
+}
+
+#[test]
 fn a_restart_is_credited_for_a_later_start_unless_another_layer_helped() {
     let restarted = || {
         let mut story = Story::given_up(&[Layer::Reboots, Layer::Reboots]);
