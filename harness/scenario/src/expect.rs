@@ -64,6 +64,17 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// All, in the order in which they are listed.
+    pub const ALL: [Self; 7] = [
+        Self::Recovered,
+        Self::RecoveredOtherwise,
+        Self::Unaffected,
+        Self::Looping,
+        Self::StuckInRecovery,
+        Self::Hung,
+        Self::DataLost,
+    ];
+
     /// The word.
     pub const fn as_str(self) -> &'static str {
         match self {

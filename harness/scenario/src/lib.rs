@@ -28,6 +28,7 @@ mod driver_rules;
 mod driver_service;
 mod expect;
 mod fault;
+mod filter;
 mod host_repair;
 mod load;
 mod model;
@@ -68,6 +69,7 @@ pub use driver::{
 pub use driver_service::{ErrorControl, Service, ServiceStart};
 pub use expect::{Expect, ServiceAnswer, Stop, Verdict};
 pub use fault::Fault;
+pub use filter::{Filter, FilterError, Predicate, Recorded};
 pub use host_repair::{BootEntry, FileCopy, FileWrite, HostRepair, RepairAction};
 pub use load::{Listed, list};
 pub use model::{
