@@ -81,7 +81,9 @@ pub fn diagnose(inspection: &Inspection, traces: &Traces) -> Diagnosis {
     let (last, mut because) = condition::last_start(inspection, &stops, good.as_ref());
     let recent: Vec<Stop> = stops.iter().filter(|stop| stop.over != Some(true)).cloned().collect();
     let first = first_failure(inspection, &recent, last);
-    let fails = last != Some(true);
+    // Where nothing tells of the last start, changes alone make nobody suspect.
+    let repaired = inspection.history.startup_repair.known().is_some();
+    let fails = last == Some(false) || last.is_none() && (!recent.is_empty() || repaired);
     let changes =
         changes::changes(inspection, traces, Period { end: first.map(|first| first.time) });
     let scene = Scene { inspection, traces, stops: &recent, changes: &changes, first, fails };

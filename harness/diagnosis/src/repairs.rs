@@ -23,6 +23,9 @@ pub(crate) fn without(service: &Service) -> Result<RepairAction, String> {
     }
 }
 
+/// Drivers that stand between Windows and its own disk; the loader has to bring each of them (windows-facts.md 4).
+pub(crate) const DISK_DRIVERS: [&str; 4] = ["disk", "partmgr", "volmgr", "mountmgr"];
+
 /// Whether Windows cannot do without it: it says so itself, or it stands between Windows and its disk.
 fn is_needed(service: &Service) -> bool {
     const GROUPS: [&str; 6] = [
@@ -36,6 +39,7 @@ fn is_needed(service: &Service) -> bool {
     let group = service.group.as_deref().unwrap_or_default();
     service.error_control == Known::Known(3)
         || service.maker == Known::Known(Maker::Microsoft)
+        || DISK_DRIVERS.iter().any(|own| own.eq_ignore_ascii_case(&service.name))
         || GROUPS.iter().any(|own| own.eq_ignore_ascii_case(group))
 }
 

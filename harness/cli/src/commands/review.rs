@@ -36,11 +36,11 @@ pub(crate) fn run(global: &Global, choice: &Choice) -> anyhow::Result<Exit> {
             std::io::stdout().flush()?;
             match answer()? {
                 Answer::Accept => {
-                    report::accept(&[one.waiting.pending.clone()]).map_err(usage)?;
+                    report::accept(std::slice::from_ref(&one.waiting.pending)).map_err(usage)?;
                     print(&format!("accepted {}\n\n", one.waiting.reference.display()))?;
                 }
                 Answer::Reject => {
-                    report::reject(&[one.waiting.pending.clone()]).map_err(usage)?;
+                    report::reject(std::slice::from_ref(&one.waiting.pending)).map_err(usage)?;
                     print("rejected; the reference stays\n\n")?;
                 }
                 Answer::Skip => print("\n")?,

@@ -11,8 +11,6 @@ use crate::statement::{Statement, on_c};
 
 /// A reason of so much weight keeps a start from working, whatever history says. No rule elsewhere has one.
 pub(super) const STANDS_AGAINST: i32 = 75;
-/// Drivers that stand between Windows and its own disk; the loader has to bring each of them (windows-facts.md 4).
-const DISK_DRIVERS: [&str; 4] = ["disk", "partmgr", "volmgr", "mountmgr"];
 /// Classes of devices that the system's own disk goes through.
 const DISK_CLASSES: [&str; 3] = [
     "{4D36E967-E325-11CE-BFC1-08002BE10318}",
@@ -96,7 +94,7 @@ fn hives(scene: &Scene<'_>, all: &mut Suspects) {
 }
 
 fn disk_driver(service: &Service, all: &mut Suspects) {
-    let is_one = DISK_DRIVERS.iter().any(|name| name.eq_ignore_ascii_case(&service.name));
+    let is_one = repairs::DISK_DRIVERS.iter().any(|name| name.eq_ignore_ascii_case(&service.name));
     if is_one && matches!(service.start, Start::Disabled | Start::Demand | Start::Automatic) {
         let text = format!(
             "its start type is {}; Windows cannot reach its disk unless the loader brings it",

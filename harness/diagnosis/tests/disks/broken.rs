@@ -15,6 +15,17 @@ fn a_healthy_disk_has_no_suspect() {
     assert!(!diagnosis.has_stopped());
 }
 
+/// Where nothing tells of the last start, that something changed makes nobody suspect.
+#[test]
+fn a_disk_that_has_never_started_has_no_suspect() {
+    let mut recipe = healthy();
+    driver(&mut recipe, "new", 1);
+    recipe.files.retain(|(path, _)| !path.ends_with("bootstat.dat"));
+    let diagnosis = diagnosed(recipe);
+    assert_eq!(diagnosis.condition, Condition::NotKnown);
+    assert_eq!(diagnosis.suspects, []);
+}
+
 /// A dump that is on the disk of a machine which was shut down cleanly after a good start blames nobody.
 #[test]
 fn what_is_over_makes_no_suspect() {
@@ -119,6 +130,17 @@ fn a_disk_driver_that_is_switched_off() {
     let expected = json!([{ "registry": { "hive": "system",
         "key": r"CurrentControlSet\Services\disk", "value": "Start", "to": { "dword": 0 } } }]);
     assert_eq!(repair(suspect(&diagnosis, "disk")), expected);
+}
+
+/// What Windows reaches its disk by is never switched off as a repair.
+#[test]
+fn a_driver_of_the_disk_that_is_blamed_is_brought_back() {
+    let mut recipe = healthy();
+    last_start(&mut recipe, false);
+    put(&mut recipe, r"Windows\Minidump\1.dmp", &dump(0x50, "partmgr.sys", 1));
+    let diagnosis = diagnosed(recipe);
+    let file = r"C:\Windows\System32\drivers\partmgr.sys";
+    assert_eq!(repair(suspect(&diagnosis, "partmgr.sys")), json!([{ "restore": file }]));
 }
 
 #[test]
