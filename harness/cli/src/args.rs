@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::choice::Choice;
 use crate::commands::bcd::BcdCommand;
+use crate::commands::diagnose::DiagnoseArgs;
 use crate::commands::driver::DriverCommand;
 use crate::commands::explain::ExplainCommand;
 use crate::commands::fault::FaultCommand;
@@ -98,6 +100,8 @@ pub(crate) enum Command {
     Plan(PlanCommand),
     /// List recorded runs
     Runs {
+        #[command(flatten)]
+        choice: Choice,
         /// Print JSON lines
         #[arg(long)]
         json: bool,
@@ -117,24 +121,53 @@ pub(crate) enum Command {
         #[arg(default_value = "latest")]
         run: String,
     },
+    /// Compare two recorded runs: outcomes in words, where they part, how long things took
+    ///
+    /// Exit code 1 if the outcomes differ.
+    Diff {
+        /// A run's name, part of it, its directory, or `latest`
+        #[arg(value_name = "RUN_A")]
+        one: String,
+        /// The other run
+        #[arg(value_name = "RUN_B")]
+        other: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Write reports on recorded runs: HTML, JUnit, Markdown
     Report {
         /// Each a run's name, part of it, its directory, or `latest`
-        #[arg(default_value = "latest", value_name = "RUN")]
+        ///
+        /// Without one, the latest; with a filter, all that it chooses.
+        #[arg(value_name = "RUN")]
         runs: Vec<String>,
         #[command(flatten)]
+        choice: Choice,
+        #[command(flatten)]
         reports: Reports,
+    },
+    /// Decide on pending outcomes, one after the other
+    ///
+    /// Each is shown against its reference, in words first. Without a terminal they are listed.
+    Review {
+        #[command(flatten)]
+        choice: Choice,
+    },
+    /// List outcomes that wait to be accepted
+    Pending {
+        #[command(flatten)]
+        choice: Choice,
+        /// Print JSON lines
+        #[arg(long)]
+        json: bool,
     },
     /// Accept the outcome of a run as the new reference
     ///
     /// Given a scenario, it accepts all outcomes that are pending for it.
-    Accept {
-        /// A run, `latest`, a scenario, or `scenario/variant`
-        ///
-        /// A run goes by its name or part of it.
-        #[arg(default_value = "latest", value_name = "RUN|SCENARIO")]
-        what: String,
-    },
+    Accept(DecideArgs),
+    /// Take a pending outcome away, so that the reference stays
+    Reject(DecideArgs),
     /// Check, list and prepare scenarios
     #[command(subcommand)]
     Scenario(ScenarioCommand),
@@ -165,6 +198,12 @@ pub(crate) enum Command {
     /// Build faulty drivers
     #[command(subcommand)]
     Driver(DriverCommand),
+    /// Say why a Windows does not start, from its disk alone
+    ///
+    /// What a support engineer would look at, in order: last starts, stops and blamed modules of all dumps, what changed
+    /// before the first failure, what recovery tried, whether it can work at all; and the suspects, ranked, each with
+    /// its reasons and with the repair that the layer `host-repair` could do. Nothing is changed.
+    Diagnose(DiagnoseArgs),
     /// Check what this host can do, and say how to fix the rest
     ///
     /// The accelerator is tested by running a guest. Exit code 3 if no machine would run.
@@ -182,15 +221,36 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct DecideArgs {
+    /// A run, `latest`, a scenario, or `scenario/variant`
+    ///
+    /// A run goes by its name or part of it. The default is `latest`; with a filter, all that it chooses.
+    #[arg(value_name = "RUN|SCENARIO", conflicts_with = "filter")]
+    pub(crate) what: Option<String>,
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// Scenarios, by name or path, or one variant as `scenario/variant`
     ///
     /// A scenario's name runs all of its variants.
-    #[arg(value_name = "SCENARIO", required_unless_present = "all")]
+    #[arg(value_name = "SCENARIO", required_unless_present_any = ["all", "filter", "rerun_failed"])]
     pub(crate) names: Vec<String>,
     /// Run every scenario in the scenarios folder
     #[arg(long, conflicts_with = "names")]
     pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+    /// Run only what failed when it was last run
+    ///
+    /// The same as -E 'failed()'. With a filter, what both choose.
+    #[arg(long)]
+    pub(crate) rerun_failed: bool,
+    /// Run nothing; list what would be run
+    #[arg(long)]
+    pub(crate) list: bool,
     /// Run on these images instead of the scenarios' own
     ///
     /// Several are separated by commas. Each scenario runs on each image, and its outcome is compared with the
@@ -235,6 +295,11 @@ impl RunArgs {
     /// True where one scenario is run many times.
     pub(crate) fn repeats(&self) -> bool {
         self.seeds.or(self.times).is_some()
+    }
+
+    /// True where no scenario is named, so that any number of them may be meant.
+    pub(crate) fn is_open(&self) -> bool {
+        self.all || self.choice.filter.is_some() || self.rerun_failed
     }
 }
 
@@ -298,6 +363,8 @@ pub(crate) enum ScenarioCommand {
     },
     /// List scenarios
     List {
+        #[command(flatten)]
+        choice: Choice,
         /// Print JSON lines
         #[arg(long)]
         json: bool,

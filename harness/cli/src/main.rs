@@ -1,6 +1,7 @@
 //! The `loopbreak` command: arguments, progress, exit codes. Everything else is the other crates'.
 
 mod args;
+mod choice;
 mod commands;
 mod exit;
 mod output;
@@ -63,9 +64,15 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Plan(command) => commands::plan::run(global, command),
         Command::Timeline { run, json } => commands::runs::timeline(global, run, *json),
         Command::Replay { run } => commands::runs::replay_run(global, run),
-        Command::Report { runs, reports } => commands::report::run(global, runs, reports),
-        Command::Runs { json } => commands::runs::list(global, *json),
-        Command::Accept { what } => commands::accept::run(global, what),
+        Command::Diff { one, other, json } => commands::diff::run(global, one, other, *json),
+        Command::Report { runs, choice, reports } => {
+            commands::report::run(global, runs, choice, reports)
+        }
+        Command::Runs { choice, json } => commands::runs::list(global, choice, *json),
+        Command::Review { choice } => commands::review::run(global, choice),
+        Command::Pending { choice, json } => commands::pending::list(global, choice, *json),
+        Command::Accept(args) => commands::pending::accept(global, args),
+        Command::Reject(args) => commands::pending::reject(global, args),
         Command::Scenario(command) => commands::scenario::run(global, command),
         Command::Image(command) => commands::image::run(global, command),
         Command::Guestfs(command) => commands::guestfs::run(command),
@@ -75,6 +82,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Driver(command) => commands::driver::run(global, command),
         Command::Explain(command) => commands::explain::run(command),
         Command::Fault(command) => commands::fault::run(global, command),
+        Command::Diagnose(args) => commands::diagnose::run(global, args),
         Command::Doctor { json } => commands::doctor::run(global, *json),
         Command::Clean { json } => commands::clean::run(global, *json),
     }

@@ -65,6 +65,9 @@ pub struct EventTail {
     pub damage: Vec<String>,
     /// The latest events about starts and stops, the oldest first.
     pub events: Vec<Event>,
+    /// The latest events about services and updates that were installed, the oldest first.
+    #[serde(default)]
+    pub changes: Vec<Event>,
 }
 
 /// `SrtTrail.txt`, in any language.
@@ -159,17 +162,23 @@ fn events(opened: &mut OpenedDisk<'_>) -> Known<EventTail> {
                 break;
             }
         }
-        log.and_then(|bytes| Known::read(EventLog::read(&bytes).map(Some))).map(|mut log| {
-            let older = log.events.len().saturating_sub(EVENTS);
+        log.and_then(|bytes| Known::read(EventLog::read(&bytes).map(Some))).map(|log| {
+            let (changes, events) = log.events.into_iter().partition(|one| one.kind.is_change());
             EventTail {
                 records: log.records,
                 unreadable: log.unreadable,
                 open: log.open,
                 damage: log.damage,
-                events: log.events.split_off(older),
+                events: latest(events),
+                changes: latest(changes),
             }
         })
     })
+}
+
+fn latest(mut events: Vec<Event>) -> Vec<Event> {
+    let older = events.len().saturating_sub(EVENTS);
+    events.split_off(older)
 }
 
 /// On the Windows volume; where that could not be reached, Startup Repair leaves its log on the EFI

@@ -30,6 +30,7 @@ pub mod services;
 pub mod servicing;
 pub mod startup_repair;
 pub mod system;
+pub mod traces;
 
 mod check;
 mod default_entry;

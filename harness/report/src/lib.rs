@@ -3,11 +3,12 @@
 //! The engine hands over what [`timeline::derive`] made of a run's events. These are made of it:
 //!
 //! - [`compare`] holds the outcome against its reference, a file in `insta`'s `.snap` format beside the
-//!   scenario. A difference is written as a pending reference, keyed by the run, which [`accept`] takes.
+//!   scenario. A difference is written as a pending reference, keyed by the run, which [`waiting`] shows, [`accept`]
+//!   takes and [`reject`] takes away.
 //! - [`render_timeline`] shows the boots, what happened between them and what came of it in a terminal.
 //!   What came again as it was is counted, not told again.
 //! - [`summary`] is the document that `run --json` prints.
-//! - [`changes`] says in words what differs from the reference.
+//! - [`changes`] says in words what differs from the reference, [`compare_runs`] between two runs.
 //! - [`junit`], [`markdown`] and [`annotations`] are what pipelines take in.
 //! - [`page`] shows all of it to somebody who never saw the command: one file of HTML.
 //! - [`proof_table`] is what `fault prove` came to.
@@ -16,6 +17,7 @@
 //! before it reaches a terminal.
 
 mod changes;
+mod comparison;
 mod happenings;
 mod html;
 mod json;
@@ -27,8 +29,10 @@ mod snapshot;
 mod style;
 mod terminal;
 mod text;
+mod waiting;
 
 pub use changes::changes;
+pub use comparison::{Parting, RunsCompared, Step, Times, compare_runs, render_comparison};
 pub use html::page;
 pub use json::{
     BootSummary, ComparisonSummary, ImageSummary, RunIdentity, SUMMARY_FORMAT, StopSummary,
@@ -43,3 +47,4 @@ pub use reference::{
 };
 pub use style::Style;
 pub use terminal::{expectation_lines, render_timeline};
+pub use waiting::{Waiting, reject, waiting};

@@ -107,8 +107,8 @@ pub enum Pending {
 /// Two texts that differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diff {
-    old: String,
-    new: String,
+    pub(crate) old: String,
+    pub(crate) new: String,
 }
 
 impl Diff {
@@ -208,13 +208,13 @@ pub fn difference(outcome: &Outcome, reference: &Path) -> Option<Diff> {
     (old != new).then(|| Diff { old: ended(old), new: ended(new) })
 }
 
-fn ended(mut text: String) -> String {
+pub(crate) fn ended(mut text: String) -> String {
     text.push('\n');
     text
 }
 
 /// The content of a reference. `None`: there is none.
-fn read(path: &Path) -> Result<Option<String>, ReferenceError> {
+pub(crate) fn read(path: &Path) -> Result<Option<String>, ReferenceError> {
     let damaged = |what: String| ReferenceError::Damaged { path: path.to_path_buf(), what };
     match fs::metadata(path) {
         Ok(metadata) if metadata.len() > SIZE_LIMIT => {
@@ -348,7 +348,7 @@ pub fn accept(pending: &[PathBuf]) -> Result<Vec<Accepted>, AcceptError> {
     Ok(accepted)
 }
 
-fn pending_content(path: &Path) -> Result<String, AcceptError> {
+pub(crate) fn pending_content(path: &Path) -> Result<String, AcceptError> {
     let damaged = |what: String| AcceptError::Damaged { path: path.to_path_buf(), what };
     match read(path) {
         Ok(Some(content)) => Ok(content),
@@ -363,9 +363,15 @@ fn pending_content(path: &Path) -> Result<String, AcceptError> {
 }
 
 /// The reference that a pending one is for.
-fn reference_of(pending: &Path) -> Option<PathBuf> {
+pub(crate) fn reference_of(pending: &Path) -> Option<PathBuf> {
     let (stem, run) = stem(pending, PENDING_ENDING)?.rsplit_once('@')?;
     (!stem.is_empty() && !run.is_empty()).then(|| pending.with_file_name(format!("{stem}{ENDING}")))
+}
+
+/// The run that left a pending reference.
+pub(crate) fn run_of(pending: &Path) -> Option<String> {
+    let (_, run) = stem(pending, PENDING_ENDING)?.rsplit_once('@')?;
+    Some(run.to_owned())
 }
 
 /// The pending references of one reference, sorted.

@@ -28,6 +28,7 @@ mod driver_rules;
 mod driver_service;
 mod expect;
 mod fault;
+mod filter;
 mod host_repair;
 mod ladder;
 mod ladder_rules;
@@ -70,6 +71,7 @@ pub use driver::{
 pub use driver_service::{ErrorControl, Service, ServiceStart};
 pub use expect::{Expect, Stop};
 pub use fault::Fault;
+pub use filter::{Filter, FilterError, Predicate, Recorded};
 pub use host_repair::{BootEntry, FileCopy, FileWrite, HostRepair, RepairAction};
 pub use ladder::{LastKnownGood, Reboots, SafeMode, SafeModeAction};
 pub use load::{Listed, list};

@@ -31,6 +31,9 @@ pub struct Scenario {
     pub title: String,
     /// What happened, why, and what this scenario shows.
     pub description: String,
+    /// Words by which filters find it: `run -E 'tag(nightly)'`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
     /// The machine.
     pub machine: Machine,
     /// What is on the machine before anything goes wrong. Staged before power-on; the machine has to

@@ -29,6 +29,17 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// All that say something about the machine, in the order in which they are listed: what a scenario may expect.
+    pub const OF_A_MACHINE: [Self; 7] = [
+        Self::Recovered,
+        Self::RecoveredOtherwise,
+        Self::Unaffected,
+        Self::Looping,
+        Self::StuckInRecovery,
+        Self::Hung,
+        Self::DataLost,
+    ];
+
     /// As scenarios, outcomes and reports write it.
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,9 +1,9 @@
 //! One module a command.
 
-pub(crate) mod accept;
 pub(crate) mod bcd;
 pub(crate) mod clean;
-
+pub(crate) mod diagnose;
+pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod driver;
 pub(crate) mod dump;
@@ -12,9 +12,11 @@ pub(crate) mod fault;
 pub(crate) mod guestfs;
 pub(crate) mod hive;
 pub(crate) mod image;
+pub(crate) mod pending;
 pub(crate) mod plan;
 pub(crate) mod repeat;
 pub(crate) mod report;
+pub(crate) mod review;
 pub(crate) mod run;
 mod run_table;
 pub(crate) mod runs;

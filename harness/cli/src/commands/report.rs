@@ -9,6 +9,7 @@ use engine::{RunDir, StateDir, recorded_case};
 use report::Case;
 
 use crate::args::Global;
+use crate::choice::{Choice, choose_runs};
 use crate::exit::{Exit, infrastructure, usage};
 use crate::output::{print, tell};
 
@@ -111,7 +112,13 @@ impl<'a> Partial<'a> {
 }
 
 /// `loopbreak report`.
-pub(crate) fn run(global: &Global, runs: &[String], reports: &Reports) -> anyhow::Result<Exit> {
+pub(crate) fn run(
+    global: &Global,
+    names: &[String],
+    choice: &Choice,
+    reports: &Reports,
+) -> anyhow::Result<Exit> {
+    let filter = choice.parse()?;
     if reports.is_empty() {
         return Err(usage(anyhow::anyhow!(
             "say what to write: --html FILE, --junit FILE, --markdown FILE or --github"
@@ -119,14 +126,20 @@ pub(crate) fn run(global: &Global, runs: &[String], reports: &Reports) -> anyhow
     }
     reports.check()?;
     let state = StateDir::open(global.state.as_deref()).map_err(usage)?;
-    let mut cases = Vec::new();
-    for run in runs {
-        let run = RunDir::find(&state.runs(), run).map_err(usage)?;
-        cases.push(recorded_case(&run).map_err(usage)?);
+    let found = |name: &str| RunDir::find(&state.runs(), name).map_err(usage);
+    let mut runs = match (names, &filter) {
+        ([], None) => vec![found("latest")?],
+        ([], Some(_)) => RunDir::list(&state.runs()).map_err(infrastructure)?,
+        (names, _) => names.iter().map(|name| found(name)).collect::<Result<_, _>>()?,
+    };
+    if let Some(filter) = &filter {
+        runs = choose_runs(runs, filter)?;
     }
-    let title = match runs {
-        [_] => format!("loopbreak: {}", cases.first().map_or("", |case| case.scenario.as_str())),
-        _ => format!("loopbreak: {} runs", runs.len()),
+    let cases: Vec<Case> =
+        runs.iter().map(|run| recorded_case(run).map_err(usage)).collect::<Result<_, _>>()?;
+    let title = match cases.as_slice() {
+        [case] => format!("loopbreak: {}", case.scenario),
+        cases => format!("loopbreak: {} runs", cases.len()),
     };
     reports.write(&title, &cases)?;
     Ok(Exit::AsExpected)

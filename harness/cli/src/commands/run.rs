@@ -11,8 +11,10 @@ use engine::{
 use report::{Came, Case, Style};
 use scenario::{Scenario, Start};
 use tokio::sync::Semaphore;
+use winfmt::escaped;
 
 use crate::args::{Global, RunArgs, StartArg};
+use crate::choice;
 use crate::commands::{repeat, run_table};
 use crate::exit::{Exit, infrastructure, usage};
 use crate::output::{coloured, print, print_json, print_styled, tell};
@@ -32,7 +34,8 @@ pub(crate) fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit> {
     }
     args.reports.check()?;
     // Everything that can be wrong with a scenario is said before anything runs.
-    let chosen = if args.all {
+    let filter = args.choice.parse()?;
+    let chosen = if args.names.is_empty() {
         scenarios::all(&global.scenarios)?
     } else {
         let mut chosen = Vec::new();
@@ -43,7 +46,19 @@ pub(crate) fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit> {
     };
     let state = StateDir::open(global.state.as_deref()).map_err(usage)?;
     let images = images(&state, &args.image)?;
-    let chosen = scenarios::on_images(chosen, &images);
+    let mut chosen = scenarios::on_images(chosen, &images);
+    let failed = args.rerun_failed.then(|| choice::parse("failed()")).transpose()?;
+    for filter in [filter, failed].iter().flatten() {
+        chosen = choice::choose(global, chosen, filter)?;
+    }
+    if args.list {
+        let names = |(scenario, _): &Found| match args.image.is_empty() {
+            true => format!("{}\n", escaped(&scenario.name)),
+            false => format!("{} on {}\n", escaped(&scenario.name), scenario.machine.image),
+        };
+        print(&chosen.iter().map(names).collect::<String>())?;
+        return Ok(Exit::AsExpected);
+    }
     let aside = tempfile::tempdir().map_err(infrastructure)?;
     let chosen = match chosen.as_slice() {
         _ if !args.repeats() => chosen,
@@ -79,7 +94,7 @@ async fn run_all(
     session: &Arc<Session>,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Exit> {
-    let single = args.repeats() || (chosen.len() == 1 && !args.all);
+    let single = args.repeats() || (chosen.len() == 1 && !args.is_open());
     let (chosen, mut skipped) = sift(session, args, chosen).await?;
     // Where nothing can be run at all, an exit code of 0 would say that something was tried.
     if !skipped.is_empty() && (single || args.no_skips || chosen.is_empty()) {
@@ -221,7 +236,12 @@ fn write_reports(
         };
         without_outcome(&skipped.scenario, &skipped.image, came)
     }));
-    let what = if args.all { "all scenarios".to_owned() } else { args.names.join(", ") };
+    let what = match (&args.choice.filter, args.names.is_empty()) {
+        (Some(filter), _) => filter.clone(),
+        (None, true) if args.rerun_failed => "what failed".to_owned(),
+        (None, true) => "all scenarios".to_owned(),
+        (None, false) => args.names.join(", "),
+    };
     let now = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC");
     args.reports.write(&format!("loopbreak: {what}, {now}"), &cases)
 }
@@ -236,7 +256,8 @@ fn not_run(skipped: &[NotApplicable], exit: Exit) -> anyhow::Result<Vec<serde_js
 
 /// One document where one was asked for, else an array.
 fn print_documents(args: &RunArgs, mut documents: Vec<serde_json::Value>) -> anyhow::Result<()> {
-    let one = documents.len() == 1 && !args.all && args.names.len() == 1 && args.image.len() <= 1;
+    let one =
+        documents.len() == 1 && !args.is_open() && args.names.len() == 1 && args.image.len() <= 1;
     let document = if one { documents.remove(0) } else { serde_json::Value::Array(documents) };
     Ok(print_json(&(serde_json::to_string_pretty(&document)? + "\n"))?)
 }

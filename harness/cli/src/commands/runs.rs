@@ -4,6 +4,7 @@ use engine::{RunDir, StateDir, replay};
 use winfmt::escaped;
 
 use crate::args::Global;
+use crate::choice::{Choice, choose_runs};
 use crate::commands::run::style;
 use crate::exit::{Exit, infrastructure, usage};
 use crate::output::{print, print_json, print_styled, tell};
@@ -13,11 +14,16 @@ pub(crate) fn open(global: &Global, name: &str) -> anyhow::Result<RunDir> {
     RunDir::find(&state.runs(), name).map_err(usage)
 }
 
-pub(crate) fn list(global: &Global, json: bool) -> anyhow::Result<Exit> {
+pub(crate) fn list(global: &Global, choice: &Choice, json: bool) -> anyhow::Result<Exit> {
+    let filter = choice.parse()?;
     let state = StateDir::open(global.state.as_deref()).map_err(usage)?;
+    let mut runs = RunDir::list(&state.runs()).map_err(infrastructure)?;
+    if let Some(filter) = &filter {
+        runs = choose_runs(runs, filter)?;
+    }
     let mut text = String::new();
     let print = if json { print_json } else { print };
-    for run in RunDir::list(&state.runs()).map_err(infrastructure)? {
+    for run in runs {
         let record = match run.record() {
             Ok(record) => record,
             Err(error) => {

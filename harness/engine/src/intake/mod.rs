@@ -5,6 +5,7 @@
 //! [`fixed`] make a new image of one that is there.
 
 mod error;
+mod examined;
 mod facts;
 mod line;
 mod look;
@@ -12,6 +13,7 @@ mod profile;
 mod take_in;
 
 pub use error::IntakeError;
+pub use examined::Examined;
 pub use facts::Facts;
 pub(crate) use line::line_of;
 pub use look::{inspect_file, inspect_image};

@@ -13,8 +13,10 @@ const MAX_TEXT: usize = 512;
 const KERNEL_POWER: &str = "Microsoft-Windows-Kernel-Power";
 const KERNEL_BOOT: &str = "Microsoft-Windows-Kernel-Boot";
 const ERROR_REPORTING: &str = "Microsoft-Windows-WER-SystemErrorReporting";
+const SERVICES: &str = "Service Control Manager";
+const UPDATE: &str = "Microsoft-Windows-WindowsUpdateClient";
 
-/// An event that says how the machine started or ended.
+/// An event that says how the machine started or ended, or what was installed on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Event {
@@ -92,6 +94,25 @@ pub enum EventKind {
         /// 0 from power-on, 1 fast startup, 2 resumed from hibernation.
         number: Option<u64>,
     },
+    /// Service Control Manager 7045: a service or driver was installed.
+    ServiceInstalled {
+        /// Its name.
+        name: String,
+        /// Its file, as the event has it.
+        file: Option<String>,
+    },
+    /// WindowsUpdateClient 19: an update was installed.
+    UpdateInstalled {
+        /// What Windows Update calls it.
+        title: String,
+    },
+}
+
+impl EventKind {
+    /// Whether it tells of something that was installed, rather than of a start or an end.
+    pub fn is_change(&self) -> bool {
+        matches!(self, Self::ServiceInstalled { .. } | Self::UpdateInstalled { .. })
+    }
 }
 
 /// Whether a record of this provider and number is wanted, so that the others need no decoding.
@@ -100,6 +121,8 @@ pub(super) fn matters(provider: &str, id: u32) -> bool {
         KERNEL_POWER => id == 41,
         KERNEL_BOOT => [18, 20, 27].contains(&id),
         ERROR_REPORTING | "BugCheck" | "Save Dump" => id == 1001,
+        SERVICES => id == 7045,
+        UPDATE => id == 19,
         _ if provider.eq_ignore_ascii_case("EventLog") => [6005, 6006, 6008].contains(&id),
         _ => false,
     }
@@ -135,6 +158,10 @@ fn kind(provider: &str, id: u32, data: &[Datum], binary: &[u8]) -> Option<EventK
         number(&found.value)
     };
     let code = |value: Option<u64>| value.and_then(|value| u32::try_from(value).ok());
+    let text = |name: &str| {
+        let found = data.iter().find(|datum| datum.name.as_deref() == Some(name))?;
+        Some(found.value.clone())
+    };
     Some(match (provider, id) {
         (KERNEL_POWER, _) => EventKind::UnexpectedRestart {
             bugcheck_code: code(named("BugcheckCode")),
@@ -149,6 +176,10 @@ fn kind(provider: &str, id: u32, data: &[Datum], binary: &[u8]) -> Option<EventK
             boot_good: boolean(data, "LastBootGood"),
         },
         (KERNEL_BOOT, 27) => EventKind::BootType { number: named("BootType") },
+        (SERVICES, _) => {
+            EventKind::ServiceInstalled { name: text("ServiceName")?, file: text("ImagePath") }
+        }
+        (UPDATE, _) => EventKind::UpdateInstalled { title: text("updateTitle")? },
         (_, 1001) => {
             let (code_text, parameters) = stop(&data.first()?.value);
             EventKind::BugcheckReported {

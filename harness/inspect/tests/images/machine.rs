@@ -52,6 +52,8 @@ pub(crate) struct Recipe {
     pub(crate) image_build: u32,
     /// Further files of the Windows volume.
     pub(crate) files: Vec<(String, Vec<u8>)>,
+    /// One of them that was written later than the others, and when, in seconds since 1970.
+    pub(crate) later: Option<(String, u64)>,
 }
 
 impl Recipe {
@@ -78,6 +80,7 @@ impl Recipe {
             image_build: 26100,
             without_store: false,
             files: Vec::new(),
+            later: None,
         }
     }
 
@@ -173,6 +176,10 @@ impl Recipe {
                 windows.create_dir_all(folder).unwrap();
             }
             windows.write(file, bytes).unwrap();
+        }
+        if let Some((file, seconds)) = &self.later {
+            let time = FileTime::from_unix_seconds(*seconds);
+            windows.set_times(file, time, time).unwrap();
         }
         let agent = reagent::ReAgent {
             winre_bcd: Some(id(RECOVERY_LOADER)),

@@ -1,0 +1,211 @@
+//! Filters, pending outcomes and comparisons, on recorded runs and on the library's scenarios.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const EVENTS: &str = include_str!("../../timeline/tests/fixtures/recorded-channel-file-291.jsonl");
+const RUNS: [&str; 2] = ["20240719-040900-abcdef", "20240720-040900-ghijkl"];
+
+fn library() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios")
+}
+
+fn loopbreak(state: &Path, scenarios: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_loopbreak"))
+        .env("LOOPBREAK_STATE", state)
+        .env("LOOPBREAK_SCENARIOS", scenarios)
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A recorded run of a scenario of the library, which ended with this exit code.
+fn record(state: &Path, run: &str, scenario: &str, events: &str, exit_code: u8) {
+    let directory = state.join("runs").join(run);
+    std::fs::create_dir_all(directory.join("machine/frames")).unwrap();
+    std::fs::write(directory.join("events.jsonl"), events).unwrap();
+    let reference = state.join("none.snap");
+    let record = serde_json::json!({
+        "format": 1, "run": run, "scenario": scenario, "scenario-digest": "d",
+        "reference": reference, "image": "understudy", "image-digest": "i",
+        "began": "2024-07-19T04:09:00Z", "status": "complete",
+    });
+    std::fs::write(directory.join("run.json"), record.to_string()).unwrap();
+    let loaded = scenario::Scenario::load(&library().join(scenario)).unwrap();
+    std::fs::write(directory.join("scenario.json"), serde_json::to_string(&loaded).unwrap())
+        .unwrap();
+    let summary = serde_json::json!({ "exit_code": exit_code, "verdict": "recovered" });
+    std::fs::write(directory.join("summary.json"), summary.to_string()).unwrap();
+    let derived = timeline::derive(&timeline::read_events(events).unwrap().events);
+    let measured = serde_json::to_string(&derived.measurements).unwrap();
+    std::fs::write(directory.join("measurements.json"), measured).unwrap();
+}
+
+#[test]
+fn a_filter_chooses_among_all_scenarios() {
+    let state = tempfile::tempdir().unwrap();
+    let filter = "incident(kb50*) & layer(quick-machine-recovery)";
+    let listed = loopbreak(state.path(), &library(), &["scenario", "list", "--json", "-E", filter]);
+    assert_eq!(listed.status.code(), Some(0), "{}", err(&listed));
+    let names: Vec<String> = out(&listed)
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["name"].to_string())
+        .collect();
+    assert!(names.contains(&r#""kb5009624/quick-machine-recovery""#.to_owned()), "{names:?}");
+    assert!(names.iter().all(|name| name.starts_with("\"kb50")), "{names:?}");
+
+    let run = loopbreak(state.path(), &library(), &["run", "--list", "-E", filter]);
+    assert_eq!(run.status.code(), Some(0), "{}", err(&run));
+    assert_eq!(out(&run).lines().count(), names.len());
+}
+
+#[test]
+fn a_filter_that_chooses_nothing_or_means_nothing_is_an_error() {
+    let state = tempfile::tempdir().unwrap();
+    for command in [&["run", "--list"][..], &["scenario", "list"], &["pending"], &["accept"]] {
+        let arguments = [command, &["-E", "incident(kb99*)"]].concat();
+        let output = loopbreak(state.path(), &library(), &arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(err(&output).contains("chooses none of"), "{}", err(&output));
+        assert_eq!(out(&output), "");
+    }
+    let output = loopbreak(state.path(), &library(), &["run", "-E", "all() & incidnet(kb50*)"]);
+    assert_eq!(output.status.code(), Some(2));
+    let message = err(&output);
+    assert!(message.contains("line 1, column 9: there is no predicate `incidnet`"), "{message}");
+    assert!(message.ends_with("  all() & incidnet(kb50*)\n          ^\n"), "{message}");
+}
+
+#[test]
+fn what_failed_last_is_run_again() {
+    let state = tempfile::tempdir().unwrap();
+    record(state.path(), RUNS[0], "channel-file-291", EVENTS, 1);
+    let again = ["run", "--rerun-failed", "--list"];
+    assert_eq!(out(&loopbreak(state.path(), &library(), &again)), "channel-file-291\n");
+    let filtered = ["run", "--rerun-failed", "--list", "-E", "incident(kb*)"];
+    assert_eq!(loopbreak(state.path(), &library(), &filtered).status.code(), Some(2));
+    // A later run of it went well.
+    record(state.path(), RUNS[1], "channel-file-291", EVENTS, 0);
+    let output = loopbreak(state.path(), &library(), &again);
+    assert_eq!(output.status.code(), Some(2), "{}", out(&output));
+    let runs = loopbreak(state.path(), &library(), &["runs", "-E", "failed()"]);
+    assert!(out(&runs).starts_with(RUNS[0]) && out(&runs).lines().count() == 1, "{}", out(&runs));
+}
+
+/// A folder of scenarios with one in it, its reference, and an outcome that waits.
+fn waiting() -> tempfile::TempDir {
+    let place = tempfile::tempdir().unwrap();
+    let home = place.path().join("channel-file-291-good");
+    std::fs::create_dir_all(&home).unwrap();
+    let own = library().join("channel-file-291-good");
+    std::fs::create_dir(place.path().join("base")).unwrap();
+    for file in ["base/csagent.toml", "channel-file-291-good/scenario.toml"] {
+        std::fs::copy(library().join(file), place.path().join(file)).unwrap();
+    }
+    let reference = "channel-file-291-good.understudy.snap";
+    let accepted = std::fs::read_to_string(own.join(reference)).unwrap();
+    std::fs::write(home.join(reference), &accepted).unwrap();
+    let changed = accepted.replacen("unaffected", "hung", 1);
+    assert_ne!(accepted, changed);
+    let pending = "channel-file-291-good.understudy@20240719-040900-abcdef.snap.new";
+    std::fs::write(home.join(pending), changed).unwrap();
+    place
+}
+
+#[test]
+fn pending_outcomes_are_listed_in_words_and_decided_on() {
+    let state = tempfile::tempdir().unwrap();
+    let place = waiting();
+    let command = |arguments: &[&str]| loopbreak(state.path(), place.path(), arguments);
+    let listed = command(&["pending", "--json"]);
+    let line: serde_json::Value = serde_json::from_str(out(&listed).trim()).unwrap();
+    assert_eq!(line["scenario"], "channel-file-291-good");
+    assert_eq!(line["changes"][0], "hung instead of unaffected");
+    assert_eq!((&line["stale"], &line["new"]), (&false.into(), &false.into()));
+
+    // Without a terminal it lists, and says the next command.
+    let review = command(&["review"]);
+    assert_eq!(review.status.code(), Some(0));
+    assert!(out(&review).contains("hung instead of unaffected"), "{}", out(&review));
+    assert!(err(&review).contains("loopbreak accept SCENARIO"), "{}", err(&review));
+
+    let nothing = command(&["reject", "-E", "tag(nightly)"]);
+    assert_eq!(nothing.status.code(), Some(2));
+    let rejected = command(&["reject", "-E", "incident(channel-file-291-good)"]);
+    assert!(out(&rejected).starts_with("rejected "), "{}", err(&rejected));
+    assert!(err(&command(&["pending"])).contains("nothing is pending"));
+    let again = command(&["reject", "-E", "all()"]);
+    assert_eq!(again.status.code(), Some(2), "{}", out(&again));
+}
+
+#[test]
+fn an_accepted_outcome_is_the_reference() {
+    let state = tempfile::tempdir().unwrap();
+    let place = waiting();
+    let accepted = loopbreak(state.path(), place.path(), &["accept", "-E", "verdict(unaffected)"]);
+    assert_eq!(accepted.status.code(), Some(0), "{}", err(&accepted));
+    let home = place.path().join("channel-file-291-good");
+    let reference =
+        std::fs::read_to_string(home.join("channel-file-291-good.understudy.snap")).unwrap();
+    assert!(reference.contains("hung"));
+}
+
+#[test]
+fn references_without_a_scenario_and_scenarios_without_a_reference_are_found() {
+    let state = tempfile::tempdir().unwrap();
+    let place = waiting();
+    let home = place.path().join("channel-file-291-good");
+    let check = || loopbreak(state.path(), place.path(), &["scenario", "check"]);
+    assert_eq!(check().status.code(), Some(0));
+    let reference = home.join("channel-file-291-good.understudy.snap");
+    std::fs::rename(&reference, home.join("renamed.reactos-0.4.snap")).unwrap();
+    let output = check();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(out(&output).contains("ok, without a reference"), "{}", out(&output));
+    assert!(err(&output).contains("renamed.reactos-0.4.snap is the reference of no scenario"));
+}
+
+#[test]
+fn two_runs_are_compared() {
+    let state = tempfile::tempdir().unwrap();
+    record(state.path(), RUNS[0], "channel-file-291", EVENTS, 0);
+    record(state.path(), RUNS[1], "channel-file-291", EVENTS, 0);
+    let diff = || loopbreak(state.path(), &library(), &["diff", RUNS[0], RUNS[1]]);
+    let same = diff();
+    assert_eq!(same.status.code(), Some(0), "{}", err(&same));
+    assert!(out(&same).starts_with("the outcomes are the same\n"), "{}", out(&same));
+    assert!(out(&same).contains("both take the same steps"), "{}", out(&same));
+
+    // The second run breaks off in the middle.
+    let events: Vec<&str> = EVENTS.lines().collect();
+    let half = events[..events.len() / 2].join("\n") + "\n";
+    record(state.path(), RUNS[1], "channel-file-291", &half, 3);
+    let differ = diff();
+    assert_eq!(differ.status.code(), Some(1));
+    let page = out(&differ);
+    assert!(page.starts_with("the outcomes differ, from A to B:\n  "), "{page}");
+    assert!(page.contains("the same steps until \u{201c}boot "), "{page}");
+    assert!(page.contains("\n  the whole run"), "{page}");
+}
+
+#[test]
+fn what_cannot_be_diagnosed_is_said() {
+    let state = tempfile::tempdir().unwrap();
+    let missing = loopbreak(state.path(), &library(), &["diagnose", "nothing-of-the-kind"]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(err(&missing).contains("no disk, no image and no run"), "{}", err(&missing));
+    record(state.path(), RUNS[0], "channel-file-291", EVENTS, 0);
+    let without = loopbreak(state.path(), &library(), &["diagnose", "latest"]);
+    assert_eq!(without.status.code(), Some(2));
+    assert!(err(&without).contains("`loopbreak run --keep-disk` keeps it"), "{}", err(&without));
+}
