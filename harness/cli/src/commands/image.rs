@@ -34,7 +34,7 @@ pub(crate) enum ImageCommand {
         /// Name, digest, disk file or bundle directory
         #[arg(value_name = "IMAGE|PATH")]
         image: String,
-        /// The partition of the Windows that is meant, where there are several
+        /// The partition of the Windows that is meant
         #[arg(long, value_name = "PARTITION")]
         windows: Option<u32>,
         /// Print JSON
@@ -105,7 +105,7 @@ pub(crate) struct ImportArgs {
     /// A machine profile, instead of the proposed one
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
-    /// The partition of the Windows that is meant, where the disk does not tell
+    /// The partition of the Windows that is meant
     #[arg(long, value_name = "PARTITION")]
     windows: Option<u32>,
     /// Import nothing; print the machine profile that would be proposed

@@ -214,9 +214,12 @@ fn of_two_windows_the_one_that_starts_takes_the_fault() {
 
 /// The disk of a case's scenario, prepared, as a raw file; its text changed before.
 fn staged(state: &Path, scenario: &str, from: &str, to: &str) -> std::path::PathBuf {
-    let place = tempfile::tempdir_in(state).unwrap().keep();
     let text_of = std::fs::read_to_string(folder().join(scenario).join("scenario.toml")).unwrap();
     let text_of = if from.is_empty() { text_of } else { text_of.replace(from, to) };
+    // A scenario lies in a folder of its name.
+    let name = text_of.lines().find_map(|line| line.strip_prefix("name = \"")).unwrap();
+    let place = tempfile::tempdir_in(state).unwrap().keep().join(name.trim_end_matches('"'));
+    std::fs::create_dir(&place).unwrap();
     let file = place.join("scenario.toml");
     std::fs::write(&file, text_of).unwrap();
     let out = place.join("staged");
