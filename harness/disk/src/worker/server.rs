@@ -36,6 +36,7 @@ pub(crate) fn serve(stream: impl Read + Write, device: SharedDevice) -> io::Resu
         table: None,
         volumes: HashMap::new(),
         changes: HashMap::new(),
+        hibernated: false,
         last: 0,
         buffer: Vec::new(),
     };
@@ -83,6 +84,8 @@ struct Server<S> {
     volumes: HashMap<u32, Box<dyn Volume>>,
     /// What was changed on each partition since the survey, whoever had it open.
     changes: HashMap<u32, Changes>,
+    /// A system on the disk is hibernated: it may go on with any of the volumes.
+    hibernated: bool,
     last: u32,
     buffer: Vec<u8>,
 }
@@ -93,9 +96,16 @@ impl<S: Read + Write> Server<S> {
             Request::Survey => {
                 let table = read_partitions(&mut self.device)
                     .map_err(|error| Trouble::Refused(error.to_string()))?;
+<<<<<<< HEAD
                 let described = described_len(&mut self.device)
                     .map_err(|error| Trouble::Refused(error.to_string()))?;
                 let volumes = table.partitions.iter().map(|one| self.look_at(one)).collect();
+=======
+                let volumes: Vec<Surveyed> =
+                    table.partitions.iter().map(|one| self.look_at(one)).collect();
+                let mut guards = volumes.iter().filter_map(|seen| seen.guard.as_ref());
+                self.hibernated = guards.any(|guard| guard.kind == GuardKind::Hibernated);
+>>>>>>> ntfslog
                 self.table = Some(table.clone());
                 Ok(Answer::Survey(Survey { len: self.device.len(), described, table, volumes }))
             }
@@ -107,7 +117,8 @@ impl<S: Read + Write> Server<S> {
                 let changes = self.changes.entry(partition).or_default();
                 let mut volume = volume::open_tracked(device, changes)?;
                 // Before anything is read that may be written back.
-                let replayed = if to_write { replayed(&mut *volume)? } else { None };
+                let may_write = to_write && !self.hibernated;
+                let replayed = if may_write { replayed(&mut *volume)? } else { None };
                 self.last += 1;
                 self.volumes.insert(self.last, volume);
                 Ok(Answer::Volume { handle: self.last, replayed })
