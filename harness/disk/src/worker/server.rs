@@ -96,16 +96,12 @@ impl<S: Read + Write> Server<S> {
             Request::Survey => {
                 let table = read_partitions(&mut self.device)
                     .map_err(|error| Trouble::Refused(error.to_string()))?;
-<<<<<<< HEAD
                 let described = described_len(&mut self.device)
                     .map_err(|error| Trouble::Refused(error.to_string()))?;
-                let volumes = table.partitions.iter().map(|one| self.look_at(one)).collect();
-=======
                 let volumes: Vec<Surveyed> =
                     table.partitions.iter().map(|one| self.look_at(one)).collect();
                 let mut guards = volumes.iter().filter_map(|seen| seen.guard.as_ref());
                 self.hibernated = guards.any(|guard| guard.kind == GuardKind::Hibernated);
->>>>>>> ntfslog
                 self.table = Some(table.clone());
                 Ok(Answer::Survey(Survey { len: self.device.len(), described, table, volumes }))
             }

@@ -72,7 +72,7 @@ impl Story {
     }
 
     /// Safe mode begins, up to the start of its own.
-    fn into_safe_mode(&mut self) -> &mut Self {
+    fn enters_safe_mode(&mut self) -> &mut Self {
         self.step("layer safe-mode", StepState::Started, "")
             .off("destroyed")
             .step("own-start safe-mode", StepState::Started, "")
@@ -97,7 +97,7 @@ fn last_reason(derived: &Derived, layer: Layer) -> (LayerResult, Option<String>)
 fn a_start_in_safe_mode_proves_nothing_by_itself() {
     let mut story = Story::given_up(&[Layer::SafeMode]);
     let before = story.watcher.boots().len();
-    story.into_safe_mode().healthy();
+    story.enters_safe_mode().healthy();
     assert_eq!(story.watcher.own_start(), Some(OwnStart::Up));
     // Healthy as long as one likes: it is not the start that counts.
     assert_eq!((story.watcher.settling(), story.watcher.conclusion()), (None, None));
@@ -134,7 +134,7 @@ fn a_start_in_safe_mode_proves_nothing_by_itself() {
 fn a_machine_that_stops_in_safe_mode_too_goes_to_the_next_rung() {
     let mut story = Story::given_up(&[Layer::SafeMode, Layer::HostRepair]);
     let before = story.watcher.boots().len();
-    story.into_safe_mode().stops();
+    story.enters_safe_mode().stops();
     let Some(OwnStart::Failed(why)) = story.watcher.own_start() else { panic!("it stopped") };
     assert_eq!(why, "stop 0x0000007B");
     // It goes on by itself until it is switched off, and that is no start of anybody's.
@@ -184,7 +184,7 @@ fn each_way_in_which_a_layers_start_comes_to_nothing_is_told() {
     ];
     for (ends, told) in table {
         let mut story = Story::given_up(&[Layer::SafeMode]);
-        story.into_safe_mode();
+        story.enters_safe_mode();
         ends(&mut story);
         match story.watcher.own_start() {
             Some(OwnStart::Failed(why)) => assert_eq!(why, told),
@@ -196,7 +196,7 @@ fn each_way_in_which_a_layers_start_comes_to_nothing_is_told() {
 #[test]
 fn out_of_time_in_a_layers_turn_is_no_recovery() {
     let mut story = Story::given_up(&[Layer::SafeMode]);
-    story.into_safe_mode().healthy();
+    story.enters_safe_mode().healthy();
     let (why, detail) = ("time-limit".to_owned(), String::new());
     story.see(Source::Harness, Body::WatchEnded { why, detail });
     let derived = story.see(Source::Harness, Body::RunEnded).watcher.derive();
