@@ -328,6 +328,19 @@ impl Rules<'_> {
         }
     }
 
+    /// For what is looked up on the volume of Windows alone.
+    pub(crate) fn place_on_c(&mut self, at: &[Step<'_>], path: &WindowsPath) {
+        if path.drive() != 'C' {
+            self.problem(
+                at,
+                format!("`{path}` is on drive {}:", path.drive()),
+                "a path on `C:`, the volume of Windows",
+                "write a path that begins with `C:\\`",
+            );
+        }
+        self.place(at, path);
+    }
+
     pub(crate) fn place(&mut self, at: &[Step<'_>], path: &WindowsPath) {
         if path.has_wildcard() {
             self.problem(

@@ -26,7 +26,7 @@ impl Rules<'_> {
 
     fn extent(&mut self, at: &[Step<'_>], extent: &Extent) {
         match (&extent.file, &extent.sectors) {
-            (Some(file), None) => self.place(at, file),
+            (Some(file), None) => self.place_on_c(at, file),
             (None, Some(sectors)) if sectors.count > 0 => {}
             (None, Some(_)) => self.problem(
                 at,
@@ -101,7 +101,7 @@ impl Rules<'_> {
 
     pub(crate) fn interrupted_write(&mut self, at: &[Step<'_>; 2], fault: &InterruptedWrite) {
         self.goes_wrong(at, &fault.name);
-        self.place(&[at[0], at[1], Step::Key("path")], &fault.path);
+        self.place_on_c(&[at[0], at[1], Step::Key("path")], &fault.path);
         self.content(&[at[0], at[1], Step::Key("content")], &fault.content);
         if fault.when == Moment::Staged {
             self.problem(

@@ -23,10 +23,10 @@ pub(crate) struct DiagnoseArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Exit code 1 if Windows stopped since its last good start, or does not start
+    /// Exit with 1 if Windows stopped since its last good start
     #[arg(long)]
     fail_on_stop: bool,
-    /// Write a scenario that does the same to a machine, with the repair of the first suspect
+    /// Write a scenario that reproduces it, and repairs the first suspect
     ///
     /// DIR is a new folder; its name becomes the scenario's. Files of the disk that it needs are taken along.
     #[arg(long, value_name = "DIR")]

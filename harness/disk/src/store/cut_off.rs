@@ -131,7 +131,10 @@ mod tests {
             whole.truncate(whole.len() / 2 / 512 * 512);
             std::fs::write(&file, &whole).unwrap();
             let error = DiskSource::probe(&file).unwrap_err();
-            assert!(error.is_usage() && error.to_string().contains("it is cut off"), "{error}");
+            // Of a VHD that ends before its own tables say QEMU tells it first.
+            let told = error.to_string();
+            let cut = told.contains("it is cut off") || told.contains("has been truncated");
+            assert!(error.is_usage() && cut, "{error}");
             assert!(!error.to_string().contains('\n'), "{error}");
         }
     }

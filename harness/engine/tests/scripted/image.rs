@@ -133,6 +133,9 @@ fn write_disk(path: &Path) {
     }
     windows.create_dir_all("Boot").unwrap();
     windows.write(r"Boot\BCD", &store()).unwrap();
+    // What the default entry of the store starts.
+    windows.create_dir_all(r"Windows\System32").unwrap();
+    windows.write(r"Windows\System32\winload.exe", b"MZ").unwrap();
     windows.flush().unwrap();
     let mut recovery = format(1);
     recovery.create_dir_all(r"Recovery\WindowsRE").unwrap();
@@ -175,6 +178,8 @@ fn store() -> Vec<u8> {
         timeout: 0,
     };
     let mut store = store.build(winfmt::FileTime::from_ticks(1)).unwrap();
+    let loader = r"\Windows\System32\winload.exe".to_owned();
+    store.set(id(11), ElementId::PATH, &ElementValue::String(loader)).unwrap();
     store.set(id(11), ElementId::NO_INTEGRITY_CHECKS, &ElementValue::Boolean(true)).unwrap();
     store.to_bytes().unwrap()
 }

@@ -112,7 +112,9 @@ fn every_plan_lands_and_is_undone() {
         let needs_an_image = scenario
             .given
             .iter()
-            .any(|given| matches!(given, scenario::Fault::BootConfiguration(_)));
+            .any(|given| matches!(given, scenario::Fault::BootConfiguration(_)))
+            || scenario.last_known_good.is_some()
+            || scenario.safe_mode.is_some();
         if needs_an_image || !scenario.name.starts_with("channel-file") {
             continue;
         }

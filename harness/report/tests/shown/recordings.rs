@@ -38,6 +38,7 @@ fn a_machine_that_does_not_come_back_differs_from_the_reference() {
     outcome.verdict = Verdict::StuckInRecovery;
     outcome.because = "the recovery environment waits for a person".into();
     outcome.brought_back_by = None;
+    outcome.touch = None;
     outcome.boots.pop();
     let comparison = compare(&outcome, &reference, "other").expect("compares");
     let Comparison::Different { diff, .. } = &comparison else { panic!("{comparison:?}") };
