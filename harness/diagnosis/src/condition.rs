@@ -1,6 +1,6 @@
 //! Whether the Windows on a disk starts, as far as the disk tells.
 
-use inspect::{Inspection, Known};
+use inspect::{Answer, CheckName, Inspection, Known, qualify};
 use serde::Serialize;
 
 use crate::statement::{Statement, Stop};
@@ -113,6 +113,17 @@ pub(crate) fn last_start(
         because.push(Statement::new(text, "crash dumps and System log"));
     }
     (answer, because)
+}
+
+/// What keeps the next start from coming to Windows at all, by the checks of `image qualify`.
+pub(crate) fn stands_against(inspection: &Inspection) -> Vec<Statement> {
+    let qualification = qualify(inspection);
+    [CheckName::DefaultEntry, CheckName::BootDiskDriver]
+        .into_iter()
+        .filter_map(|name| qualification.check(name))
+        .filter(|check| check.answer == Answer::Fail)
+        .map(|check| Statement::new(check.evidence.clone(), format!("check {}", check.name)))
+        .collect()
 }
 
 const BOOT_STATUS: &str = r"C:\Windows\bootstat.dat";

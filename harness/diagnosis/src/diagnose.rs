@@ -89,7 +89,12 @@ pub fn diagnose(inspection: &Inspection, traces: &Traces) -> Diagnosis {
     let scene = Scene { inspection, traces, stops: &recent, changes: &changes, first, fails };
     let suspects = suspects::suspects(&scene);
     let structural = suspects.iter().find(|suspect| suspects::is_structural(suspect));
+    let against = condition::stands_against(inspection);
     let condition = match (last, structural) {
+        _ if !against.is_empty() => {
+            because.extend(against);
+            Condition::DoesNotStart
+        }
         (_, Some(suspect)) if last != Some(false) => {
             let text = format!("something stands against the next start: {}", suspect.name);
             because.push(Statement::new(text, "the suspects below"));

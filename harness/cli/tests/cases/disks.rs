@@ -61,6 +61,12 @@ fn a_default_entry_that_does_not_start_is_told() {
         let check = check(&found, "default-entry");
         assert_eq!(check["answer"], "fail");
         assert!(check["evidence"].as_str().unwrap().contains(says), "{check}");
+        let diagnosed = json(folder.path(), &["diagnose", text(&disk), "--json"]);
+        assert_eq!(diagnosed["condition"], "does-not-start", "{diagnosed}");
+        let because = diagnosed["because"].as_array().unwrap();
+        let told =
+            |own: &serde_json::Value| own["text"].as_str().is_some_and(|text| text.contains(says));
+        assert!(because.iter().any(told), "{diagnosed}");
     }
 }
 
