@@ -66,7 +66,7 @@ fn answer(page: &mut Page, diagnosis: &Diagnosis) {
                 ),
             );
         }
-        ([], true) => page.line(2, "no suspect: nothing on the disk points at anything"),
+        ([], true) => page.line(2, "no file, driver or service is suspect"),
         ([], false) => {}
     }
 }

@@ -12,7 +12,7 @@ use scenario::Scenario;
 use timeline::{Derived, Event, Verdict};
 
 use super::execute::RunOptions;
-use super::run::reference_path;
+use super::references::reference_path;
 use crate::cleanup::{Cleaned, Ledger};
 use crate::error::RunError;
 use crate::machine::RunContext;
