@@ -7,6 +7,7 @@ use timeline::{Body, Layer, Source, StepState, steps};
 use crate::error::RunError;
 use crate::machine::control_error::ControlError;
 use crate::machine::controller::MachineController;
+use crate::record::Progress;
 
 /// What came of a layer. The machine is off.
 pub(super) enum Worked {
@@ -52,7 +53,10 @@ impl MachineController<'_> {
             }
             Worked::Failed(why) => {
                 self.layer_step(layer, StepState::Failed, why);
-                Ok(())
+                // The timeline hears of it a moment later, and until then would have the same layer once more.
+                let heard =
+                    |progress: &Progress| (progress.awaits_layer != Some(layer)).then_some(());
+                Ok(self.watch.until("what follows from it", heard).await?)
             }
         }
     }
