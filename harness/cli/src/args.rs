@@ -271,6 +271,12 @@ pub(crate) struct RunArgs {
     /// `cold` is from power-on, `checkpoint` from a checkpoint of the healthy machine, RAM included.
     #[arg(long, value_name = "HOW", hide_possible_values = true)]
     pub(crate) start: Option<StartArg>,
+    /// Take every run from its own start, even where several begin in the same way
+    ///
+    /// Without it, runs of one command that differ only in what is done to a machine that is given up share the way
+    /// there: one drives it, the others go on from a copy of its machine.
+    #[arg(long)]
+    pub(crate) apart: bool,
     /// Print JSON: the run's summary, or an array of summaries
     #[arg(long)]
     pub(crate) json: bool,

@@ -14,6 +14,7 @@ use crate::cleanup::{Cleaned, Entry, Leak, Ledger, Ledgers};
 use crate::error::RunError;
 use crate::preflight::{KnownImages, Prepared, Preparing, prepare};
 use crate::record::RunId;
+use crate::runs::Beginnings;
 use crate::state_dir::StateDir;
 use crate::tasks::{Interrupt, blocking};
 
@@ -62,6 +63,7 @@ pub struct Session {
     pub(crate) ledgers: Ledgers,
     ledger: Ledger,
     left: Mutex<Vec<LeftBehind>>,
+    pub(crate) beginnings: Beginnings,
 }
 
 /// Something that is still there once a command is over.
@@ -111,6 +113,7 @@ impl Session {
             ledgers,
             ledger,
             left: Mutex::default(),
+            beginnings: Beginnings::default(),
         })
     }
 
@@ -180,6 +183,7 @@ impl Session {
             ledgers,
             ledger,
             left: Mutex::default(),
+            beginnings: Beginnings::default(),
         })
     }
 
@@ -219,6 +223,19 @@ impl Session {
         let scenario = scenario.clone();
         let preparing = blocking(move || prepare(&with, &scenario, start));
         Ok(Arc::new(self.interrupt.unless_raised(preparing).await??))
+    }
+
+    /// These scenarios are going to be run, each once, in this session. Where some of them go the same way until their
+    /// machine is given up, one drives it until there, and the others go on with a copy of its machine.
+    pub fn announce<'a>(&self, scenarios: impl IntoIterator<Item = &'a Scenario>) {
+        self.beginnings.announce(scenarios);
+    }
+
+    /// A folder for a machine that is kept while the session lasts.
+    pub(crate) fn folder_for_a_beginning(&self) -> Result<tempfile::TempDir, RunError> {
+        let folder = tempfile::Builder::new().prefix("beginning-").tempdir_in(self.state.work())?;
+        self.ledger.note(Entry::Directory { path: folder.path().to_path_buf() })?;
+        Ok(folder)
     }
 
     /// Settles a run's ledger. What is left is known to the session from then on.

@@ -52,6 +52,42 @@ impl Scenario {
         (0..restarts).map(|_| Layer::Reboots).chain(once.into_iter().flatten()).collect()
     }
 
+    /// A digest of all that shapes a run until its machine is given up for the first time: on one image, two scenarios
+    /// with the same digest go the same way until then. What the harness does with a machine that was given up, what is
+    /// expected and what people read is not part of it. `None` where the harness is itself at work around the machine
+    /// (network, storage and power faults), which another run could not take over.
+    pub fn until_given_up(&self) -> Option<String> {
+        let at_work = |fault: &Fault| {
+            matches!(
+                fault,
+                Fault::Network(_)
+                    | Fault::Service(_)
+                    | Fault::Storage(_)
+                    | Fault::Power(_)
+                    | Fault::InterruptedWrite(_)
+            )
+        };
+        if self.given.iter().chain(&self.fault).any(at_work) {
+            return None;
+        }
+        let mut shared = serde_json::to_value(self).ok()?;
+        // The layers act on a machine that was given up. `last-known-good` stays: it is also a setting of the machine
+        // from the start; and `rollback`, which decides how it starts.
+        const APART: [&str; 8] = [
+            "name",
+            "title",
+            "description",
+            "tags",
+            "expect",
+            "reboots",
+            "safe-mode",
+            "host-repair",
+        ];
+        // In place, so that the order of the rest does not depend on what there was.
+        shared.as_object_mut()?.retain(|part, _| !APART.contains(&part.as_str()));
+        Some(self.digest_with(&shared.to_string()))
+    }
+
     /// True where a machine that a layer brought back has to come up healthy once more: a layer that changes how
     /// Windows starts may have left that on.
     pub fn starts_again(&self) -> bool {

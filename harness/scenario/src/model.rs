@@ -145,11 +145,16 @@ impl Scenario {
     /// BLAKE3 over the canonical form and the files it names, hex. Comments and layout of the source do
     /// not change it.
     pub fn digest(&self) -> String {
-        let mut hasher = blake3::Hasher::new();
-        let canonical = serde_json::to_vec(self)
+        let canonical = serde_json::to_string(self)
             .expect("a scenario holds only strings, numbers and string-keyed maps");
+        self.digest_with(&canonical)
+    }
+
+    /// The digest of a canonical form, with the files that the scenario names.
+    pub(crate) fn digest_with(&self, canonical: &str) -> String {
+        let mut hasher = blake3::Hasher::new();
         hasher.update(&(canonical.len() as u64).to_le_bytes());
-        hasher.update(&canonical);
+        hasher.update(canonical.as_bytes());
         for (name, bytes) in &self.files {
             hasher.update(&(name.len() as u64).to_le_bytes());
             hasher.update(name.as_bytes());

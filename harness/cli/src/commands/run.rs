@@ -100,6 +100,9 @@ async fn run_all(
     if !skipped.is_empty() && (single || args.no_skips || chosen.is_empty()) {
         return refuse(args, single, chosen.len(), &skipped);
     }
+    if !args.repeats() && !args.apart {
+        session.announce(chosen.iter().map(|(scenario, _)| scenario));
+    }
     let mut results = run_chosen(session, args, chosen, interrupt).await;
     if !single && !args.no_skips {
         skipped.extend(take_late(&mut results));

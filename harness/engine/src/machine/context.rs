@@ -1,7 +1,7 @@
 //! What one run consists of while it is under way, for everything that takes part in it.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hypervisor::{HypervisorError, Machine, MachineSpec};
 use network::{Network, NetworkConfig, NetworkHandle};
@@ -9,12 +9,16 @@ use recovery::{CaptivePortal, ContentService, RemediationService};
 use scenario::Scenario;
 use timeline::Sink;
 
+use super::beginning::Beginning;
+use super::starting_point::StartingPoint;
 use super::watch::Watch;
 use super::{limits, services};
 use crate::cleanup::{Entry, Ledger};
 use crate::error::RunError;
+use crate::offline::MachineFiles;
 use crate::preflight::Prepared;
-use crate::record::{Recorder, Reporter, RunDir, RunId};
+use crate::record::{CAPTURE, Recorder, Reporter, RunDir, RunId};
+use crate::runs::Role;
 use crate::session::Session;
 use crate::tasks::Jobs;
 
@@ -28,9 +32,47 @@ pub(crate) struct RunContext<'a> {
     pub(crate) ledger: &'a Ledger,
     pub(crate) reporter: &'a Reporter,
     pub(crate) jobs: &'a Jobs,
+    /// What it does about the beginning that it has in common with other runs.
+    pub(crate) role: Mutex<Role>,
 }
 
 impl RunContext<'_> {
+    /// The beginning that it takes over, where it goes the same way.
+    pub(crate) fn joins(&self) -> Option<Arc<Beginning>> {
+        match &*self.role.lock().unwrap_or_else(PoisonError::into_inner) {
+            Role::Joins(beginning) if beginning.leads_to(&self.prepared.plan.facts) => {
+                Some(Arc::clone(beginning))
+            }
+            _ => None,
+        }
+    }
+
+    /// Keeps a machine that has been given up for the first time, and is off, for the runs that begin like this one;
+    /// where there are any.
+    pub(crate) async fn keep_beginning(&self, point: &StartingPoint) {
+        let role = std::mem::replace(
+            &mut *self.role.lock().unwrap_or_else(PoisonError::into_inner),
+            Role::Alone,
+        );
+        let Role::Drives(mut kept) = role else { return };
+        match self.copy_beginning(point).await {
+            Ok(beginning) => *kept = beginning.map(Arc::new),
+            // The others drive their own.
+            Err(error) => {
+                tracing::warn!(%error, "the beginning of the run could not be kept for others")
+            }
+        }
+    }
+
+    async fn copy_beginning(&self, point: &StartingPoint) -> Result<Option<Beginning>, RunError> {
+        let folder = self.session.folder_for_a_beginning()?;
+        let (run, files) = (self.run.as_str().to_owned(), MachineFiles::of(&point.spec));
+        let (record, evidence) = (self.directory.events(), self.directory.machine());
+        let before = point.before.clone();
+        let keeping = move || Beginning::keep(&run, folder, &files, (&record, &evidence), before);
+        self.jobs.blocking(keeping).await
+    }
+
     /// Watches what `recorder` records; the time limit starts to run.
     pub(crate) fn watch(&self, recorder: &Recorder) -> Watch {
         Watch::new(
@@ -62,7 +104,7 @@ impl RunContext<'_> {
             let service = ContentService::new(config, authority, sink.clone())?;
             services.push(service.network_service());
         }
-        let capture = self.directory.machine().join("network.pcapng");
+        let capture = self.directory.machine().join(CAPTURE);
         let socket = spec.cable.clone().unwrap_or_else(|| spec.sockets.join("cable"));
         let mut config = NetworkConfig::new(socket, capture, services);
         config.portal = Some(CaptivePortal::new(authority, clock)?.network_service());

@@ -10,7 +10,7 @@ use disk::ServedDisk;
 use hypervisor::{Machine, MachineSpec};
 use scenario::{Moment, PowerEvent};
 use timeline::steps::{POWER_CUT, POWER_CYCLE, POWER_RESET};
-use timeline::{Body, ResetBy, Sink, Source, StepState};
+use timeline::{Body, Observation, ResetBy, Sink, Source, StepState};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -49,6 +49,8 @@ pub(crate) struct MachineController<'a> {
     pub(crate) power_faults: PowerFaults,
     /// Trouble that ends by itself.
     pub(crate) lifts: JoinSet<()>,
+    /// How the machine was switched off that another run drove until it was given up, while that is not said.
+    afterwards: Vec<Observation>,
 }
 
 impl<'a> MachineController<'a> {
@@ -79,6 +81,10 @@ impl<'a> MachineController<'a> {
             places: BTreeMap::new(),
             power_faults: PowerFaults::new(facts, machine_says),
             lifts: JoinSet::new(),
+            afterwards: starting_point
+                .taken_over
+                .as_ref()
+                .map_or_else(Vec::new, |taken| taken.afterwards.clone()),
         }
     }
 
@@ -113,10 +119,16 @@ impl<'a> MachineController<'a> {
         if let Err(error) = self.close_disk().await {
             self.sink.emit(Source::Harness, Body::HarnessFailed { reason: error.to_string() });
         }
-        off
+        off?;
+        // The record of it ends with a machine that is off.
+        if ended.is_ok() && self.watch.until_off("the machine to be off").await.is_ok() {
+            self.context.keep_beginning(self.starting_point).await;
+        }
+        Ok(())
     }
 
     async fn switch_off(&mut self, concluded: bool) -> Result<(), RunError> {
+        self.say_afterwards();
         let Some(machine) = self.machine.take() else { return Ok(()) };
         self.context.reporter.doing("switching the machine off");
         // The last picture, whatever it shows.
@@ -131,6 +143,14 @@ impl<'a> MachineController<'a> {
     }
 
     async fn conclude(&mut self) -> Result<String, ControlError> {
+        if self.starting_point.taken_over.is_none() {
+            self.begin().await?;
+        }
+        self.go_on().await
+    }
+
+    /// Until all faults are in place.
+    async fn begin(&mut self) -> Result<(), ControlError> {
         self.serve_disk().await?;
         self.find_places().await?;
         self.inject_all(Moment::Staged).await?;
@@ -143,6 +163,11 @@ impl<'a> MachineController<'a> {
                 Err(stop) => return Err(stop),
             }
         }
+        Ok(())
+    }
+
+    /// Until the verdict can no longer change.
+    async fn go_on(&mut self) -> Result<String, ControlError> {
         loop {
             let decision = tokio::select! {
                 biased;
@@ -264,13 +289,21 @@ impl<'a> MachineController<'a> {
             self.started.send_replace(false);
             machine.destroy().await?;
         }
+        self.say_afterwards();
         Ok(self.watch.until_off("the machine to be off").await?)
+    }
+
+    fn say_afterwards(&mut self) {
+        for Observation { source, body } in self.afterwards.drain(..) {
+            self.sink.emit(source, body);
+        }
     }
 
     /// Switches it on again. What was in RAM is gone; the disk, the firmware's variables and the TPM are the
     /// same, and the clock has gone on.
     pub(crate) async fn on_again(&mut self) -> Result<(), ControlError> {
-        let gone_on = self.began.elapsed().as_secs();
+        let before = self.starting_point.taken_over.as_ref().map(|taken| taken.lasted);
+        let gone_on = (self.began.elapsed() + before.unwrap_or_default()).as_secs();
         let spec = MachineSpec {
             clock: self.starting_point.spec.clock.map(|clock| clock.saturating_add(gone_on)),
             ..self.spec.clone()

@@ -1,5 +1,6 @@
 //! A machine from power-on to its end: started, watched, with faults injected, repaired and switched off.
 
+mod beginning;
 mod cable;
 mod context;
 mod control_error;
@@ -14,6 +15,7 @@ mod spec;
 mod starting_point;
 mod watch;
 
+pub(crate) use beginning::Beginning;
 pub(crate) use context::RunContext;
 pub(crate) use controller::MachineController;
 pub(crate) use faults::{NetworkFaults, agent_commands};

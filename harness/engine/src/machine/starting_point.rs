@@ -8,6 +8,7 @@ use faults::StagePlan;
 use hypervisor::MachineSpec;
 use scenario::Start;
 
+use super::beginning::{Beginning, TakenOver};
 use super::context::RunContext;
 use super::spec::Places;
 use crate::cleanup::Entry;
@@ -23,10 +24,15 @@ pub(crate) struct StartingPoint {
     pub(crate) before: Before,
     /// Faults that are on the disk already, with their proof.
     pub(crate) landed: Landed,
+    /// Where it is off, and given up: what another run drove until there.
+    pub(crate) taken_over: Option<TakenOver>,
 }
 
 impl RunContext<'_> {
     pub(crate) async fn prepare_start(&self) -> Result<StartingPoint, RunError> {
+        if let Some(beginning) = self.joins() {
+            return self.take_over(beginning).await;
+        }
         match (&self.prepared.plan.start, &self.prepared.plan.checkpoint) {
             (Start::Checkpoint, Some(key)) => self.fork_checkpoint(key).await,
             _ => {
@@ -43,9 +49,22 @@ impl RunContext<'_> {
                     self.stage(&spec, stage).await?
                 };
                 let (before, landed) = staged;
-                Ok(StartingPoint { spec, ram: None, before, landed })
+                Ok(StartingPoint { spec, ram: None, before, landed, taken_over: None })
             }
         }
+    }
+
+    /// A machine that another run drove until it was given up.
+    async fn take_over(&self, beginning: Arc<Beginning>) -> Result<StartingPoint, RunError> {
+        self.reporter.doing("taking over the beginning of another run");
+        let spec = self.spec("m")?;
+        let evidence = self.directory.machine();
+        let taking = move || {
+            let (before, taken) = beginning.take_over(&MachineFiles::of(&spec), &evidence)?;
+            let taken_over = Some(taken);
+            Ok(StartingPoint { spec, ram: None, before, landed: Vec::new(), taken_over })
+        };
+        self.jobs.blocking(taking).await
     }
 
     /// A directory of the run for what must not outlive it.
@@ -105,7 +124,8 @@ impl RunContext<'_> {
         let spec = self.spec("m")?;
         let forking = move || {
             let before = fork(&checkpoint, &MachineFiles::of(&spec))?;
-            Ok(StartingPoint { spec, ram: Some(checkpoint.ram()), before, landed: Vec::new() })
+            let ram = Some(checkpoint.ram());
+            Ok(StartingPoint { spec, ram, before, landed: Vec::new(), taken_over: None })
         };
         self.jobs.blocking(forking).await
     }

@@ -11,6 +11,7 @@ mod status;
 pub use case::recorded_case;
 pub use recorder::{Progress, RecordError, Recorder};
 pub use replay::{ReplayError, Replayed, replay};
+pub(crate) use run_dir::{CAPTURE, CAPTURE_OF_THE_BEGINNING};
 pub use run_dir::{RUN_FORMAT, RunDir, RunDirError, RunRecord, RunStatus};
 pub use run_id::RunId;
 pub(crate) use status::Reporter;

@@ -95,6 +95,16 @@ impl Progress {
 impl Recorder {
     /// Begins `events.jsonl` at `path`, which must not exist, with the `run-started` event.
     pub fn begin(path: &Path, facts: RunFacts) -> Result<Self, RecordError> {
+        Self::begin_with(path, facts, &[])
+    }
+
+    /// As [`begin`](Self::begin), with what another run recorded after its own `run-started`: the record goes on from
+    /// there, at its time.
+    pub fn begin_with(
+        path: &Path,
+        facts: RunFacts,
+        beginning: &[Event],
+    ) -> Result<Self, RecordError> {
         let failed = |source| RecordError::new(path, source);
         let file =
             std::fs::OpenOptions::new().create_new(true).append(true).open(path).map_err(failed)?;
@@ -109,6 +119,7 @@ impl Recorder {
             path: path.to_path_buf(),
             file,
             start,
+            offset_us: 0,
             events: Vec::new(),
             watcher: Watcher::new(),
             progress: Progress::default(),
@@ -116,6 +127,10 @@ impl Recorder {
             frames: None,
         };
         writer.record(start, first)?;
+        for event in beginning {
+            writer.append(event.clone())?;
+        }
+        writer.offset_us = writer.events.last().map_or(0, |event| event.at_us);
         let task = tokio::spawn(writer.run(receiver));
         Ok(Self { sender, progress, task, frame_reader: None })
     }
@@ -125,6 +140,14 @@ impl Recorder {
         let frame_reader = FrameReader::begin(evidence.to_path_buf(), self.sink());
         let _ = self.sender.send(Message::Frames(Some(frame_reader.frames())));
         self.frame_reader = Some(frame_reader);
+    }
+
+    /// Looks at a frame that was recorded before.
+    pub fn look_at(&self, frame: &str) {
+        if let Some(frame_reader) = &self.frame_reader {
+            // Nobody looks any more: the recorder is about to finish.
+            let _ = frame_reader.frames().send(frame.to_owned());
+        }
     }
 
     /// Where observations go.
@@ -160,6 +183,8 @@ struct Writer {
     path: PathBuf,
     file: std::fs::File,
     start: Instant,
+    /// When it began, in the time of the record.
+    offset_us: u64,
     events: Vec<Event>,
     watcher: Watcher,
     progress: Progress,
@@ -194,13 +219,13 @@ impl Writer {
         // backwards.
         let at_us = u64::try_from(at.saturating_duration_since(self.start).as_micros())
             .unwrap_or(u64::MAX)
+            .saturating_add(self.offset_us)
             .max(self.events.last().map_or(0, |event| event.at_us));
-        let event = Event {
-            seq: self.events.len() as u64,
-            at_us,
-            source: observation.source,
-            body: observation.body,
-        };
+        let Observation { source, body } = observation;
+        self.append(Event { seq: self.events.len() as u64, at_us, source, body })
+    }
+
+    fn append(&mut self, event: Event) -> Result<(), RecordError> {
         let mut line = serde_json::to_string(&event).expect("an event is plain data");
         line.push('\n');
         self.file

@@ -7,7 +7,7 @@
 //! | `plan.json` | what was to be done to which machine |
 //! | `host.json` | versions and accelerator of the host |
 //! | `events.jsonl` | every event, appended as it happened |
-//! | `machine/` | serial logs, frames, packet capture |
+//! | `machine/` | serial logs, frames, packet capture; where the run began as another one did, that one's capture beside its own |
 //! | `dumps/` | crash dumps found on the disk |
 //! | `recovery/` | the recovery environment's logs, the remediation service's log |
 //! | `outcome.json` | the canonical outcome |
@@ -21,6 +21,11 @@ use serde::{Deserialize, Serialize};
 use words::ImageLine;
 
 use super::run_id::RunId;
+
+/// The packet capture, in the folder of the machine's evidence.
+pub(crate) const CAPTURE: &str = "network.pcapng";
+/// The capture of the run whose beginning this one has taken over.
+pub(crate) const CAPTURE_OF_THE_BEGINNING: &str = "network-beginning.pcapng";
 
 /// Version of the run directory's layout and of `run.json`.
 pub const RUN_FORMAT: u32 = 1;

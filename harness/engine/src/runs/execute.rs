@@ -3,7 +3,7 @@
 use disk::{Access, OfflineDisk};
 use faults::Origin;
 use scenario::Start;
-use timeline::steps::INJECT;
+use timeline::steps::{BEGINNING, INJECT};
 use timeline::{Body, Derived, Event, Sink, Source, StepState};
 use tokio::sync::watch::Receiver;
 
@@ -29,10 +29,18 @@ impl RunContext<'_> {
     ) -> Result<(Derived, Vec<Event>), RunError> {
         self.session.interrupt.check()?;
         let starting_point = self.prepare_start().await?;
-        let mut recorder =
-            Recorder::begin(&self.directory.events(), self.prepared.plan.facts.clone())?;
+        let (path, facts) = (self.directory.events(), self.prepared.plan.facts.clone());
+        let taken = starting_point.taken_over.as_ref();
+        let beginning = taken.map_or(&[][..], |taken| &taken.events);
+        let mut recorder = Recorder::begin_with(&path, facts, beginning)?;
         recorder.look_at_frames(&self.directory.machine());
         let sink = recorder.sink();
+        if let Some(taken) = taken {
+            let (name, state) = (BEGINNING.to_owned(), StepState::Done);
+            let detail = format!("until here as run {}", taken.run);
+            sink.emit(Source::Harness, Body::Step { name, state, detail });
+            taken.not_looked_at().for_each(|frame| recorder.look_at(frame));
+        }
         self.announce_staged(&sink, &starting_point);
 
         let watch = self.watch(&recorder);

@@ -6,7 +6,7 @@
 //! hands on what came of the run.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use scenario::Scenario;
 use timeline::{Derived, Event, Verdict};
@@ -47,6 +47,7 @@ impl Session {
     ) -> Result<FinishedRun, RunError> {
         let reporter = Reporter::new(scenario, Arc::clone(status));
         let finished = self.begin_and_finish(scenario, references, options, &reporter).await;
+        self.beginnings.over(scenario);
         reporter.done();
         finished
     }
@@ -62,6 +63,8 @@ impl Session {
         let prepared = catch_panic(self.prepare(scenario, options.start)).await;
         let prepared = prepared.map_err(RunError::from).flatten()?;
         prepared.tell_unknown();
+        reporter.doing("waiting for a run that begins in the same way");
+        let role = self.interrupt.unless_raised(self.beginnings.role(scenario)).await?;
         let started = StartedRun::new(self, scenario, &prepared, references)?;
         let jobs = Jobs::default();
         let context = RunContext {
@@ -73,6 +76,7 @@ impl Session {
             ledger: &started.ledger,
             reporter,
             jobs: &jobs,
+            role: Mutex::new(role),
         };
         let lived = catch_panic(context.execute(options)).await.map_err(RunError::from).flatten();
         reporter.doing("cleaning up");

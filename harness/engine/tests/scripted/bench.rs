@@ -94,6 +94,29 @@ impl Bench {
         result
     }
 
+    /// Several runs in one session, one after the other, which may have their beginning in common.
+    pub(crate) async fn run_together(
+        &self,
+        scenarios: &[Scenario],
+        guest: &Guest,
+    ) -> Vec<RunResult> {
+        let (_raiser, interrupt) = Interrupt::new();
+        let hypervisor = Arc::new(guest.clone());
+        let session = Session::with_hypervisor(self.state.clone(), hypervisor, interrupt).unwrap();
+        session.announce(scenarios);
+        let mut results = Vec::new();
+        for scenario in scenarios {
+            let (folder, options) = (self.folder(), RunOptions::default());
+            let result = session.run(scenario, &folder, &options, Arc::new(|_| {})).await;
+            results.push(result.unwrap());
+        }
+        // What was kept is gone with the last that could want it.
+        assert_eq!(names(&self.state.work()), [""; 0]);
+        assert_eq!(session.close(), []);
+        self.assert_clean();
+        results
+    }
+
     /// No overlay, no ledger.
     pub(crate) fn assert_clean(&self) {
         assert_eq!(names(&self.state.work()), [""; 0]);

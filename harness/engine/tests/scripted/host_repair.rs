@@ -2,20 +2,28 @@
 
 use engine::{RunOptions, RunResult, replay};
 use hypervisor::{FakeHypervisor, Trigger};
-use scenario::{Delete, HostRepair, Layer, RepairAction};
+use scenario::{Delete, HostRepair, Layer, RepairAction, Scenario};
 use timeline::{Cause, End, Verdict};
 
 use crate::bench::{BAD_FILE, Bench, Meanwhile};
 use crate::guest::{Guest, Seen, healthy_start, into_recovery, serial, stop};
 use crate::outcomes::{because, unmet};
 
+/// The scenario with the file deleted from the host when the machine would be given up.
+pub(crate) fn repaired(mut scenario: Scenario, path: &str) -> Scenario {
+    let path = path.parse().unwrap();
+    let action = vec![RepairAction::Delete(Delete { path, modified_before: None })];
+    scenario.host_repair = Some(HostRepair { action });
+    scenario
+}
+
 /// A start that stops, then one more, and the recovery environment that waits for a person.
-fn stuck() -> Vec<Seen> {
+pub(crate) fn stuck() -> Vec<Seen> {
     let start = [serial("[bootmgr] starting Windows"), serial("[kernel] started")];
     [start.to_vec(), stop(), into_recovery()].concat()
 }
 
-fn guest(starts: Vec<Vec<Seen>>) -> Guest {
+pub(crate) fn guest(starts: Vec<Vec<Seen>>) -> Guest {
     let fake =
         starts.into_iter().fold(FakeHypervisor::new(), |fake, seen| fake.on(Trigger::Start, seen));
     Guest::new(fake, Vec::new(), Vec::new())
@@ -23,10 +31,7 @@ fn guest(starts: Vec<Vec<Seen>>) -> Guest {
 
 /// Runs a machine on which the bad file is deleted from the host when it would be given up.
 async fn run(bench: &Bench, verdict: &str, path: &str, guest: &Guest) -> RunResult {
-    let mut scenario = bench.scenario("staged", "stuck-in-recovery");
-    let path = path.parse().unwrap();
-    let action = vec![RepairAction::Delete(Delete { path, modified_before: None })];
-    scenario.host_repair = Some(HostRepair { action });
+    let mut scenario = repaired(bench.scenario("staged", "stuck-in-recovery"), path);
     scenario.expect.verdict = serde_json::from_value(verdict.into()).unwrap();
     if verdict.starts_with("recovered") {
         scenario.expect.layers = vec![Layer::HostRepair];

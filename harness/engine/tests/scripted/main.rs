@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests; a panic is the report")]
 
+mod beginnings;
 mod bench;
 mod checkpoints;
 mod failures;

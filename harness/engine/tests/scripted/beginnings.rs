@@ -1,0 +1,130 @@
+//! Runs that go the same way until their machine is given up: the way is gone once.
+
+use engine::{RunResult, replay};
+use scenario::{Reboots, Scenario};
+use timeline::{Body, Source, Verdict};
+
+use crate::bench::{BAD_FILE, Bench};
+use crate::guest::{Guest, Seen, healthy_start};
+use crate::host_repair::{guest, repaired, stuck};
+use crate::outcomes::events;
+
+/// The bad file, with nobody who helps, and with a repair from the host.
+fn alone_and_repaired(bench: &Bench) -> [Scenario; 2] {
+    let alone = bench.scenario("staged", "stuck-in-recovery");
+    let mut repaired = repaired(alone.clone(), BAD_FILE);
+    repaired.name = "scripted/repaired".to_owned();
+    [alone, repaired]
+}
+
+fn starts(guest: &Guest) -> usize {
+    guest.fake.calls().iter().filter(|call| call.starts_with("start ")).count()
+}
+
+fn verdicts(results: &[RunResult]) -> Vec<Verdict> {
+    results.iter().map(|result| result.derived.outcome.verdict).collect()
+}
+
+/// The run that this one has its beginning from.
+fn beginning_of(result: &RunResult) -> Option<String> {
+    events(result).iter().find_map(|event| match &event.body {
+        Body::Step { name, detail, .. } if name == timeline::steps::BEGINNING => {
+            Some(detail.clone())
+        }
+        _ => None,
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_outcome_is_that_of_a_run_of_its_own() {
+    let Some(bench) = Bench::new() else { return };
+    let [alone, repaired] = alone_and_repaired(&bench);
+    // Each from its own start.
+    let mut apart = Vec::new();
+    for (scenario, story) in [(&alone, vec![stuck()]), (&repaired, vec![stuck(), healthy_start()])]
+    {
+        apart.extend(bench.run_together(std::slice::from_ref(scenario), &guest(story)).await);
+    }
+    assert_eq!(verdicts(&apart), [Verdict::StuckInRecovery, Verdict::Recovered]);
+    assert!(apart.iter().all(|result| beginning_of(result).is_none()));
+
+    for order in [[0, 1], [1, 0]] {
+        let scenarios = order.map(|which| [&alone, &repaired][which].clone());
+        let machine = guest(vec![stuck(), healthy_start()]);
+        let together = bench.run_together(&scenarios, &machine).await;
+        assert_eq!(starts(&machine), 2, "{order:?}: {:?}", machine.fake.calls());
+        for (which, result) in order.into_iter().zip(&together) {
+            let (outcome, own) = (&result.derived.outcome, &apart[which].derived.outcome);
+            assert_eq!(outcome.render(), own.render());
+            assert_eq!(replay(&result.directory).unwrap().same, Some(true));
+        }
+        // The one that came second says whose beginning it has, and its clock goes on from there.
+        let [first, second] = together.as_slice() else { panic!("two runs") };
+        assert_eq!(beginning_of(first), None);
+        let of = beginning_of(second).unwrap();
+        assert!(of.contains(&first.directory.name()), "{of}");
+        let times: Vec<u64> = events(second).iter().map(|event| event.at_us).collect();
+        assert!(times.is_sorted());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_rungs_of_one_loop_have_one_beginning() {
+    let Some(bench) = Bench::new() else { return };
+    let [alone, repaired] = alone_and_repaired(&bench);
+    let mut restarted = alone.clone();
+    restarted.name = "scripted/restarted".to_owned();
+    restarted.reboots = Some(Reboots { times: 1 });
+    let machine = guest(vec![stuck(), stuck(), healthy_start()]);
+    let results = bench.run_together(&[alone, restarted, repaired], &machine).await;
+    let stuck = Verdict::StuckInRecovery;
+    assert_eq!(verdicts(&results), [stuck, stuck, Verdict::Recovered]);
+    assert_eq!(starts(&machine), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_is_not_given_up_is_no_beginning() {
+    let Some(bench) = Bench::new() else { return };
+    let scenarios = alone_and_repaired(&bench);
+    let machine = guest(vec![healthy_start(), stuck(), healthy_start()]);
+    let results = bench.run_together(&scenarios, &machine).await;
+    assert_eq!(verdicts(&results)[1], Verdict::Recovered);
+    assert_eq!(starts(&machine), 3);
+    assert!(results.iter().all(|result| beginning_of(result).is_none()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_was_asked_remembers_so_nothing_is_taken_over() {
+    let Some(bench) = Bench::new() else { return };
+    let scenarios = alone_and_repaired(&bench);
+    let asked: Seen = (
+        Source::Network,
+        Body::Service {
+            service: "remediation".to_owned(),
+            request: "scan".to_owned(),
+            answer: "no-match".to_owned(),
+            facts: Default::default(),
+        },
+    );
+    let story = || {
+        let mut story = stuck();
+        story.insert(story.len() - 1, asked.clone());
+        story
+    };
+    let machine = guest(vec![story(), story(), healthy_start()]);
+    let results = bench.run_together(&scenarios, &machine).await;
+    assert_eq!(starts(&machine), 3);
+    assert!(results.iter().all(|result| beginning_of(result).is_none()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn scenarios_that_differ_before_that_have_nothing_in_common() {
+    let Some(bench) = Bench::new() else { return };
+    let [alone, repaired] = alone_and_repaired(&bench);
+    let mut other = repaired;
+    other.canary[0].text.push('!');
+    let machine = guest(vec![stuck(), stuck(), healthy_start()]);
+    let results = bench.run_together(&[alone, other], &machine).await;
+    assert_eq!(verdicts(&results)[1], Verdict::Recovered);
+    assert_eq!(starts(&machine), 3);
+}
