@@ -13,6 +13,7 @@ use crate::commands::fault::FaultCommand;
 use crate::commands::guestfs::GuestfsCommand;
 use crate::commands::hive::HiveCommand;
 use crate::commands::image::ImageCommand;
+use crate::commands::matrix::{MatrixArgs, MatrixOutput};
 use crate::commands::report::Reports;
 
 /// Break Windows virtual machines on purpose and prove that they come back.
@@ -95,6 +96,17 @@ pub(crate) enum When {
 pub(crate) enum Command {
     /// Run scenarios and compare their outcomes with the references
     Run(RunArgs),
+    /// Hold incidents against the layers of the recovery ladder, each alone
+    ///
+    /// What saves a machine from what: for each incident and each layer, whether the machine came back, in how many
+    /// boots, with whose hands. What no variant of an incident says is made of the others. The table is compared with
+    /// its reference. A matrix that was interrupted goes on where it was.
+    Matrix {
+        #[command(flatten)]
+        cells: MatrixArgs,
+        #[command(flatten)]
+        output: MatrixOutput,
+    },
     /// Say what a command would do, without a machine
     #[command(subcommand)]
     Plan(PlanCommand),
@@ -325,6 +337,11 @@ pub(crate) enum PlanCommand {
     /// Image, offline edits, commands of the guest agent, layers, waits with their limits, what is expected, and the
     /// domain that libvirt would be given. No hypervisor is touched; the edits are done to a copy of the image's disk.
     Run(PlanRunArgs),
+    /// Print what a matrix would run, and what its runs share
+    ///
+    /// Where several layers of an incident begin in the same way, one run drives the machine until it is given up, and
+    /// the others go on from a copy of it.
+    Matrix(MatrixArgs),
 }
 
 #[derive(Debug, Args)]

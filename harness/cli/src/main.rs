@@ -61,6 +61,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
     let global = &cli.global;
     match &cli.command {
         Command::Run(args) => commands::run::run(global, args),
+        Command::Matrix { cells, output } => commands::matrix::run(global, cells, output),
         Command::Plan(command) => commands::plan::run(global, command),
         Command::Timeline { run, json } => commands::runs::timeline(global, run, *json),
         Command::Replay { run } => commands::runs::replay_run(global, run),

@@ -73,7 +73,7 @@ pub struct Summary {
 }
 
 /// The image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageSummary {
     /// Its name in the store.
     pub name: String,

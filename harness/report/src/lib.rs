@@ -11,6 +11,7 @@
 //! - [`changes`] says in words what differs from the reference, [`compare_runs`] between two runs.
 //! - [`junit`], [`markdown`] and [`annotations`] are what pipelines take in.
 //! - [`page`] shows all of it to somebody who never saw the command: one file of HTML.
+//! - [`Matrix`] is what saves a machine from what: incidents against layers.
 //! - [`proof_table`] is what `fault prove` came to.
 //!
 //! Nothing here decides anything: verdicts are the timeline's. Text that came from a guest is escaped
@@ -21,6 +22,7 @@ mod comparison;
 mod happenings;
 mod html;
 mod json;
+mod matrix;
 mod pictures;
 mod pipeline;
 mod proof;
@@ -37,6 +39,9 @@ pub use html::page;
 pub use json::{
     BootSummary, ComparisonSummary, ImageSummary, RunIdentity, SUMMARY_FORMAT, StopSummary,
     Summary, summary,
+};
+pub use matrix::{
+    Cell, MATRIX_FORMAT, Matrix, MatrixError, Measured, matrix_markdown, matrix_page,
 };
 pub use pictures::{Shown, pictures};
 pub use pipeline::{Came, Case, Picture, Ran, Standing, annotations, junit, markdown};

@@ -19,6 +19,7 @@
 //! The types are plain data: the engine stores the scenario in the run directory as the source of its
 //! plan, and `faults`, `recovery` and `timeline` take from it what they need.
 
+mod alone;
 mod boot_configuration;
 mod content;
 mod damage_rules;
@@ -56,6 +57,7 @@ mod trust_rules;
 mod user_mode;
 mod variants;
 
+pub use alone::{Alone, LAYERS_ALONE, alone};
 pub use boot_configuration::{
     BootConfiguration, BootDamage, BootStatusPolicy, FullEfiPartition, SafeBoot, SafeBootMode,
     SigningPolicy, StatusPolicy,

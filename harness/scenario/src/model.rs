@@ -269,7 +269,7 @@ pub struct QuickMachineRecovery {
 }
 
 // The example of Microsoft's own documentation: 2400 and 120 minutes.
-fn default_total_wait_time() -> Span {
+pub(crate) fn default_total_wait_time() -> Span {
     Span::from_secs(2400 * 60)
 }
 

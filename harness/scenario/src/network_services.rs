@@ -19,7 +19,7 @@ pub struct UpdateService {
     pub remediation: Vec<Remediation>,
 }
 
-fn default_update_host() -> String {
+pub(crate) fn default_update_host() -> String {
     "update.loopbreak.test".to_owned()
 }
 

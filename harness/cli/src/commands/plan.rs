@@ -14,6 +14,7 @@ use crate::session::marked;
 pub(crate) fn run(global: &Global, command: &PlanCommand) -> anyhow::Result<Exit> {
     match command {
         PlanCommand::Run(args) => plan(global, args),
+        PlanCommand::Matrix(args) => super::matrix::plan(global, args),
     }
 }
 

@@ -111,6 +111,14 @@ impl<'a> Partial<'a> {
     }
 }
 
+/// Writes a file whole or not at all.
+///
+/// # Errors
+/// It cannot be written.
+pub(crate) fn write_whole(file: &Path, text: &str) -> anyhow::Result<()> {
+    Partial::beside(file).and_then(|partial| partial.keep(text)).map_err(infrastructure)
+}
+
 /// `loopbreak report`.
 pub(crate) fn run(
     global: &Global,

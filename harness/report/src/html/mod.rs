@@ -17,22 +17,49 @@ use crate::text::html;
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// The page. `title` stands on top of it: what was run, when, where.
-pub fn page(title: &str, cases: &[Case]) -> String {
+/// A page: what stands on top of it, and what it is about.
+pub(crate) struct Document<'a> {
+    /// What was run, when, where; not escaped yet.
+    pub(crate) title: &'a str,
+    /// What it came to, in numbers; HTML.
+    pub(crate) counts: &'a str,
+    /// An image in it is a model.
+    pub(crate) model: bool,
+    /// HTML.
+    pub(crate) body: &'a str,
+}
+
+/// The page as a whole.
+pub(crate) fn document(document: &Document<'_>) -> String {
+    let Document { title, counts, model, body } = document;
     let hash = |text: &str| BASE64.encode(Sha256::digest(text.as_bytes()));
-    let count = |standing| cases.iter().filter(|case| case.standing() == standing).count();
-    let model = cases.iter().any(|case| case.summary().is_some_and(|it| it.image.is_model));
     let mut text = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; \
          style-src 'unsafe-inline'; script-src 'sha256-{}'\">\n\
-         <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n",
+         <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n{counts}",
         hash(SCRIPT),
         title = html(title),
     );
-    text.push_str("<ul class=\"counts\">\n");
+    if *model {
+        text.push_str(
+            "<p class=\"model\">An image marked “a model” is a stand-in of loopbreak’s own. \
+             What passes on it says nothing about Windows.</p>\n",
+        );
+    }
+    text.push_str(&format!(
+        "</header>\n<main>\n{body}</main>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
+    ));
+    text
+}
+
+/// The page of some runs.
+pub fn page(title: &str, cases: &[Case]) -> String {
+    let count = |standing| cases.iter().filter(|case| case.standing() == standing).count();
+    let model = cases.iter().any(|case| case.summary().is_some_and(|it| it.image.is_model));
+    let mut counts = String::from("<ul class=\"counts\">\n");
     for (standing, words) in [
         (Standing::Failed, "failed"),
         (Standing::Broken, "without a verdict on the product"),
@@ -41,26 +68,18 @@ pub fn page(title: &str, cases: &[Case]) -> String {
     ] {
         let number = count(standing);
         if number > 0 {
-            text.push_str(&format!(
+            counts.push_str(&format!(
                 "<li class=\"{}\"><b>{number}</b> {words}</li>\n",
                 class(standing)
             ));
         }
     }
-    text.push_str("</ul>\n");
-    if model {
-        text.push_str(
-            "<p class=\"model\">An image marked “a model” is a stand-in of loopbreak’s own. \
-             What passes on it says nothing about Windows.</p>\n",
-        );
-    }
-    text.push_str("</header>\n<main>\n");
-    text.push_str(&overview(cases));
+    counts.push_str("</ul>\n");
+    let mut body = overview(cases);
     for (number, one) in cases.iter().enumerate() {
-        text.push_str(&case::section(number, one));
+        body.push_str(&case::section(number, one));
     }
-    text.push_str(&format!("</main>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"));
-    text
+    document(&Document { title, counts: &counts, model, body: &body })
 }
 
 fn overview(cases: &[Case]) -> String {

@@ -73,7 +73,7 @@ fn section(case: &Case) -> String {
 }
 
 /// Text that Markdown shows as it is: one line, without meaning.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
         match c {
