@@ -72,8 +72,8 @@ impl Scenario {
         }
         let mut shared = serde_json::to_value(self).ok()?;
         // The layers act on a machine that was given up. `last-known-good` stays: it is also a setting of the machine
-        // from the start; and `rollback`, which decides how it starts.
-        const APART: [&str; 8] = [
+        // from the start.
+        const APART: [&str; 9] = [
             "name",
             "title",
             "description",
@@ -82,6 +82,7 @@ impl Scenario {
             "reboots",
             "safe-mode",
             "host-repair",
+            "rollback",
         ];
         // In place, so that the order of the rest does not depend on what there was.
         shared.as_object_mut()?.retain(|part, _| !APART.contains(&part.as_str()));

@@ -128,3 +128,65 @@ fn class(cell: &Cell) -> &'static str {
         Cell::Failed { .. } => "unknown",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use timeline::{Micros, Touch, Verdict};
+    use words::ImageLine;
+
+    use super::*;
+
+    fn example() -> (Matrix, Times) {
+        let line: ImageLine = "understudy".parse().unwrap();
+        let mut matrix = Matrix::new("understudy", line, true);
+        let saved = Cell::Ran {
+            verdict: Verdict::Recovered,
+            by: Some(Layer::HostRepair),
+            touch: Some(Touch::Host),
+            boots: 4,
+            data_intact: Some(true),
+            why: "healthy after 2 failed boots".to_owned(),
+        };
+        let lost = Cell::Ran {
+            verdict: Verdict::StuckInRecovery,
+            by: None,
+            touch: None,
+            boots: 3,
+            data_intact: Some(true),
+            why: "<b>\u{1b}[2Jwaits".to_owned(),
+        };
+        matrix.put("kb1", Layer::HostRepair, saved);
+        matrix.put("kb1", Layer::AutomaticRepair, lost.clone());
+        matrix.put("kb1", Layer::Rollback, Cell::NotApplicable { why: "no checkpoint".to_owned() });
+        matrix.put("kb2", Layer::HostRepair, Cell::Failed { why: "no space".to_owned() });
+        matrix.put("kb2", Layer::AutomaticRepair, lost);
+        let measured = Measured {
+            run: "20260101-000000-abcdef".to_owned(),
+            outage_us: Some(Micros::new(12_000_000)),
+            total_us: Micros::new(20_000_000),
+        };
+        (matrix, Times::from([(("kb1".to_owned(), Layer::HostRepair), measured)]))
+    }
+
+    #[test]
+    fn the_table_in_a_terminal_and_in_markdown() {
+        let (matrix, _) = example();
+        insta::assert_snapshot!(matrix.table() + "\n" + &matrix.counts());
+        let changes = ["safe-mode no longer saves kb*".to_owned()];
+        insta::assert_snapshot!(matrix_markdown(&matrix, &changes));
+    }
+
+    #[test]
+    fn the_page_links_each_incident_and_text_of_a_guest_stays_text() {
+        let (matrix, times) = example();
+        let page = matrix_page("loopbreak <1>", &matrix, &["one".to_owned()], &times);
+        assert!(!page.contains('\u{1b}') && !page.contains("<b>\\x1b"), "{page}");
+        assert!(page.contains("&lt;b&gt;\\x1b[2Jwaits"), "{page}");
+        assert!(page.contains("run 20260101-000000-abcdef, back after 12.0 s on this host"));
+        for row in ["row-0", "row-1"] {
+            assert!(page.contains(&format!("href=\"#{row}\"")));
+            assert!(page.contains(&format!("id=\"{row}\"")));
+        }
+        assert!(page.contains("What passes on it says nothing about Windows"));
+    }
+}

@@ -51,6 +51,9 @@ pub(crate) struct MatrixArgs {
 /// What is done with the table.
 #[derive(Debug, Args)]
 pub(crate) struct MatrixOutput {
+    /// Take every run from its own start, even where several begin in the same way
+    #[arg(long)]
+    pub(crate) apart: bool,
     /// Begin anew, even where the same matrix was interrupted before
     #[arg(long)]
     pub(crate) fresh: bool,
@@ -93,7 +96,7 @@ pub(crate) fn run(
     }
     let mut filled = Filled { image, before: before.clone(), ..Filled::default() };
     let exit = in_session(global, state, async |session, interrupt| {
-        filled.fill(session, interrupt, args, planned, &journal).await
+        filled.fill(session, interrupt, planned, (args.jobs, output.apart), &journal).await
     })?;
     let page = filled.matrix()?;
     let mut exit = exit;
@@ -162,8 +165,8 @@ impl Filled {
         &mut self,
         session: &Arc<Session>,
         interrupt: &Interrupt,
-        args: &MatrixArgs,
         planned: Vec<Planned>,
+        (jobs, apart): (u32, bool),
         journal: &Journal,
     ) -> anyhow::Result<Exit> {
         let options = RunOptions::default();
@@ -191,11 +194,13 @@ impl Filled {
                 None => to_run.push((incident, layer, run)),
             }
         }
-        session.announce(to_run.iter().map(|(_, _, run)| &run.scenario));
+        if !apart {
+            session.announce(to_run.iter().map(|(_, _, run)| &run.scenario));
+        }
         let runs = Runs {
             session: Arc::clone(session),
             interrupt: interrupt.clone(),
-            slots: Arc::new(Semaphore::new(args.jobs as usize)),
+            slots: Arc::new(Semaphore::new(jobs as usize)),
             status: status_sink(false),
             options,
         };

@@ -62,7 +62,8 @@ fn incidents(global: &Global, args: &MatrixArgs) -> anyhow::Result<BTreeMap<Stri
     Ok(chosen.into_iter().map(named).collect())
 }
 
-/// In the order in which they are run: what brings a machine back by itself first, as the others begin in the same way.
+/// In the order in which they are run: first those that need a start of their own, so that the others find a machine
+/// that was given up and do not wait for one.
 fn layers(named: &[Layer]) -> anyhow::Result<Vec<Layer>> {
     if let Some(other) = named.iter().find(|layer| !LAYERS_ALONE.contains(layer)) {
         let all: Vec<&str> = LAYERS_ALONE.iter().map(|layer| layer.name()).collect();
@@ -75,6 +76,10 @@ fn layers(named: &[Layer]) -> anyhow::Result<Vec<Layer>> {
         [] => LAYERS_ALONE.to_vec(),
         named => LAYERS_ALONE.into_iter().filter(|layer| named.contains(layer)).collect(),
     };
-    layers.sort_by_key(|layer| *layer != Layer::AutomaticRepair);
+    layers.sort_by_key(|layer| match layer {
+        Layer::AutomaticRepair => 0,
+        Layer::QuickMachineRecovery | Layer::LastKnownGood => 1,
+        _ => 2,
+    });
     Ok(layers)
 }
