@@ -76,7 +76,9 @@ const CHECKS: [CheckName; 7] = [
 pub(crate) fn can_work(inspection: &Inspection) -> Vec<Statement> {
     let qualification = qualify(inspection);
     let mut statements = Vec::new();
+    let mut nothing_against = true;
     for check in CHECKS.iter().filter_map(|name| qualification.check(*name)) {
+        nothing_against &= !matches!(check.answer, Answer::Fail | Answer::Unknown);
         let answer = match check.answer {
             Answer::Pass => continue,
             Answer::Warn => "with a reservation",
@@ -87,7 +89,7 @@ pub(crate) fn can_work(inspection: &Inspection) -> Vec<Statement> {
         let text = format!("{answer}: {}", check.evidence);
         statements.push(Statement::new(text, format!("check {}", check.name)));
     }
-    if !statements.iter().any(|statement| statement.text.starts_with("no")) {
+    if nothing_against {
         let text = "it can start by itself after failed starts";
         statements.insert(0, Statement::new(text, "checks of `image qualify`"));
     }

@@ -88,6 +88,7 @@ async fn prove(
         tasks.push((example.name, task));
     }
     let (mut rows, mut exit): (Vec<Proof>, _) = (Vec::new(), Exit::AsExpected);
+    let asked = tasks.len();
     for (name, task) in tasks {
         match task.await.unwrap_or_else(panicked) {
             Ok(row) => {
@@ -102,6 +103,12 @@ async fn prove(
                 tell(format!("error: {name}: {error}"));
             }
         }
+    }
+    if rows.len() < asked {
+        tell(format!("error: {} of {asked} faults were not proved", asked - rows.len()));
+    }
+    if rows.is_empty() {
+        return Ok(exit);
     }
     let table = proof_table(&rows);
     if !args.json {
