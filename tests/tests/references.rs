@@ -7,8 +7,8 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use report::Comparison;
-use scenario::{LayerResult, Scenario, Verdict};
+use report::{Cell, Comparison, Matrix};
+use scenario::{LayerResult, Scenario, Verdict, alone};
 use tests::workspace;
 
 /// The line of the image that the recordings are of.
@@ -109,5 +109,31 @@ fn a_reference_with_another_byte_is_told() -> anyhow::Result<()> {
         library()?.into_iter().find(|(one, _)| one.name == "channel-file-291").context("it")?;
     let changed = hold(&scenario, &folder, |text| text.replacen("csagent.sys", "csagenu.sys", 1))?;
     ensure!(matches!(changed, Comparison::Different { .. }), "{changed:?}");
+    Ok(())
+}
+
+/// A cell of the accepted matrix that a variant of the library says is what follows from that variant's recorded run;
+/// and what cannot be held against an incident is a cell that says so.
+#[test]
+fn the_accepted_matrix_agrees_with_the_recorded_runs() -> anyhow::Result<()> {
+    let scenarios = workspace().join("scenarios");
+    let path = scenarios.join(format!("matrix.{LINE}.json"));
+    let matrix = Matrix::parse(&std::fs::read_to_string(&path)?)
+        .with_context(|| path.display().to_string())?;
+    let (mut held, mut wrong) = (0, Vec::new());
+    for (incident, layer, cell) in matrix.cells() {
+        let variants = Scenario::load_all(&scenarios.join(incident))?;
+        let follows = match alone(&variants, layer) {
+            Err(why) => Cell::NotApplicable { why },
+            Ok(alone) if alone.made => continue,
+            Ok(alone) => Cell::of(&timeline::derive(&events(&recording(&alone.scenario))?).outcome),
+        };
+        held += 1;
+        if follows != *cell {
+            wrong.push(format!("{incident} with {layer}: {cell:?}, but {follows:?} follows"));
+        }
+    }
+    ensure!(held > 5, "only {held} cells of {}", path.display());
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(())
 }

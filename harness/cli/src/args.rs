@@ -8,7 +8,6 @@ use crate::choice::Choice;
 use crate::commands::bcd::BcdCommand;
 use crate::commands::diagnose::DiagnoseArgs;
 use crate::commands::driver::DriverCommand;
-use crate::commands::explain::ExplainCommand;
 use crate::commands::fault::FaultCommand;
 use crate::commands::guestfs::GuestfsCommand;
 use crate::commands::hive::HiveCommand;
@@ -183,9 +182,15 @@ pub(crate) enum Command {
     /// Check, list and prepare scenarios
     #[command(subcommand)]
     Scenario(ScenarioCommand),
-    /// Explain what a layer of the recovery ladder is
-    #[command(subcommand)]
-    Explain(ExplainCommand),
+    /// Explain a word: a verdict, exit code, layer, check, touch or fault
+    ///
+    /// What it means, what it rests on, what to do next; of a layer, whose hands it needs, how it is set up on Windows,
+    /// what evidence it leaves, what it cannot bring back, and where that is from.
+    Explain {
+        /// The word, as loopbreak writes it; its kind may stand before it, as in `layer safe-mode`
+        #[arg(value_name = "WORD", required = true, num_args = 1..=2)]
+        words: Vec<String>,
+    },
     /// Explain faults, and prove them on real machines
     #[command(subcommand)]
     Fault(FaultCommand),

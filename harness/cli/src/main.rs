@@ -81,7 +81,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Bcd(command) => commands::bcd::run(command),
         Command::Dump(command) => commands::dump::run(command),
         Command::Driver(command) => commands::driver::run(global, command),
-        Command::Explain(command) => commands::explain::run(command),
+        Command::Explain { words } => commands::explain::run(words),
         Command::Fault(command) => commands::fault::run(global, command),
         Command::Diagnose(args) => commands::diagnose::run(global, args),
         Command::Doctor { json } => commands::doctor::run(global, *json),

@@ -39,7 +39,7 @@ pub struct Trust {
 /// # Errors
 /// A fault cannot be made or placed. [`Scenario::load`] finds most such mistakes earlier and says where.
 pub fn stage(scenario: &Scenario, trust: &Trust) -> Result<StagePlan, StageError> {
-    stage_signed(scenario, trust, None)
+    stage_signed(scenario, trust, None, None)
 }
 
 /// True where a driver is to be signed, which needs an authority.
@@ -51,7 +51,7 @@ pub fn signs(scenario: &Scenario) -> bool {
 }
 
 /// As [`stage`], with the authority that signs drivers. A scenario without a signed driver does not
-/// need one.
+/// need one. `build` is that of the system, where it is known: packages may have a section for it.
 ///
 /// # Errors
 /// As [`stage`].
@@ -59,11 +59,12 @@ pub fn stage_signed(
     scenario: &Scenario,
     trust: &Trust,
     authority: Option<&Authority>,
+    build: Option<u32>,
 ) -> Result<StagePlan, StageError> {
     let mut plan = StagePlan::default();
     for given in &scenario.given {
         let origin = Origin::Given(given.name().to_owned());
-        add(&mut plan, scenario, given, origin, authority)?;
+        add(&mut plan, scenario, given, origin, authority, build)?;
     }
     for canary in &scenario.canary {
         let path = on_drive(&canary.path);
@@ -75,7 +76,7 @@ pub fn stage_signed(
     // Faults last: what is staged before them is what a healthy machine has.
     for fault in &scenario.fault {
         let origin = Origin::Fault(fault.name().to_owned());
-        add(&mut plan, scenario, fault, origin, authority)?;
+        add(&mut plan, scenario, fault, origin, authority, build)?;
     }
     Ok(plan)
 }
@@ -94,6 +95,7 @@ fn add(
     fault: &Fault,
     origin: Origin,
     authority: Option<&Authority>,
+    build: Option<u32>,
 ) -> Result<(), StageError> {
     match (fault, fault.when()) {
         (Fault::ContentDriver(driver), Moment::Staged) => {
@@ -133,7 +135,7 @@ fn add(
             }
         }
         (Fault::DriverPackage(package), Moment::Staged) => {
-            for change in vendor::driver_package(package, scenario)? {
+            for change in vendor::driver_package(package, scenario, build)? {
                 push(plan, origin.clone(), change);
             }
         }

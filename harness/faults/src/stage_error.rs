@@ -25,6 +25,19 @@ pub enum StageError {
         /// The file.
         file: String,
     },
+    /// A package lacks a file that its INF copies.
+    #[error(
+        "fault `{fault}`: `{inf}` copies `{file}`, and there is no such file beside it; put the whole package there, \
+         or name another `section`"
+    )]
+    NotInPackage {
+        /// The fault.
+        fault: String,
+        /// The INF.
+        inf: String,
+        /// The file.
+        file: String,
+    },
     /// A driver could not be signed.
     #[error("fault `{fault}`: {source}")]
     Sign {

@@ -7,7 +7,7 @@ use scenario::{
 use winfmt::certificates::{self, Store};
 
 use crate::driver::{self, DriverKind, FaultyDriverOptions};
-use crate::inf::{self, Inf};
+use crate::inf::{self, Inf, Target};
 use crate::plan::{Change, Edit, HiveName, RegistryValue};
 use crate::service::DriverService;
 use crate::signing::{Authority, Signing, sign};
@@ -129,13 +129,15 @@ pub fn arch_of(image: &[u8]) -> Arch {
 pub(crate) fn driver_package(
     fault: &DriverPackage,
     scenario: &Scenario,
+    build: Option<u32>,
 ) -> Result<Vec<Change>, StageError> {
     let failed = |source| StageError::Package { fault: fault.name.clone(), source };
     let text = loaded(scenario, &fault.name, &fault.inf)?;
     let parsed = Inf::parse(&fault.inf, text).map_err(failed)?;
     let beside = fault.inf.rsplit_once('/').map_or("", |(beside, _)| beside);
     let installation =
-        inf::installation(&parsed, fault.section.as_deref(), fault.arch).map_err(failed)?;
+        inf::installation(&parsed, fault.section.as_deref(), Target { arch: fault.arch, build })
+            .map_err(failed)?;
     inf::edits(&installation, scenario.machine.clock, |name| {
         let wanted = format!("{beside}/{name}");
         let found = scenario
@@ -143,8 +145,11 @@ pub(crate) fn driver_package(
             .iter()
             .find(|(known, _)| known.eq_ignore_ascii_case(&wanted))
             .map(|(_, bytes)| bytes.clone());
-        let bytes =
-            found.ok_or_else(|| StageError::File { fault: fault.name.clone(), file: wanted })?;
+        let bytes = found.ok_or_else(|| StageError::NotInPackage {
+            fault: fault.name.clone(),
+            inf: fault.inf.clone(),
+            file: name.to_owned(),
+        })?;
         let is_driver = name.to_ascii_lowercase().ends_with(".sys");
         if fault.inert && is_driver { inert(&fault.name, name, fault.arch) } else { Ok(bytes) }
     })

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use timeline::{
-    Access, BootKind, Cause, Confidence, Derived, DriverOutcome, End, Expectation, Layer,
-    LayerOutcome, Loop, Measurements, Micros, Phase, StopCode, Touch, Verdict,
+    Access, Beginning, BootKind, Cause, Confidence, Derived, DriverOutcome, End, Expectation,
+    Layer, LayerOutcome, Loop, Measurements, Micros, Phase, StopCode, Touch, Verdict,
 };
 
 use words::ImageLine;
@@ -64,6 +64,9 @@ pub struct Summary {
     pub comparison: Option<ComparisonSummary>,
     /// Against what the scenario expects.
     pub expectation: Expectation,
+    /// The beginning that was taken over from another run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beginning: Option<Beginning>,
     /// Where witnesses disagree.
     pub notes: Vec<String>,
     /// With which the command ends.
@@ -212,6 +215,7 @@ pub fn summary(
         drivers: outcome.drivers.clone(),
         boots: boots.collect(),
         in_loop: timeline.in_loop.clone(),
+        beginning: timeline.beginning.clone(),
         layers: outcome.layers.clone(),
         measurements: measurements.clone(),
         comparison: comparison.map(ComparisonSummary::from),

@@ -75,6 +75,9 @@ impl Page {
         }
         self.line(Some(Paint::Strong), &scenario, 2);
         self.line(Some(Paint::Faint), &image, 2);
+        if let Some(beginning) = &derived.timeline.beginning {
+            self.line(Some(Paint::Faint), &text::beginning(beginning), 2);
+        }
     }
 
     fn boot(&mut self, boot: &Boot, derived: &Derived) {

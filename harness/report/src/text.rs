@@ -1,6 +1,6 @@
 //! Words and numbers as people read them.
 
-use timeline::{Cause, End, Micros, Phase, Signature, StopCode};
+use timeline::{Beginning, Cause, End, Micros, Phase, Signature, StopCode};
 use winfmt::escaped;
 
 /// Longest piece of guest text in a line.
@@ -35,6 +35,16 @@ pub(crate) fn html(text: &str) -> String {
         }
     }
     out
+}
+
+/// `boots 1 to 3 are those of run X, which began in the same way`.
+pub(crate) fn beginning(beginning: &Beginning) -> String {
+    let Beginning { run, boots } = beginning;
+    let those = match boots {
+        1 => "boot 1 is that".to_owned(),
+        boots => format!("boots 1 to {boots} are those"),
+    };
+    format!("{those} of run {}, which began in the same way", clean(run, GUEST_TEXT))
 }
 
 /// `0.3 s`, `12.3 s`, `2 min 05 s`.

@@ -57,10 +57,21 @@ pub struct Timeline {
     pub last_at: Micros,
     /// How long the harness waited for a machine that did nothing.
     pub idle: Micros,
+    /// The beginning that was taken over from another run.
+    pub beginning: Option<Beginning>,
     /// Number of events.
     pub events: u64,
     /// False where the run's end is not recorded.
     pub complete: bool,
+}
+
+/// A beginning that two runs have in common: it was driven once, in the other one.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Beginning {
+    /// The run in which it was driven.
+    pub run: String,
+    /// Number of boots in it.
+    pub boots: usize,
 }
 
 /// What follows from a run's events.
@@ -138,6 +149,7 @@ impl Watcher {
             began_at: self.first_at.unwrap_or_default(),
             last_at: self.last_at,
             idle: self.idle,
+            beginning: self.beginning.clone(),
             events: self.events,
             complete: self.run_ended,
             boots,

@@ -43,7 +43,7 @@ mod witness;
 
 pub use boot::{Boot, BootErrorSeen, BootKind, Cause, End, Evidence, PhaseReached};
 pub use conclusion::Conclusion;
-pub use derive::{Derived, Timeline, derive};
+pub use derive::{Beginning, Derived, Timeline, derive};
 pub use drivers::{BroughtDriver, DriverOutcome, DriverState};
 pub use event::*;
 pub use expectation::{Expectation, ExpectedStop, Unmet};

@@ -24,7 +24,8 @@ pub const POWER_CUT: &str = "power-cut";
 /// of the boot.
 pub const POWER_RESET: &str = "power-reset";
 
-/// `done`: what was recorded until here is the beginning of another run, which went the same way.
+/// `done`: what was recorded until here is the beginning of another run, which went the same way. The detail is that
+/// run's name.
 pub const BEGINNING: &str = "beginning";
 
 /// `inject <fault>`: the harness is about to put a fault in place. `started` arms the fault: what

@@ -4,6 +4,7 @@
 
 mod disks;
 mod dumps;
+mod packages;
 mod stores;
 mod unpacked;
 

@@ -23,6 +23,8 @@ pub(crate) struct ImageFacts {
     pub(crate) arch: Option<Arch>,
     /// What its boot entry says of signatures; `None` where that is not known, or no Windows starts from it.
     pub(crate) signatures: Option<SignatureSettings>,
+    /// The build of its system.
+    pub(crate) build: Option<u32>,
     /// The partition of the Windows that starts.
     pub(crate) windows: Option<u32>,
     /// Its drive letters.
@@ -46,6 +48,7 @@ impl ImageFacts {
             qualification: inspect::qualify(inspection),
             arch: arch(inspection, profile),
             signatures: signatures(inspection),
+            build: inspection.system.build.known().map(|build| build.number),
             windows: inspection.system.partition.known().copied(),
             drives: inspection.drives.clone(),
             sealed: sealed(inspection),

@@ -159,6 +159,7 @@ mod tests {
                     no_integrity_checks: true,
                 }),
                 arch: Some(Arch::X86_64),
+                build: Some(26100),
                 windows: Some(3),
                 drives: inspect::DriveLetters::default(),
                 sealed: None,

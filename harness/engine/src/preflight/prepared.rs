@@ -82,7 +82,7 @@ pub(crate) fn prepare(
         true => Some(faults::signing::Authority::open(&preparing.state.driver_authority())?),
         false => None,
     };
-    let stage = faults::stage_signed(scenario, &trust, signer.as_ref())?;
+    let stage = faults::stage_signed(scenario, &trust, signer.as_ref(), facts.build)?;
     let wanted = Wanted {
         scenario,
         start: start.unwrap_or(scenario.machine.start),

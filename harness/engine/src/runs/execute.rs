@@ -37,7 +37,7 @@ impl RunContext<'_> {
         let sink = recorder.sink();
         if let Some(taken) = taken {
             let (name, state) = (BEGINNING.to_owned(), StepState::Done);
-            let detail = format!("until here as run {}", taken.run);
+            let detail = taken.run.clone();
             sink.emit(Source::Harness, Body::Step { name, state, detail });
             taken.not_looked_at().for_each(|frame| recorder.look_at(frame));
         }

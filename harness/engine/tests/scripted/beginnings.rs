@@ -25,14 +25,10 @@ fn verdicts(results: &[RunResult]) -> Vec<Verdict> {
     results.iter().map(|result| result.derived.outcome.verdict).collect()
 }
 
-/// The run that this one has its beginning from.
-fn beginning_of(result: &RunResult) -> Option<String> {
-    events(result).iter().find_map(|event| match &event.body {
-        Body::Step { name, detail, .. } if name == timeline::steps::BEGINNING => {
-            Some(detail.clone())
-        }
-        _ => None,
-    })
+/// The run that this one has its beginning from, and its boots.
+fn beginning_of(result: &RunResult) -> Option<(String, usize)> {
+    let beginning = result.derived.timeline.beginning.as_ref();
+    beginning.map(|beginning| (beginning.run.clone(), beginning.boots))
 }
 
 #[tokio::test(start_paused = true)]
@@ -61,8 +57,7 @@ async fn the_outcome_is_that_of_a_run_of_its_own() {
         // The one that came second says whose beginning it has, and its clock goes on from there.
         let [first, second] = together.as_slice() else { panic!("two runs") };
         assert_eq!(beginning_of(first), None);
-        let of = beginning_of(second).unwrap();
-        assert!(of.contains(&first.directory.name()), "{of}");
+        assert_eq!(beginning_of(second), Some((first.directory.name(), 3)));
         let times: Vec<u64> = events(second).iter().map(|event| event.at_us).collect();
         assert!(times.is_sorted());
     }

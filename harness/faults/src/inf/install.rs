@@ -9,6 +9,8 @@ use jiff::Timestamp;
 use scenario::Arch;
 
 use super::{Entry, Inf, InfError, Place, Value};
+
+pub use super::target::Target;
 use crate::plan::{Change, Edit, HiveName, RegistryValue, VolumeRole};
 
 /// What an install section does.
@@ -29,7 +31,7 @@ pub struct Installation {
 pub fn installation(
     inf: &Inf,
     section: Option<&str>,
-    arch: Arch,
+    target: Target,
 ) -> Result<Installation, InfError> {
     let start = Place { line: 1, column: 1 };
     let signature = inf.value("Version", "Signature").map(|value| value.text.to_uppercase());
@@ -37,22 +39,24 @@ pub fn installation(
         let what = "this is not an INF of Windows: [Version] has no `Signature = \"$Windows NT$\"`";
         return Err(inf.error(start, what.to_owned(), "add it"));
     }
-    let reader = Reader { inf, arch };
+    let reader = Reader { inf, target };
     let base = match section {
         Some(section) => section.to_owned(),
         None => reader.only_section(start)?,
     };
-    let name = reader.decorated(&base, "").ok_or_else(|| {
+    let name = reader.decorated(&base).ok_or_else(|| {
         let what = format!("there is no section [{base}] for this processor");
         inf.error(start, what, "name another one with `section`")
     })?;
     let mut found = Installation::default();
     reader.copy_files(&name, &mut found)?;
     reader.add_reg(&name, None, &mut found)?;
-    if let Some(services) = reader.decorated(&base, ".Services") {
+    // The services of the section that was taken, and of no other.
+    let services = format!("{name}.services");
+    if inf.section(&services).is_some() {
         reader.services(&services, &mut found)?;
     }
-    if let Some(class) = reader.decorated("ClassInstall32", "") {
+    if let Some(class) = reader.decorated("ClassInstall32") {
         let guid = inf.value("Version", "ClassGuid").ok_or_else(|| {
             let what = "[ClassInstall32] needs the `ClassGuid` of [Version]".to_owned();
             inf.error(start, what, "add it")
@@ -96,42 +100,23 @@ pub fn edits<E>(
 
 struct Reader<'i> {
     inf: &'i Inf,
-    arch: Arch,
+    target: Target,
 }
 
 impl Reader<'_> {
-    /// The section for this processor: `name.NTamd64`, with or without a version, `name.NT`, `name`.
-    fn decorated(&self, name: &str, ending: &str) -> Option<String> {
-        let arch = match self.arch {
-            Arch::X86_64 => "ntamd64",
-            Arch::X86 => "ntx86",
-        };
-        let (name, ending) = (name.to_lowercase(), ending.to_lowercase());
-        let exact = [format!("{name}.{arch}{ending}")];
-        let versioned = self
-            .inf
-            .section_names()
-            .filter(|found| {
-                found
-                    .strip_prefix(&format!("{name}.{arch}."))
-                    .and_then(|rest| rest.strip_suffix(&ending))
-                    .is_some_and(|version| version.chars().all(|c| c.is_ascii_digit() || c == '.'))
-            })
-            .map(str::to_owned);
-        let plain = [format!("{name}.nt{ending}"), format!("{name}{ending}")];
-        let all: Vec<String> = exact.into_iter().chain(versioned).chain(plain).collect();
-        all.into_iter().find(|candidate| self.inf.section(candidate).is_some())
+    fn decorated(&self, name: &str) -> Option<String> {
+        self.target.section(self.inf, name)
     }
 
     /// `DefaultInstall`, else the only install section that the models name.
     fn only_section(&self, start: Place) -> Result<String, InfError> {
-        if self.decorated("DefaultInstall", "").is_some() {
+        if self.decorated("DefaultInstall").is_some() {
             return Ok("DefaultInstall".to_owned());
         }
         let mut names: Vec<String> = Vec::new();
         for maker in self.inf.section("Manufacturer").unwrap_or_default() {
             let Some(models) = maker.values.first() else { continue };
-            let Some(models) = self.decorated(&models.text, "") else { continue };
+            let Some(models) = self.decorated(&models.text) else { continue };
             for model in self.inf.section(&models).unwrap_or_default() {
                 let Some(section) = model.values.first() else { continue };
                 if !names.iter().any(|known| known.eq_ignore_ascii_case(&section.text)) {
@@ -212,13 +197,13 @@ impl Reader<'_> {
 
     /// A directory by its number (Microsoft: "Using dirids").
     fn directory(&self, id: &str, at: &Value) -> Result<String, InfError> {
-        let folder = match id.trim() {
+        let folder = match id.trim().trim_matches('%') {
             "10" => "Windows\\",
             "11" => "Windows\\System32\\",
             "12" => "Windows\\System32\\drivers\\",
             "13" => {
                 let name = self.inf.file.rsplit('/').next().unwrap_or_default().to_lowercase();
-                let arch = match self.arch {
+                let arch = match self.target.arch {
                     Arch::X86_64 => "amd64",
                     Arch::X86 => "x86",
                 };
@@ -294,9 +279,29 @@ impl Reader<'_> {
             return Err(self.inf.error(section.place, what, "add it, as `%12%\\name.sys`"));
         };
         set("ImagePath", RegistryValue::ExpandText(self.image_path(binary)?));
-        for (directive, value) in [("DisplayName", "DisplayName"), ("LoadOrderGroup", "Group")] {
+        for (directive, value) in [
+            ("DisplayName", "DisplayName"),
+            ("Description", "Description"),
+            ("LoadOrderGroup", "Group"),
+        ] {
             if let Some(text) = self.inf.value(&section.text, directive) {
                 set(value, RegistryValue::Text(text.text.clone()));
+            }
+        }
+        // A plus sign marks a group (Microsoft: "INF AddService directive").
+        let needs = self.inf.entries(&section.text, "Dependencies");
+        let needs: Vec<&str> = needs
+            .flat_map(|entry| &entry.values)
+            .map(|value| value.text.as_str())
+            .filter(|name| !name.is_empty())
+            .collect();
+        let groups = needs.iter().filter_map(|name| name.strip_prefix('+'));
+        let groups: Vec<&str> = groups.collect();
+        let services: Vec<&str> =
+            needs.iter().filter(|name| !name.starts_with('+')).copied().collect();
+        for (value, names) in [("DependOnService", services), ("DependOnGroup", groups)] {
+            if !names.is_empty() {
+                set(value, RegistryValue::Other(7, multi_text(&names)));
             }
         }
         found.services.push(name.text.clone());
@@ -376,7 +381,10 @@ impl Reader<'_> {
             Some(flags) => self.number(flags)?,
             None => 0,
         };
-        let rest: Vec<&str> = (4..line.values.len()).map(text).collect();
+        let rest: Vec<String> = (4..line.values.len())
+            .map(|index| self.with_directories(&line.values[index]))
+            .collect::<Result<_, _>>()?;
+        let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
         let value = match flags & 0x000f_0001 {
             0 => RegistryValue::Text(rest.first().copied().unwrap_or_default().to_owned()),
             0x0002_0000 => {
@@ -387,10 +395,18 @@ impl Reader<'_> {
                 Some(number) => RegistryValue::Dword(self.number(number)?),
                 None => RegistryValue::Dword(0),
             },
+            // FLG_ADDREG_TYPE_QWORD: REG_QWORD.
+            0x000b_0001 => {
+                let number = match line.values.get(4) {
+                    Some(number) => self.number_of(number, 64)?,
+                    None => 0,
+                };
+                RegistryValue::Other(11, number.to_le_bytes().to_vec())
+            }
             1 => RegistryValue::Binary(self.binary(&line.values[4.min(line.values.len())..])?),
             other => {
                 let what = format!("values of the type {other:#x} are not known");
-                let fix = "use 0x0, 0x1, 0x10000, 0x10001 or 0x20000";
+                let fix = "use 0x0, 0x1, 0x10000, 0x10001, 0x20000 or 0xb0001";
                 return Err(self.inf.error(line.place, what, fix));
             }
         };
@@ -407,16 +423,41 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// A text of the registry: directories in it (`%13%\name.dll`) as the system has them.
+    fn with_directories(&self, value: &Value) -> Result<String, InfError> {
+        let mut parts = value.text.split('%');
+        let mut text = parts.next().unwrap_or_default().to_owned();
+        while let Some(id) = parts.next() {
+            let known = id.parse::<u32>().is_ok_and(|id| id > 0);
+            match parts.next() {
+                Some(after) if known => {
+                    let folder = self.directory(id, value)?;
+                    text += &format!("C:\\{}{after}", folder.trim_end_matches('\\'));
+                }
+                Some(after) => text += &format!("%{id}%{after}"),
+                None => text += &format!("%{id}"),
+            }
+        }
+        Ok(text)
+    }
+
     fn number(&self, value: &Value) -> Result<u32, InfError> {
+        let number = self.number_of(value, 32)?;
+        u32::try_from(number).map_err(|_| self.no_number(value, 32))
+    }
+
+    fn number_of(&self, value: &Value, bits: u32) -> Result<u64, InfError> {
         let text = value.text.trim();
         let parsed = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-            Some(hex) => u32::from_str_radix(hex, 16),
+            Some(hex) => u64::from_str_radix(hex, 16),
             None => text.parse(),
         };
-        parsed.map_err(|_| {
-            let what = format!("`{text}` is not a number of 32 bits");
-            self.inf.error(value.place, what, "write it as 3 or 0x3")
-        })
+        parsed.map_err(|_| self.no_number(value, bits))
+    }
+
+    fn no_number(&self, value: &Value, bits: u32) -> InfError {
+        let what = format!("`{}` is not a number of {bits} bits", value.text.trim());
+        self.inf.error(value.place, what, "write it as 3 or 0x3")
     }
 
     fn binary(&self, values: &[Value]) -> Result<Vec<u8>, InfError> {

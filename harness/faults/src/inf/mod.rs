@@ -5,16 +5,17 @@
 //! of an install section. Parsing is bounded in bytes, lines and values.
 
 mod install;
+mod target;
 
 use std::collections::BTreeMap;
 
 use winfmt::escaped;
 
-pub use install::{Installation, edits, installation};
+pub use install::{Installation, Target, edits, installation};
 
 const MOST_BYTES: usize = 1 << 20;
 const MOST_LINES: usize = 20_000;
-const MOST_VALUES: usize = 256;
+const MOST_VALUES: usize = 1 << 16;
 
 /// Why an INF cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -99,6 +100,11 @@ impl Inf {
                 characters.extend(self::characters(lines[at], at + 1));
             }
             at += 1;
+            // What stands before the first section is not read: many files begin with a comment of another language.
+            let begins = characters.iter().find(|(c, _)| !c.is_whitespace());
+            if section.is_none() && begins.is_none_or(|(c, _)| *c != '[') {
+                continue;
+            }
             let line = Line { inf: &inf, characters, at: 0, begins: first + 1 };
             match line.read()? {
                 Read::Nothing => {}
@@ -108,14 +114,8 @@ impl Inf {
                     section = Some(name);
                 }
                 Read::Entry(entry) => {
-                    let Some(section) = &section else {
-                        return Err(inf.error(
-                            entry.place,
-                            "this line is in no section".to_owned(),
-                            "begin the file with a section such as [Version]",
-                        ));
-                    };
-                    inf.sections.entry(section.clone()).or_default().push(entry);
+                    let section = section.clone().unwrap_or_default();
+                    inf.sections.entry(section).or_default().push(entry);
                 }
             }
         }
@@ -357,7 +357,7 @@ impl Line<'_> {
             match c {
                 ',' | '=' => break,
                 '"' => {
-                    self.quoted(&mut text)?;
+                    self.quoted(&mut text);
                     fixed = text.len();
                 }
                 c => {
@@ -371,8 +371,7 @@ impl Line<'_> {
         Ok(Value { text, place })
     }
 
-    fn quoted(&mut self, text: &mut String) -> Result<(), InfError> {
-        let opened = self.place();
+    fn quoted(&mut self, text: &mut String) {
         self.at += 1;
         loop {
             match self.characters.get(self.at).map(|(c, _)| *c) {
@@ -382,19 +381,14 @@ impl Line<'_> {
                 }
                 Some('"') => {
                     self.at += 1;
-                    return Ok(());
+                    return;
                 }
                 Some(c) => {
                     text.push(c);
                     self.at += 1;
                 }
-                None => {
-                    return Err(self.inf.error(
-                        opened,
-                        "a quote has no end on its line".to_owned(),
-                        "close it with `\"`",
-                    ));
-                }
+                // A lone quote holds to the end of its line.
+                None => return,
             }
         }
     }

@@ -55,6 +55,8 @@ Company = "100% Example; Inc."
 Name    = "Sensor"
 "#;
 
+const X64: Target = Target { arch: Arch::X86_64, build: None };
+
 fn parsed(text: &str) -> Inf {
     Inf::parse("package/sensor.inf", text.as_bytes()).unwrap()
 }
@@ -63,7 +65,7 @@ fn parsed(text: &str) -> Inf {
 fn a_filter_driver_is_installed_as_its_inf_says() {
     let inf = parsed(FILTER);
     assert_eq!(inf.value("Version", "Provider").unwrap().text, "100% Example; Inc.");
-    let found = installation(&inf, None, Arch::X86_64).unwrap();
+    let found = installation(&inf, None, X64).unwrap();
     let files: Vec<(&str, &str)> =
         found.files.iter().map(|(from, to)| (from.as_str(), to.as_str())).collect();
     assert_eq!(
@@ -120,7 +122,8 @@ fn models_lead_to_the_install_section_and_decorations_to_the_processor() {
                 [Models.NTamd64]\n\"Device\" = Install, PCI\\VEN_1AF4\n[Models.NTx86]\nD = Old, X\n\
                 [Install.NT]\nCopyFiles=@a.sys\n[Old]\nCopyFiles=@b.sys\n\
                 [DestinationDirs]\nDefaultDestDir=11\n";
-    let files = |arch| installation(&parsed(text), None, arch).unwrap().files;
+    let files =
+        |arch| installation(&parsed(text), None, Target { arch, build: None }).unwrap().files;
     let one = |from: &str| vec![(from.to_owned(), format!("Windows\\System32\\{from}"))];
     assert_eq!(files(Arch::X86_64), one("a.sys"));
     assert_eq!(files(Arch::X86), one("b.sys"));
@@ -130,13 +133,11 @@ fn models_lead_to_the_install_section_and_decorations_to_the_processor() {
 fn mistakes_are_shown_with_their_place() {
     let refused = |text: &str| match Inf::parse("a.inf", text.as_bytes()) {
         Err(error) => error.to_string(),
-        Ok(inf) => installation(&inf, None, Arch::X86_64).unwrap_err().to_string(),
+        Ok(inf) => installation(&inf, None, X64).unwrap_err().to_string(),
     };
     let version = "[Version]\nSignature=\"$Windows NT$\"\n";
     for (text, place, what) in [
-        ("a = b\n".to_owned(), "a.inf:1:1:", "in no section"),
         ("[Version\n".to_owned(), "a.inf:1:1:", "has no end"),
-        ("[Version]\nx = \"open\n".to_owned(), "a.inf:2:5:", "close it with"),
         ("[Version]\nx = a = b\n".to_owned(), "a.inf:2:7:", "`=`"),
         ("[Version]\nx = %Nothing%\n".to_owned(), "a.inf:2:5:", "no string `Nothing`"),
         ("[Version]\nClass=x\n".to_owned(), "a.inf:1:1:", "not an INF of Windows"),
@@ -184,12 +185,94 @@ proptest! {
             text.replace_range(start..end, &by);
         }
         if let Ok(inf) = Inf::parse("a.inf", text.as_bytes()) {
-            let _ = installation(&inf, section.as_deref(), Arch::X86_64);
+            let _ = installation(&inf, section.as_deref(), X64);
         }
     }
 
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         let _ = Inf::parse("a.inf", &bytes);
+    }
+}
+
+/// What real packages write, and Windows takes.
+#[test]
+fn what_real_packages_write_is_taken() {
+    let text = FILTER
+        .replace("; A filter driver", "/* A \"filter\n * driver, = \n */\n; A filter driver")
+        .replace("DefaultDestDir  = 12", "DefaultDestDir  = %12%")
+        .replace(
+            "LoadOrderGroup  =",
+            "Description = %Name%\nDependencies = FltMgr,+Base\nLoadOrderGroup  =",
+        )
+        .replace(
+            "HKR,,\"Limits\",0x10001,10",
+            "HKR,,Limits,0xb0001,0x1122334455\nHKR,,Dll,0x20000,%13%\\a.dll",
+        )
+        .replace("Name    = \"Sensor\"", "Name    = \"Sensor");
+    let found = installation(&parsed(&text), None, X64).unwrap();
+    assert!(
+        found.files.contains(&(
+            "sensor.sys".to_owned(),
+            r"Windows\System32\drivers\sensor.sys".to_owned()
+        ))
+    );
+    let value = |name: &str| {
+        let found = found.values.iter().find(|(_, _, own, ..)| own == name);
+        found.map(|(_, _, _, value, _)| value.clone()).unwrap()
+    };
+    assert_eq!(value("Description"), RegistryValue::Text("Sensor".to_owned()));
+    assert_eq!(value("DependOnService").as_texts().unwrap(), ["FltMgr"]);
+    assert_eq!(value("DependOnGroup").as_texts().unwrap(), ["Base"]);
+    assert_eq!(value("Limits"), RegistryValue::Other(11, 0x11_2233_4455u64.to_le_bytes().to_vec()));
+    let RegistryValue::ExpandText(path) = value("Dll") else { panic!("no text") };
+    assert!(
+        path.starts_with(r"C:\Windows\System32\DriverStore\FileRepository\sensor.inf_amd64"),
+        "{path}"
+    );
+    assert!(path.ends_with(r"\a.dll"), "{path}");
+    let long = format!("{FILTER}\n[Long]\nkey = {}\n", vec!["1"; 5000].join(","));
+    assert_eq!(parsed(&long).section("long").unwrap()[0].values.len(), 5000);
+}
+
+/// Of sections for versions, the newest that is not newer than the system; and the services of that one.
+#[test]
+fn the_section_is_that_of_the_system_s_version() {
+    let text = r#"[Version]
+Signature = "$Windows NT$"
+[DestinationDirs]
+DefaultDestDir = 12
+[DefaultInstall.NTamd64.10.0...25952]
+CopyFiles = @new.sys
+[DefaultInstall.NTamd64.10.0...16299]
+CopyFiles = @middle.sys
+[DefaultInstall.NTamd64]
+CopyFiles = @old.sys
+[DefaultInstall.NTamd64.Services]
+AddService = old,,S
+[S]
+ServiceType = 1
+StartType = 3
+ErrorControl = 1
+ServiceBinary = %12%\old.sys
+"#;
+    let taken = |build| {
+        let target = Target { arch: Arch::X86_64, build };
+        let found = installation(&parsed(text), None, target).unwrap();
+        (found.files[0].0.clone(), found.services.len())
+    };
+    assert_eq!(taken(Some(26100)), ("new.sys".to_owned(), 0));
+    assert_eq!(taken(Some(25952)), ("new.sys".to_owned(), 0));
+    assert_eq!(taken(Some(19045)), ("middle.sys".to_owned(), 0));
+    assert_eq!(taken(Some(9600)), ("old.sys".to_owned(), 1));
+    assert_eq!(taken(None), ("old.sys".to_owned(), 1));
+}
+
+proptest! {
+    #[test]
+    fn no_version_is_too_odd(ending in "[.0-9x]{0,30}", build in proptest::option::of(any::<u32>())) {
+        let text = format!("[Version]\nSignature=\"$Windows NT$\"\n[DefaultInstall.NTamd64{ending}]\na=b\n");
+        let target = Target { arch: Arch::X86_64, build };
+        let _ = installation(&parsed(&text), None, target);
     }
 }

@@ -198,7 +198,7 @@ fn a_signed_driver_brings_its_authority_along() {
     assert!(matches!(&error, StageError::NoAuthority { fault } if fault == "null"), "{error}");
     let authority = Authority::create().unwrap();
     let mut disk = Disk::with_windows();
-    let plan = stage_signed(&scenario, &trust(), Some(&authority)).unwrap();
+    let plan = stage_signed(&scenario, &trust(), Some(&authority), None).unwrap();
     plan.apply(&mut disk).unwrap();
     let image = file(&mut disk, "Windows\\System32\\drivers\\null-read.sys").unwrap();
     let signed = object::read::pe::PeFile64::parse(&*image).unwrap();

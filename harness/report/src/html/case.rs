@@ -44,6 +44,9 @@ pub(super) fn section(number: usize, case: &Case) -> String {
 fn run(number: usize, case: &Case, ran: &Ran) -> String {
     let Ran { summary, derived, diff, pictures } = ran;
     let mut text = format!("<p>{}</p>\n", html(&clean(&summary.because, 4 * GUEST_TEXT)));
+    if let Some(beginning) = &derived.timeline.beginning {
+        text.push_str(&format!("<p class=\"model\">{}</p>\n", html(&text::beginning(beginning))));
+    }
     text.push_str(&boots::picture(derived));
     if !pictures.is_empty() {
         text.push_str("<div class=\"frames\">\n");

@@ -18,9 +18,9 @@ use crate::findings::Findings;
 use crate::layers::Ladder;
 use crate::witness::Sign;
 use crate::{
-    Body, Boot, BootKind, Cause, Change, Conclusion, Confidence, End, Event, Loop, Micros, Moment,
-    Phase, PhaseReached, ResetBy, RunFacts, ScreenKind, Source, StartedFrom, StepState, loops,
-    steps,
+    Beginning, Body, Boot, BootKind, Cause, Change, Conclusion, Confidence, End, Event, Loop,
+    Micros, Moment, Phase, PhaseReached, ResetBy, RunFacts, ScreenKind, Source, StartedFrom,
+    StepState, loops, steps,
 };
 
 /// One reboot of a guest gives up to three RESET events within 30 ms (windows-facts.md, section 0). Two
@@ -75,6 +75,8 @@ pub struct Watcher {
     /// How long the harness waited for a machine that did nothing.
     pub(crate) idle: Micros,
     pub(crate) run_ended: bool,
+    /// What was taken over from another run.
+    pub(crate) beginning: Option<Beginning>,
 }
 
 impl Watcher {
@@ -213,6 +215,9 @@ impl Watcher {
                 self.harness_failed.get_or_insert_with(|| reason.clone());
             }
             Body::RunEnded => self.run_ended = true,
+            Body::Step { name, detail, .. } if name == steps::BEGINNING => {
+                self.beginning = Some(Beginning { run: detail.clone(), boots: self.boots.len() });
+            }
             _ => {}
         }
     }

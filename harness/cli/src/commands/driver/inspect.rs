@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use disk::Store;
 use engine::StateDir;
-use faults::inf::{Inf, installation};
+use faults::inf::{Inf, Target, installation};
 use inspect::Known;
 use inspect::executable::Executable;
 use scenario::Arch;
@@ -185,7 +185,8 @@ fn driver(file: String, path: &Path, bytes: &[u8]) -> Driver {
 }
 
 fn package(file: String, bytes: &[u8]) -> Package {
-    let installed = Inf::parse(&file, bytes).and_then(|inf| installation(&inf, None, Arch::X86_64));
+    let target = Target { arch: Arch::X86_64, build: None };
+    let installed = Inf::parse(&file, bytes).and_then(|inf| installation(&inf, None, target));
     let mut package = Package {
         file,
         services: Vec::new(),

@@ -87,7 +87,7 @@ fn stops(defect: &DefectInfo) -> String {
     }
 }
 
-fn explanation(name: &str) -> anyhow::Result<String> {
+pub(super) fn explanation(name: &str) -> anyhow::Result<String> {
     if let Some(kind) = explain(name) {
         return Ok(of_kind(kind));
     }
