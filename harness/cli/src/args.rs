@@ -277,6 +277,11 @@ pub(crate) struct RunArgs {
     /// Keep the machine's disk in the run directory
     #[arg(long)]
     pub(crate) keep_disk: bool,
+    /// Write nothing beside the references
+    ///
+    /// New outcomes are left in the run directory. The default where CI is set. INSTA_UPDATE says it as well: `no`, or `new` to write them in CI, too.
+    #[arg(long)]
+    pub(crate) no_update: bool,
     /// Run one scenario with the seeds 1 to N and count the verdicts
     ///
     /// Nothing is compared with a reference.

@@ -9,6 +9,7 @@ mod progress;
 mod scenarios;
 mod session;
 mod signals;
+mod update;
 
 use std::process::ExitCode;
 

@@ -42,8 +42,8 @@ pub use pictures::{Shown, pictures};
 pub use pipeline::{Came, Case, Picture, Ran, Standing, annotations, junit, markdown};
 pub use proof::{Proof, Reversed, consequence, proof_table};
 pub use reference::{
-    AcceptError, Accepted, Comparison, Diff, Pending, ReferenceError, accept, compare, difference,
-    pending_in, pending_of,
+    AcceptError, Accepted, Comparison, Diff, Pending, ReferenceError, accept, compare,
+    compare_aside, difference, pending_in, pending_of,
 };
 pub use style::Style;
 pub use terminal::{expectation_lines, render_timeline};

@@ -21,6 +21,7 @@ use crate::output::{coloured, print, print_json, print_styled, tell};
 use crate::progress::status_sink;
 use crate::scenarios::{self, Found};
 use crate::session::{exit_code, in_session, marked, panicked};
+use crate::update::pending_aside;
 
 pub(crate) fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit> {
     if args.repeats() && !args.reports.is_empty() {
@@ -33,6 +34,8 @@ pub(crate) fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit> {
         return Err(usage(anyhow::anyhow!(what)));
     }
     args.reports.check()?;
+    let aside = pending_aside(args.no_update, |name| std::env::var(name).ok())?;
+    let options = options(args, aside);
     // Everything that can be wrong with a scenario is said before anything runs.
     let filter = args.choice.parse()?;
     let chosen = if args.names.is_empty() {
@@ -69,7 +72,7 @@ pub(crate) fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit> {
         }
     };
     in_session(global, state, async |session, interrupt| {
-        run_all(global, args, chosen, session, interrupt).await
+        run_all(global, args, &options, chosen, session, interrupt).await
     })
 }
 
@@ -90,17 +93,18 @@ pub(super) fn images(state: &StateDir, named: &[String]) -> anyhow::Result<Vec<S
 async fn run_all(
     global: &Global,
     args: &RunArgs,
+    options: &RunOptions,
     chosen: Vec<Found>,
     session: &Arc<Session>,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Exit> {
     let single = args.repeats() || (chosen.len() == 1 && !args.is_open());
-    let (chosen, mut skipped) = sift(session, args, chosen).await?;
+    let (chosen, mut skipped) = sift(session, args, options, chosen).await?;
     // Where nothing can be run at all, an exit code of 0 would say that something was tried.
     if !skipped.is_empty() && (single || args.no_skips || chosen.is_empty()) {
         return refuse(args, single, chosen.len(), &skipped);
     }
-    let mut results = run_chosen(session, args, chosen, interrupt).await;
+    let mut results = run_chosen(session, args, options, chosen, interrupt).await;
     if !single && !args.no_skips {
         skipped.extend(take_late(&mut results));
         if results.is_empty() {
@@ -154,12 +158,12 @@ async fn run_all(
 async fn sift(
     session: &Session,
     args: &RunArgs,
+    options: &RunOptions,
     chosen: Vec<Found>,
 ) -> anyhow::Result<(Vec<Found>, Vec<NotApplicable>)> {
-    let options = options(args);
     let (mut kept, mut skipped) = (Vec::new(), Vec::new());
     for (scenario, folder) in chosen {
-        match session.not_applicable(&scenario, &options).await.map_err(marked)? {
+        match session.not_applicable(&scenario, options).await.map_err(marked)? {
             Some(reason) => {
                 skipped.push(reason);
                 // The others are the same scenario with another seed, or again.
@@ -269,8 +273,8 @@ pub(super) struct Finished {
     pub(super) came: Result<RunResult, engine::RunError>,
 }
 
-fn options(args: &RunArgs) -> RunOptions {
-    RunOptions { start: start(args.start), keep_disk: args.keep_disk }
+fn options(args: &RunArgs, pending_aside: bool) -> RunOptions {
+    RunOptions { start: start(args.start), keep_disk: args.keep_disk, pending_aside }
 }
 
 pub(super) fn start(how: Option<StartArg>) -> Option<Start> {
@@ -283,12 +287,12 @@ pub(super) fn start(how: Option<StartArg>) -> Option<Start> {
 async fn run_chosen(
     session: &Arc<Session>,
     args: &RunArgs,
+    options: &RunOptions,
     chosen: Vec<Found>,
     interrupt: &Interrupt,
 ) -> Vec<Finished> {
     let status: StatusSink = status_sink(args.image.len() > 1);
     let slots = Arc::new(Semaphore::new(args.jobs as usize));
-    let options = options(args);
     let mut tasks = Vec::new();
     for (scenario, folder) in chosen {
         let (name, image) = (scenario.name.clone(), scenario.machine.image.clone());
