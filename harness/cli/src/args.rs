@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use report::Flaky;
+use scenario::Span;
 
 use crate::choice::Choice;
 use crate::commands::bcd::BcdCommand;
@@ -14,6 +16,7 @@ use crate::commands::guestfs::GuestfsCommand;
 use crate::commands::hive::HiveCommand;
 use crate::commands::image::ImageCommand;
 use crate::commands::report::Reports;
+use crate::schedule::Shard;
 
 /// Break Windows virtual machines on purpose and prove that they come back.
 #[derive(Debug, Parser)]
@@ -146,6 +149,18 @@ pub(crate) enum Command {
         choice: Choice,
         #[command(flatten)]
         reports: Reports,
+    },
+    /// Put the results of shards together: JSON, or JUnit
+    ///
+    /// What `run --shard` left on several machines becomes what one run of the whole would have left, with its exit code.
+    /// It is an error if a result is missing, or there twice.
+    Merge {
+        /// What each of the parts wrote, all of one kind
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+        /// Where to write it, instead of standard output
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
     },
     /// Decide on pending outcomes, one after the other
     ///
@@ -282,29 +297,64 @@ pub(crate) struct RunArgs {
     /// New outcomes are left in the run directory. The default where CI is set. INSTA_UPDATE says it as well: `no`, or `new` to write them in CI, too.
     #[arg(long)]
     pub(crate) no_update: bool,
-    /// Run one scenario with the seeds 1 to N and count the verdicts
+    /// Run each scenario with the seeds 1 to N and count the outcomes
     ///
-    /// Nothing is compared with a reference.
-    #[arg(long, value_name = "N", conflicts_with_all = ["all", "json", "times"], value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    /// Another seed may have another outcome: nothing is compared with a reference, and no outcome fails.
+    #[arg(long, value_name = "N", conflicts_with = "times", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) seeds: Option<u32>,
-    /// Run one scenario N times as it is and count the verdicts
+    /// Run each scenario N times as it is and count the outcomes
     ///
-    /// Nothing is compared with a reference.
-    #[arg(long, value_name = "N", conflicts_with_all = ["all", "json"], value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    /// A scenario that has two different outcomes is flaky. What the host or the harness fails is counted apart.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) times: Option<u32>,
+    /// What becomes of a flaky scenario: fail or pass
+    ///
+    /// `pass` lets it pass if at least one of its runs was as expected.
+    #[arg(long, value_name = "HOW", default_value = "fail", hide_possible_values = true)]
+    pub(crate) flaky: FlakyArg,
+    /// Try again, up to N times, what the host or the harness failed
+    ///
+    /// Outcomes of the product are never tried again.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) retries: u32,
+    /// Begin nothing that would not end within this time, such as 30m
+    ///
+    /// As far as is known from recorded runs. Scenarios that changed come first, then those that failed last, then long
+    /// ones; what is left out is named.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) budget: Option<Span>,
+    /// Run one part of several, such as 1/3
+    ///
+    /// For machines that share the work. Parts take about the same time, by recorded durations; all machines have to have the same records, or none.
+    /// `loopbreak merge` puts the parts' results together.
+    #[arg(long, value_name = "I/N")]
+    pub(crate) shard: Option<Shard>,
     #[command(flatten)]
     pub(crate) reports: Reports,
 }
 
 impl RunArgs {
-    /// True where one scenario is run many times.
-    pub(crate) fn repeats(&self) -> bool {
-        self.seeds.or(self.times).is_some()
-    }
-
     /// True where no scenario is named, so that any number of them may be meant.
     pub(crate) fn is_open(&self) -> bool {
         self.all || self.choice.filter.is_some() || self.rerun_failed
+    }
+}
+
+/// What becomes of a flaky scenario.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FlakyArg {
+    /// It fails
+    Fail,
+    /// It passes if at least one of its runs was as expected
+    Pass,
+}
+
+impl From<FlakyArg> for Flaky {
+    fn from(how: FlakyArg) -> Self {
+        match how {
+            FlakyArg::Fail => Self::Fails,
+            FlakyArg::Pass => Self::Passes,
+        }
     }
 }
 

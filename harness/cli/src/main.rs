@@ -7,6 +7,7 @@ mod exit;
 mod output;
 mod progress;
 mod scenarios;
+mod schedule;
 mod session;
 mod signals;
 mod update;
@@ -69,6 +70,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Report { runs, choice, reports } => {
             commands::report::run(global, runs, choice, reports)
         }
+        Command::Merge { files, output } => commands::merge::run(files, output.as_deref()),
         Command::Runs { choice, json } => commands::runs::list(global, choice, *json),
         Command::Review { choice } => commands::review::run(global, choice),
         Command::Pending { choice, json } => commands::pending::list(global, choice, *json),

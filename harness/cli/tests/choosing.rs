@@ -209,3 +209,96 @@ fn what_cannot_be_diagnosed_is_said() {
     assert_eq!(without.status.code(), Some(2));
     assert!(err(&without).contains("`loopbreak run --keep-disk` keeps it"), "{}", err(&without));
 }
+
+#[test]
+fn a_quarantine_that_holds_no_longer_fails_the_run() {
+    let state = tempfile::tempdir().unwrap();
+    let place = waiting();
+    let run = |entry: &str| {
+        std::fs::write(place.path().join("quarantine.toml"), entry).unwrap();
+        loopbreak(state.path(), place.path(), &["run", "--all", "--list"])
+    };
+    let entry = |scenario: &str, expires: &str| {
+        format!(
+            "format = 1\n[[quarantine]]\nscenario = \"{scenario}\"\nreason = \"known\"\n\
+             tracker = \"https://example.org/7\"\nexpires = \"{expires}\"\n"
+        )
+    };
+    let good = run(&entry("name(channel-file-291-*)", "2999-01-01"));
+    assert_eq!(good.status.code(), Some(0), "{}", err(&good));
+    for (text, at, what) in [
+        (entry("name(channel-file-291-*)", "2024-07-19"), "6:11", "has expired"),
+        (entry("name(kb*)", "2999-01-01"), "3:12", "no scenario is meant"),
+        (entry("name(*)", "2999-01-01").replace("reason", "raeson"), "4:1", "unknown key `raeson`"),
+    ] {
+        let output = run(&text);
+        assert_eq!(output.status.code(), Some(2));
+        let message = err(&output);
+        assert!(message.contains(&format!("quarantine.toml:{at}")), "{message}");
+        assert!(message.contains(what), "{message}");
+    }
+}
+
+#[test]
+fn shards_are_a_partition_with_and_without_records() {
+    let state = tempfile::tempdir().unwrap();
+    let listed = |extra: &[&str]| {
+        let output =
+            loopbreak(state.path(), &library(), &[&["run", "--all", "--list"], extra].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        out(&output).lines().map(str::to_owned).collect::<Vec<String>>()
+    };
+    let whole = listed(&[]);
+    let shards = || ["1/3", "2/3", "3/3"].map(|shard| listed(&["--shard", shard]));
+    let check = |shards: &[Vec<String>; 3]| {
+        let mut all = shards.concat();
+        assert_eq!(all.len(), whole.len(), "none is there twice");
+        all.sort_by_key(|name| whole.iter().position(|known| known == name));
+        assert_eq!(all, whole);
+    };
+    let by_name = shards();
+    check(&by_name);
+    assert!(by_name.iter().all(|shard| shard.len().abs_diff(whole.len() / 3) <= 1));
+    // With the record of a run, whatever it took.
+    record(state.path(), RUNS[0], "channel-file-291", EVENTS, 0);
+    let recorded = shards();
+    check(&recorded);
+    assert_eq!(recorded, shards());
+    let wrong = loopbreak(state.path(), &library(), &["run", "--all", "--shard", "4/3"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(err(&wrong).contains("write it as 1/3"), "{}", err(&wrong));
+}
+
+#[test]
+fn what_is_no_part_is_not_merged() {
+    let place = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = place.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let part = |index: usize, code: u8| {
+        format!(
+            r#"[{{"scenario": "s{index}", "verdict": "hung", "exit_code": {code}, "listed": {{"index": {index}, "count": 2}}}}]"#
+        )
+    };
+    let (one, two) = (file("1.json", &part(0, 0)), file("2.json", &part(1, 1)));
+    let merge = |files: &[&str]| loopbreak(place.path(), &library(), &[&["merge"], files].concat());
+    let merged = merge(&[&two, &one]);
+    assert_eq!(merged.status.code(), Some(1), "the worst of them: {}", err(&merged));
+    let documents: serde_json::Value = serde_json::from_str(&out(&merged)).unwrap();
+    assert_eq!(
+        (&documents[0]["scenario"], &documents[1]["scenario"]),
+        (&"s0".into(), &"s1".into())
+    );
+    let xml = file("3.xml", "<testsuites/>");
+    for (files, what) in [
+        (&[one.as_str()][..], "1 of 2 results are missing"),
+        (&[&one, &one], "both have s0"),
+        (&[&one, &xml], "merge each kind by itself"),
+    ] {
+        let output = merge(files);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(err(&output).contains(what), "{}", err(&output));
+    }
+}

@@ -12,6 +12,7 @@ pub(crate) mod fault;
 pub(crate) mod guestfs;
 pub(crate) mod hive;
 pub(crate) mod image;
+pub(crate) mod merge;
 pub(crate) mod pending;
 pub(crate) mod plan;
 pub(crate) mod repeat;

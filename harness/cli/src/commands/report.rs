@@ -85,13 +85,13 @@ impl Reports {
 }
 
 /// A file that is there whole or not at all.
-struct Partial<'a> {
+pub(super) struct Partial<'a> {
     file: &'a Path,
     partial: tempfile::NamedTempFile,
 }
 
 impl<'a> Partial<'a> {
-    fn beside(file: &'a Path) -> anyhow::Result<Self> {
+    pub(super) fn beside(file: &'a Path) -> anyhow::Result<Self> {
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or_else(|| Path::new("."));
         let partial = tempfile::Builder::new()
@@ -102,7 +102,7 @@ impl<'a> Partial<'a> {
         Ok(Self { file, partial })
     }
 
-    fn keep(mut self, text: &str) -> anyhow::Result<()> {
+    pub(super) fn keep(mut self, text: &str) -> anyhow::Result<()> {
         self.partial.write_all(text.as_bytes())?;
         self.partial
             .persist(self.file)

@@ -10,4 +10,5 @@ pub(crate) use case::examples;
 pub use case::{Came, Case, Picture, Ran, Standing};
 pub use github::annotations;
 pub use junit::junit;
+pub(crate) use junit::{INDEX, LISTED, SUITE, suite};
 pub use markdown::markdown;
