@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use report::Flaky;
-use scenario::Span;
+use scenario::{Span, Start};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use crate::choice::Choice;
 use crate::commands::bcd::BcdCommand;
@@ -17,6 +19,7 @@ use crate::commands::hive::HiveCommand;
 use crate::commands::image::ImageCommand;
 use crate::commands::report::Reports;
 use crate::schedule::Shard;
+use crate::settings::{Profile, SettingsArgs, Size};
 
 /// Break Windows virtual machines on purpose and prove that they come back.
 #[derive(Debug, Parser)]
@@ -102,7 +105,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Plan(PlanCommand),
     /// List recorded runs
+    #[command(args_conflicts_with_subcommands = true)]
     Runs {
+        #[command(subcommand)]
+        command: Option<RunsCommand>,
         #[command(flatten)]
         choice: Choice,
         /// Print JSON lines
@@ -183,6 +189,10 @@ pub(crate) enum Command {
     Accept(DecideArgs),
     /// Take a pending outcome away, so that the reference stays
     Reject(DecideArgs),
+    /// Print all settings with their defaults, explained
+    ///
+    /// To change some, write them into a loopbreak.toml in the folder where the command runs.
+    Settings,
     /// Check, list and prepare scenarios
     #[command(subcommand)]
     Scenario(ScenarioCommand),
@@ -235,6 +245,28 @@ pub(crate) enum Command {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// Remove the oldest runs until the others are small enough
+    ///
+    /// Runs that are under way stay.
+    Prune(PruneArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PruneArgs {
+    /// The most that kept runs may take on the disk, such as 20GiB
+    ///
+    /// LOOPBREAK_MAX_SIZE and `max-size` in the settings set it as well.
+    #[arg(long, value_name = "SIZE", env = "LOOPBREAK_MAX_SIZE", hide_env = true)]
+    pub(crate) max_size: Option<Size>,
+    /// Remove nothing; say what would be removed
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct DecideArgs {
     /// A run, `latest`, a scenario, or `scenario/variant`
@@ -246,7 +278,7 @@ pub(crate) struct DecideArgs {
     pub(crate) choice: Choice,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct RunArgs {
     /// Scenarios, by name or path, or one variant as `scenario/variant`
     ///
@@ -271,7 +303,13 @@ pub(crate) struct RunArgs {
     /// Several are separated by commas. Each scenario runs on each image, and its outcome is compared with the
     /// reference for the image's line. Several runs leave out what an image lacks something for: such a scenario is
     /// listed as not applicable, with the reason. If a single run is asked for, that is an error.
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        env = "LOOPBREAK_IMAGE",
+        hide_env = true
+    )]
     pub(crate) image: Vec<String>,
     /// Run nothing if a scenario is not applicable to its image
     ///
@@ -279,12 +317,20 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) no_skips: bool,
     /// How many machines may run at once
-    #[arg(short, long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
-    pub(crate) jobs: u32,
+    ///
+    /// The default is 1, or what the settings say.
+    #[arg(short, long, value_name = "N", env = "LOOPBREAK_JOBS", hide_env = true, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) jobs: Option<u32>,
     /// How machines start, cold or checkpoint, instead of what the scenario says
     ///
     /// `cold` is from power-on, `checkpoint` from a checkpoint of the healthy machine, RAM included.
-    #[arg(long, value_name = "HOW", hide_possible_values = true)]
+    #[arg(
+        long,
+        value_name = "HOW",
+        hide_possible_values = true,
+        env = "LOOPBREAK_START",
+        hide_env = true
+    )]
     pub(crate) start: Option<StartArg>,
     /// Print JSON: the run's summary, or an array of summaries
     #[arg(long)]
@@ -309,19 +355,25 @@ pub(crate) struct RunArgs {
     pub(crate) times: Option<u32>,
     /// What becomes of a flaky scenario: fail or pass
     ///
-    /// `pass` lets it pass if at least one of its runs was as expected.
-    #[arg(long, value_name = "HOW", default_value = "fail", hide_possible_values = true)]
-    pub(crate) flaky: FlakyArg,
+    /// `pass` lets it pass if at least one of its runs was as expected. The default is `fail`, or what the settings say.
+    #[arg(
+        long,
+        value_name = "HOW",
+        hide_possible_values = true,
+        env = "LOOPBREAK_FLAKY",
+        hide_env = true
+    )]
+    pub(crate) flaky: Option<FlakyArg>,
     /// Try again, up to N times, what the host or the harness failed
     ///
-    /// Outcomes of the product are never tried again.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
-    pub(crate) retries: u32,
+    /// Outcomes of the product are never tried again. The default is 0, or what the settings say.
+    #[arg(long, value_name = "N", env = "LOOPBREAK_RETRIES", hide_env = true, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) retries: Option<u32>,
     /// Begin nothing that would not end within this time, such as 30m
     ///
     /// As far as is known from recorded runs. Scenarios that changed come first, then those that failed last, then long
     /// ones; what is left out is named.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", env = "LOOPBREAK_BUDGET", hide_env = true)]
     pub(crate) budget: Option<Span>,
     /// Run one part of several, such as 1/3
     ///
@@ -330,10 +382,28 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "I/N")]
     pub(crate) shard: Option<Shard>,
     #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    #[command(flatten)]
     pub(crate) reports: Reports,
 }
 
 impl RunArgs {
+    /// These, and for what they leave open the settings.
+    pub(crate) fn over(self, settings: &Profile) -> Self {
+        let image = if self.image.is_empty() { settings.image.clone() } else { None };
+        Self {
+            image: image.unwrap_or(self.image),
+            jobs: self.jobs.or(settings.jobs),
+            start: self.start.or(settings.start.map(StartArg::from)),
+            flaky: self.flaky.or(settings.flaky),
+            retries: self.retries.or(settings.retries),
+            budget: self.budget.or(settings.budget),
+            no_skips: self.no_skips || settings.no_skips.unwrap_or_default(),
+            keep_disk: self.keep_disk || settings.keep_disk.unwrap_or_default(),
+            ..self
+        }
+    }
+
     /// True where no scenario is named, so that any number of them may be meant.
     pub(crate) fn is_open(&self) -> bool {
         self.all || self.choice.filter.is_some() || self.rerun_failed
@@ -341,12 +411,22 @@ impl RunArgs {
 }
 
 /// What becomes of a flaky scenario.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum FlakyArg {
     /// It fails
     Fail,
     /// It passes if at least one of its runs was as expected
     Pass,
+}
+
+impl From<Start> for StartArg {
+    fn from(how: Start) -> Self {
+        match how {
+            Start::Cold => Self::Cold,
+            Start::Checkpoint => Self::Checkpoint,
+        }
+    }
 }
 
 impl From<FlakyArg> for Flaky {

@@ -302,3 +302,76 @@ fn what_is_no_part_is_not_merged() {
         assert!(err(&output).contains(what), "{}", err(&output));
     }
 }
+
+#[test]
+fn the_oldest_runs_go_until_the_others_are_small_enough() {
+    let state = tempfile::tempdir().unwrap();
+    for run in RUNS {
+        record(state.path(), run, "channel-file-291", EVENTS, 0);
+    }
+    let there = || RUNS.map(|run| state.path().join("runs").join(run).exists());
+    let prune = |arguments: &[&str]| {
+        loopbreak(state.path(), &library(), &[&["runs", "prune"], arguments].concat())
+    };
+    let without = prune(&[]);
+    assert_eq!(without.status.code(), Some(2));
+    assert!(err(&without).contains("--max-size SIZE"), "{}", err(&without));
+    let dry = prune(&["--max-size", "0MiB", "--dry-run"]);
+    assert_eq!(out(&dry).matches("would remove ").count(), 2, "{}", err(&dry));
+    assert_eq!(there(), [true, true]);
+    // A run that is under way stays, however old it is.
+    std::fs::create_dir_all(state.path().join("ledgers")).unwrap();
+    let ledger = state.path().join("ledgers").join(format!("{}.jsonl", RUNS[0]));
+    std::fs::write(&ledger, "").unwrap();
+    assert_eq!(prune(&["--max-size", "0MiB"]).status.code(), Some(0));
+    assert_eq!(there(), [true, false]);
+    std::fs::remove_file(ledger).unwrap();
+    assert!(out(&prune(&["--max-size", "0MiB"])).starts_with(&format!("removed {}, ", RUNS[0])));
+    assert_eq!(there(), [false, false]);
+}
+
+#[test]
+fn settings_hold_where_no_option_says_anything() {
+    let state = tempfile::tempdir().unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let command = |arguments: &[&str], variables: &[(&str, &str)]| {
+        Command::new(env!("CARGO_BIN_EXE_loopbreak"))
+            .current_dir(place.path())
+            .env("LOOPBREAK_STATE", state.path())
+            .env("LOOPBREAK_SCENARIOS", library())
+            .envs(variables.iter().copied())
+            .args(arguments)
+            .output()
+            .unwrap()
+    };
+    let run = ["run", "channel-file-291", "--list"];
+    let image = |output: &Output| {
+        let text = err(output);
+        let named = text.split("no image `").nth(1).and_then(|rest| rest.split('`').next());
+        named.map(str::to_owned)
+    };
+    assert_eq!(image(&command(&run, &[])), None, "the scenario's own image is not looked for");
+    let text = "format = 1\n[profile.default]\nimage = [\"by-default\"]\n[profile.night]\nimage = [\"by-profile\"]\n";
+    std::fs::write(place.path().join("loopbreak.toml"), text).unwrap();
+    let variable = ("LOOPBREAK_IMAGE", "by-variable");
+    let night = ("LOOPBREAK_PROFILE", "night");
+    let option = [&run[..], &["--image", "by-option"]].concat();
+    for (output, expected) in [
+        (command(&run, &[]), "by-default"),
+        (command(&run, &[night]), "by-profile"),
+        (command(&[&run[..], &["--profile", "night"]].concat(), &[]), "by-profile"),
+        (command(&run, &[variable, night]), "by-variable"),
+        (command(&option, &[variable, night]), "by-option"),
+    ] {
+        assert_eq!(image(&output).as_deref(), Some(expected), "{}", err(&output));
+    }
+    std::fs::write(place.path().join("loopbreak.toml"), text.replace("image", "imgae")).unwrap();
+    let wrong = command(&run, &[]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(err(&wrong).contains("--> loopbreak.toml:3:1"), "{}", err(&wrong));
+    assert!(err(&wrong).contains("did you mean `image`?"), "{}", err(&wrong));
+    let missing = command(&[&run[..], &["--settings", "nowhere.toml"]].concat(), &[]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(err(&missing).contains("nowhere.toml"), "{}", err(&missing));
+    assert!(out(&command(&["settings"], &[])).contains("[profile.ci]"));
+}

@@ -14,7 +14,7 @@ use crate::exit::{Exit, infrastructure, usage};
 use crate::output::{print, tell};
 
 /// Where reports go.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, Clone, Args)]
 #[command(next_help_heading = "Reports")]
 pub(crate) struct Reports {
     /// Write JUnit XML, as Jenkins, GitLab and others read it

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use disk::Store;
 use engine::{Interrupt, RunError, RunOptions, RunResult, Session, StateDir};
-use report::{Circumstances, ListPlace, Repeat, Style};
+use report::{Circumstances, Flaky, ListPlace, Repeat, Style};
 use scenario::{Quarantine, Scenario, Span, Start};
 use winfmt::escaped;
 
@@ -35,7 +35,10 @@ pub(crate) fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit> {
         return Err(usage(anyhow::anyhow!(what)));
     }
     args.reports.check()?;
-    let pending_aside = pending_aside(args.no_update, |name| std::env::var(name).ok())?;
+    let settings = args.settings.load()?;
+    let args = &args.clone().over(&settings);
+    let update = settings.update.unwrap_or_default();
+    let pending_aside = pending_aside(args.no_update, update, |name| std::env::var(name).ok())?;
     // Everything that can be wrong with a scenario is said before anything runs.
     let filter = args.choice.parse()?;
     let chosen = if args.names.is_empty() {
@@ -129,12 +132,13 @@ fn manner(args: &RunArgs, pending_aside: bool, aside: &Path) -> Manner {
         (Some(seeds), _) => Some((Repeat::Seeds, seeds)),
         (None, times) => times.map(|times| (Repeat::Times, times)),
     };
+    let flaky = args.flaky.map(Flaky::from).unwrap_or_default();
     Manner {
         options: RunOptions { start: start(args.start), keep_disk: args.keep_disk, pending_aside },
-        jobs: args.jobs,
-        retries: args.retries,
+        jobs: args.jobs.unwrap_or(1),
+        retries: args.retries.unwrap_or_default(),
         budget: args.budget.map(Span::duration),
-        repeat: repeat.map(|(by, turns)| (by, turns, args.flaky.into())),
+        repeat: repeat.map(|(by, turns)| (by, turns, flaky)),
         aside: aside.to_path_buf(),
     }
 }
