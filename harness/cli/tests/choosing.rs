@@ -149,6 +149,29 @@ fn pending_outcomes_are_listed_in_words_and_decided_on() {
 }
 
 #[test]
+fn an_outcome_that_was_left_in_the_run_directory_is_accepted_from_there() {
+    let state = tempfile::tempdir().unwrap();
+    let place = waiting();
+    let home = place.path().join("channel-file-291-good");
+    let name = format!("channel-file-291-good.understudy@{}.snap.new", RUNS[0]);
+    let run = state.path().join("runs").join(RUNS[0]);
+    record(state.path(), RUNS[0], "channel-file-291-good", EVENTS, 1);
+    let text = std::fs::read_to_string(run.join("run.json")).unwrap();
+    let mut record: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let reference = home.join("channel-file-291-good.understudy.snap");
+    record["reference"] = reference.to_str().unwrap().into();
+    std::fs::write(run.join("run.json"), record.to_string()).unwrap();
+    std::fs::rename(home.join(&name), run.join(&name)).unwrap();
+    // Rejecting is about what lies beside references.
+    let rejected = loopbreak(state.path(), place.path(), &["reject", "latest"]);
+    assert_eq!(rejected.status.code(), Some(2), "{}", out(&rejected));
+    let accepted = loopbreak(state.path(), place.path(), &["accept", "latest"]);
+    assert_eq!(accepted.status.code(), Some(0), "{}", err(&accepted));
+    assert!(std::fs::read_to_string(&reference).unwrap().contains("hung"));
+    assert!(run.join(&name).exists(), "the record stays whole");
+}
+
+#[test]
 fn an_accepted_outcome_is_the_reference() {
     let state = tempfile::tempdir().unwrap();
     let place = waiting();

@@ -146,10 +146,12 @@ pub fn merge_junit(files: &[(String, String)]) -> Result<Merged, MergeError> {
     }
     let cases = whole(parts)?;
     let exit_code = cases.iter().map(exit_code).max().unwrap_or(0);
-    let ran = |case: &TestCase| !matches!(case.status, TestCaseStatus::Skipped { .. });
-    let quarantined = |case: &TestCase| case.properties.iter().any(|it| it.name.as_str() == "run");
-    let any = cases.iter().any(|case| ran(case) || quarantined(case));
-    let exit_code = if any { exit_code } else { exit_code.max(2) };
+    // What failed in quarantine is skipped as well, but has a run.
+    let ran = |case: &TestCase| {
+        let has_run = case.properties.iter().any(|it| it.name.as_str() == "run");
+        has_run || !matches!(case.status, TestCaseStatus::Skipped { .. })
+    };
+    let exit_code = if cases.iter().any(ran) { exit_code } else { exit_code.max(2) };
     let mut whole = TestSuite::new(SUITE);
     whole.add_test_cases(cases);
     let text =
@@ -258,6 +260,25 @@ mod tests {
             assert_eq!(merged.text, whole);
             assert_eq!(merged.exit_code, 3);
         }
+    }
+
+    #[test]
+    fn where_no_part_ran_anything_the_whole_says_so() {
+        let nothing = |index: usize| {
+            let count = 2;
+            let mut case = one_of_each().pop().expect("one that was left out");
+            assert!(matches!(case.came, Came::LeftOut(_)));
+            case.circumstances.listed = Some(ListPlace { index, count });
+            case
+        };
+        let texts = files([0, 1].map(|index| junit(&[nothing(index)]).expect("JUnit")).into());
+        assert_eq!(merge_junit(&texts).map(|merged| merged.exit_code), Ok(2));
+        let quarantined = || one_of_each().swap_remove(0);
+        let mut known = quarantined();
+        known.circumstances.listed = Some(ListPlace { index: 1, count: 2 });
+        let texts =
+            files(vec![junit(&[nothing(0)]).expect("JUnit"), junit(&[known]).expect("JUnit")]);
+        assert_eq!(merge_junit(&texts).map(|merged| merged.exit_code), Ok(0));
     }
 
     #[test]

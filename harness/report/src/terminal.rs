@@ -220,7 +220,7 @@ impl Page {
             Some(Pending::Aside(path)) => {
                 let words = format!("kept in the run directory: {}", path.display());
                 self.labelled("", None, &words);
-                let words = "to accept it, copy it beside its reference and run `loopbreak review`";
+                let words = "`loopbreak accept` takes it from there; elsewhere, copy it beside its reference";
                 self.labelled("", Some(Paint::Faint), words);
             }
             Some(Pending::NotWritten { path, why }) => {

@@ -107,7 +107,13 @@ fn counts(results: &[Finished], skipped: usize) -> String {
         .filter(|(count, _)| *count > 0)
         .map(|(count, what)| format!("{count} {what}"))
         .collect();
-    let runs = if results.len() == 1 { "run" } else { "runs" };
+    let repeated = results.iter().any(|finished| finished.repeat.is_some());
+    let runs = match (repeated, results.len()) {
+        (true, 1) => "scenario, run several times",
+        (true, _) => "scenarios, each run several times",
+        (false, 1) => "run",
+        (false, _) => "runs",
+    };
     format!("{} {runs}: {}; {skipped} not applicable\n", results.len(), counted.join(", "))
 }
 

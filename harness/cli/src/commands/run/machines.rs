@@ -208,11 +208,11 @@ mod tests {
     use super::*;
     use crate::commands::run::scripted::{Record, refused};
 
+    /// What a run comes to.
+    type Coming = fn(&Record) -> Result<RunResult, RunError>;
+
     /// How often a run is begun that comes to this each time, or to the last of it for ever.
-    async fn begun(
-        retries: u32,
-        came: &[fn(&Record) -> Result<RunResult, RunError>],
-    ) -> (usize, Turned) {
+    async fn begun(retries: u32, came: &[Coming]) -> (usize, Turned) {
         let record = Record::new();
         let count = Cell::new(0);
         let run = || {
