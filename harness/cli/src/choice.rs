@@ -91,7 +91,7 @@ pub(crate) fn choose_runs(runs: Vec<RunDir>, filter: &Filter) -> anyhow::Result<
 }
 
 /// The scenario that a run ran, on the image that it ran on.
-fn scenario_of(run: &RunDir) -> Option<Scenario> {
+pub(crate) fn scenario_of(run: &RunDir) -> Option<Scenario> {
     let text = fs_err::read_to_string(run.path().join("scenario.json")).ok()?;
     let scenario: Scenario = serde_json::from_str(&text).ok()?;
     Some(scenario.on_image(&run.record().ok()?.image))

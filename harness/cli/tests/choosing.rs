@@ -263,6 +263,29 @@ fn a_quarantine_that_holds_no_longer_fails_the_run() {
 }
 
 #[test]
+fn a_report_on_recorded_runs_knows_the_quarantine_too() {
+    let state = tempfile::tempdir().unwrap();
+    let place = waiting();
+    record(state.path(), RUNS[0], "channel-file-291-good", EVENTS, 1);
+    let file = state.path().join("r.xml");
+    let report = |expires: &str| {
+        let entry = format!(
+            "format = 1\n[[quarantine]]\nscenario = \"name(*-good)\"\nreason = \"known\"\n\
+             tracker = \"https://example.org/7\"\nexpires = \"{expires}\"\n"
+        );
+        std::fs::write(place.path().join("quarantine.toml"), entry).unwrap();
+        let arguments = ["report", "latest", "--junit", file.to_str().unwrap()];
+        let output = loopbreak(state.path(), place.path(), &arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        std::fs::read_to_string(&file).unwrap()
+    };
+    let known = report("2999-01-01");
+    assert!(known.contains("<skipped message=\"in quarantine until 2999-01-01: known"), "{known}");
+    let expired = report("2024-07-19");
+    assert!(expired.contains("<failure ") && !expired.contains("<skipped"), "{expired}");
+}
+
+#[test]
 fn shards_are_a_partition_with_and_without_records() {
     let state = tempfile::tempdir().unwrap();
     let listed = |extra: &[&str]| {

@@ -7,9 +7,11 @@ use anyhow::Context as _;
 use clap::Args;
 use engine::{RunDir, StateDir, recorded_case};
 use report::Case;
+use scenario::Quarantine;
 
 use crate::args::Global;
-use crate::choice::{Choice, choose_runs};
+use crate::choice::{Choice, choose_runs, scenario_of};
+use crate::commands::run::{quarantined, today};
 use crate::exit::{Exit, infrastructure, usage};
 use crate::output::{print, tell};
 
@@ -135,8 +137,16 @@ pub(crate) fn run(
     if let Some(filter) = &filter {
         runs = choose_runs(runs, filter)?;
     }
-    let cases: Vec<Case> =
+    let mut cases: Vec<Case> =
         runs.iter().map(|run| recorded_case(run).map_err(usage)).collect::<Result<_, _>>()?;
+    // As `run` reports them; what has expired since then counts again.
+    if let Some(quarantine) = Quarantine::read(&global.scenarios).map_err(usage)? {
+        for (run, case) in runs.iter().zip(&mut cases) {
+            let entry = scenario_of(run).and_then(|scenario| quarantine.of(&scenario).cloned());
+            let entry = entry.filter(|entry| entry.expires > today());
+            case.circumstances.quarantine = entry.as_ref().map(quarantined);
+        }
+    }
     let title = match cases.as_slice() {
         [case] => format!("loopbreak: {}", case.scenario),
         cases => format!("loopbreak: {} runs", cases.len()),

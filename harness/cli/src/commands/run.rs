@@ -16,7 +16,7 @@ use report::{Circumstances, Flaky, ListPlace, Repeat, Style};
 use scenario::{Quarantine, Scenario, Span, Start};
 use winfmt::escaped;
 
-pub(super) use self::finished::{Finished, LEFT_OUT, Skipped, Turned};
+pub(super) use self::finished::{Finished, LEFT_OUT, Skipped, Turned, quarantined};
 use self::machines::{Manner, Target, run_targets};
 use crate::args::{Global, RunArgs, StartArg};
 use crate::choice;
@@ -85,10 +85,14 @@ fn quarantine(global: &Global, chosen: &[Found]) -> anyhow::Result<Option<Quaran
     };
     // An entry may be about a scenario that is not run now.
     let all = scenarios::all(&global.scenarios)?;
-    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
     let known = all.iter().chain(chosen).map(|(scenario, _)| scenario);
-    quarantine.check(known, today).map_err(usage)?;
+    quarantine.check(known, today()).map_err(usage)?;
     Ok(Some(quarantine))
+}
+
+/// The day, in UTC.
+pub(super) fn today() -> jiff::civil::Date {
+    jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
 /// What is run here, with its place in the whole list.

@@ -103,11 +103,7 @@ impl Finished {
         Circumstances {
             tried_again: tried.collect(),
             repeated: self.repeated(),
-            quarantine: self.quarantine.as_ref().map(|entry| Quarantined {
-                reason: entry.reason.clone(),
-                tracker: entry.tracker.clone(),
-                expires: entry.expires.to_string(),
-            }),
+            quarantine: self.quarantine.as_ref().map(quarantined),
             listed: self.listed,
         }
     }
@@ -170,6 +166,15 @@ impl Finished {
         };
         self.circumstances().add_to(&mut document);
         Ok(document)
+    }
+}
+
+/// An entry of the quarantine, for reports.
+pub(crate) fn quarantined(entry: &QuarantineEntry) -> Quarantined {
+    Quarantined {
+        reason: entry.reason.clone(),
+        tracker: entry.tracker.clone(),
+        expires: entry.expires.to_string(),
     }
 }
 
