@@ -23,7 +23,7 @@ fn yaml(name: &str) -> Value {
 
 /// What stands for what a service puts in.
 const VARIABLES: [(&str, &str); 4] =
-    [("$SHARD", "1"), ("$CI_NODE_INDEX", "2"), ("$CI_NODE_TOTAL", "3"), ("$PWD", "/work")];
+    [("$SHARD", "1"), ("$CI_NODE_INDEX", "2"), ("$CI_NODE_TOTAL", "3"), ("$PWD", "/repo")];
 
 /// The `loopbreak` commands of a text, as words: from the name to the end of the command. An image and a container are
 /// called the same; what stands behind these is the command that is run in them.
