@@ -79,6 +79,8 @@ impl Loopbreak {
             .current_dir(workspace())
             .env("LOOPBREAK_STATE", &self.state)
             .env_remove("LOOPBREAK_CONNECT")
+            // Whoever runs the tests in CI still tests what is written beside references.
+            .env("INSTA_UPDATE", "new")
             .args(arguments);
         command
     }

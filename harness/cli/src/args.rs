@@ -1,9 +1,12 @@
 //! Arguments. The doc comments are the help text.
 
+mod run;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::run::{FlakyArg, RunArgs, StartArg};
 use crate::choice::Choice;
 use crate::commands::bcd::BcdCommand;
 use crate::commands::diagnose::DiagnoseArgs;
@@ -14,6 +17,7 @@ use crate::commands::hive::HiveCommand;
 use crate::commands::image::ImageCommand;
 use crate::commands::matrix::{MatrixArgs, MatrixOutput};
 use crate::commands::report::Reports;
+use crate::settings::{SettingsArgs, Size};
 
 /// Break Windows virtual machines on purpose and prove that they come back.
 #[derive(Debug, Parser)]
@@ -110,7 +114,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Plan(PlanCommand),
     /// List recorded runs
+    #[command(args_conflicts_with_subcommands = true)]
     Runs {
+        #[command(subcommand)]
+        command: Option<RunsCommand>,
         #[command(flatten)]
         choice: Choice,
         /// Print JSON lines
@@ -158,6 +165,18 @@ pub(crate) enum Command {
         #[command(flatten)]
         reports: Reports,
     },
+    /// Put the results of shards together: JSON, or JUnit
+    ///
+    /// What `run --shard` left on several machines becomes what one run of the whole would have left, with its exit code.
+    /// It is an error if a result is missing, or there twice.
+    Merge {
+        /// What each of the parts wrote, all of one kind
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+        /// Where to write it, instead of standard output
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// Decide on pending outcomes, one after the other
     ///
     /// Each is shown against its reference, in words first. Without a terminal they are listed.
@@ -179,6 +198,10 @@ pub(crate) enum Command {
     Accept(DecideArgs),
     /// Take a pending outcome away, so that the reference stays
     Reject(DecideArgs),
+    /// Print all settings with their defaults, explained
+    ///
+    /// To change some, write them into a loopbreak.toml in the folder where the command runs.
+    Settings,
     /// Check, list and prepare scenarios
     #[command(subcommand)]
     Scenario(ScenarioCommand),
@@ -237,6 +260,28 @@ pub(crate) enum Command {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// Remove the oldest runs until the others are small enough
+    ///
+    /// Runs that are under way stay.
+    Prune(PruneArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PruneArgs {
+    /// The most that kept runs may take on the disk, such as 20GiB
+    ///
+    /// LOOPBREAK_MAX_SIZE and `max-size` in the settings set it as well.
+    #[arg(long, value_name = "SIZE", env = "LOOPBREAK_MAX_SIZE", hide_env = true)]
+    pub(crate) max_size: Option<Size>,
+    /// Remove nothing; say what would be removed
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct DecideArgs {
     /// A run, `latest`, a scenario, or `scenario/variant`
@@ -246,93 +291,6 @@ pub(crate) struct DecideArgs {
     pub(crate) what: Option<String>,
     #[command(flatten)]
     pub(crate) choice: Choice,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RunArgs {
-    /// Scenarios, by name or path, or one variant as `scenario/variant`
-    ///
-    /// A scenario's name runs all of its variants.
-    #[arg(value_name = "SCENARIO", required_unless_present_any = ["all", "filter", "rerun_failed"])]
-    pub(crate) names: Vec<String>,
-    /// Run every scenario in the scenarios folder
-    #[arg(long, conflicts_with = "names")]
-    pub(crate) all: bool,
-    #[command(flatten)]
-    pub(crate) choice: Choice,
-    /// Run only what failed when it was last run
-    ///
-    /// The same as -E 'failed()'. With a filter, what both choose.
-    #[arg(long)]
-    pub(crate) rerun_failed: bool,
-    /// Run nothing; list what would be run
-    #[arg(long)]
-    pub(crate) list: bool,
-    /// Run on these images instead of the scenarios' own
-    ///
-    /// Several are separated by commas. Each scenario runs on each image, and its outcome is compared with the
-    /// reference for the image's line. Several runs leave out what an image lacks something for: such a scenario is
-    /// listed as not applicable, with the reason. If a single run is asked for, that is an error.
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    pub(crate) image: Vec<String>,
-    /// Run nothing if a scenario is not applicable to its image
-    ///
-    /// Exit code 2 then.
-    #[arg(long)]
-    pub(crate) no_skips: bool,
-    /// How many machines may run at once
-    #[arg(short, long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
-    pub(crate) jobs: u32,
-    /// How machines start, cold or checkpoint, instead of what the scenario says
-    ///
-    /// `cold` is from power-on, `checkpoint` from a checkpoint of the healthy machine, RAM included.
-    #[arg(long, value_name = "HOW", hide_possible_values = true)]
-    pub(crate) start: Option<StartArg>,
-    /// Take every run from its own start, even where several begin in the same way
-    ///
-    /// Without it, runs of one command that differ only in what is done to a machine that is given up share the way
-    /// there: one drives it, the others go on from a copy of its machine.
-    #[arg(long)]
-    pub(crate) apart: bool,
-    /// Print JSON: the run's summary, or an array of summaries
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Keep the machine's disk in the run directory
-    #[arg(long)]
-    pub(crate) keep_disk: bool,
-    /// Run one scenario with the seeds 1 to N and count the verdicts
-    ///
-    /// Nothing is compared with a reference.
-    #[arg(long, value_name = "N", conflicts_with_all = ["all", "json", "times"], value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(crate) seeds: Option<u32>,
-    /// Run one scenario N times as it is and count the verdicts
-    ///
-    /// Nothing is compared with a reference.
-    #[arg(long, value_name = "N", conflicts_with_all = ["all", "json"], value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(crate) times: Option<u32>,
-    #[command(flatten)]
-    pub(crate) reports: Reports,
-}
-
-impl RunArgs {
-    /// True where one scenario is run many times.
-    pub(crate) fn repeats(&self) -> bool {
-        self.seeds.or(self.times).is_some()
-    }
-
-    /// True where no scenario is named, so that any number of them may be meant.
-    pub(crate) fn is_open(&self) -> bool {
-        self.all || self.choice.filter.is_some() || self.rerun_failed
-    }
-}
-
-/// How a machine comes to run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum StartArg {
-    /// From power-on
-    Cold,
-    /// From a checkpoint of the healthy machine, RAM included
-    Checkpoint,
 }
 
 #[derive(Debug, Subcommand)]

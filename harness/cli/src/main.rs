@@ -5,10 +5,15 @@ mod choice;
 mod commands;
 mod exit;
 mod output;
+#[cfg(test)]
+mod pipelines;
 mod progress;
 mod scenarios;
+mod schedule;
 mod session;
+mod settings;
 mod signals;
+mod update;
 
 use std::process::ExitCode;
 
@@ -16,7 +21,7 @@ use clap::Parser;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, RunsCommand};
 use crate::exit::{Exit, IntoCode, exit_of};
 use crate::output::{Log, tell, tell_usage};
 
@@ -69,7 +74,14 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Report { runs, choice, reports } => {
             commands::report::run(global, runs, choice, reports)
         }
-        Command::Runs { choice, json } => commands::runs::list(global, choice, *json),
+        Command::Merge { files, output } => commands::merge::run(files, output.as_deref()),
+        Command::Settings => commands::settings::run(),
+        Command::Runs { command: Some(RunsCommand::Prune(args)), .. } => {
+            commands::prune::run(global, args)
+        }
+        Command::Runs { command: None, choice, json } => {
+            commands::runs::list(global, choice, *json)
+        }
         Command::Review { choice } => commands::review::run(global, choice),
         Command::Pending { choice, json } => commands::pending::list(global, choice, *json),
         Command::Accept(args) => commands::pending::accept(global, args),

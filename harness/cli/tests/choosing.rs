@@ -149,6 +149,29 @@ fn pending_outcomes_are_listed_in_words_and_decided_on() {
 }
 
 #[test]
+fn an_outcome_that_was_left_in_the_run_directory_is_accepted_from_there() {
+    let state = tempfile::tempdir().unwrap();
+    let place = waiting();
+    let home = place.path().join("channel-file-291-good");
+    let name = format!("channel-file-291-good.understudy@{}.snap.new", RUNS[0]);
+    let run = state.path().join("runs").join(RUNS[0]);
+    record(state.path(), RUNS[0], "channel-file-291-good", EVENTS, 1);
+    let text = std::fs::read_to_string(run.join("run.json")).unwrap();
+    let mut record: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let reference = home.join("channel-file-291-good.understudy.snap");
+    record["reference"] = reference.to_str().unwrap().into();
+    std::fs::write(run.join("run.json"), record.to_string()).unwrap();
+    std::fs::rename(home.join(&name), run.join(&name)).unwrap();
+    // Rejecting is about what lies beside references.
+    let rejected = loopbreak(state.path(), place.path(), &["reject", "latest"]);
+    assert_eq!(rejected.status.code(), Some(2), "{}", out(&rejected));
+    let accepted = loopbreak(state.path(), place.path(), &["accept", "latest"]);
+    assert_eq!(accepted.status.code(), Some(0), "{}", err(&accepted));
+    assert!(std::fs::read_to_string(&reference).unwrap().contains("hung"));
+    assert!(run.join(&name).exists(), "the record stays whole");
+}
+
+#[test]
 fn an_accepted_outcome_is_the_reference() {
     let state = tempfile::tempdir().unwrap();
     let place = waiting();
@@ -208,4 +231,193 @@ fn what_cannot_be_diagnosed_is_said() {
     let without = loopbreak(state.path(), &library(), &["diagnose", "latest"]);
     assert_eq!(without.status.code(), Some(2));
     assert!(err(&without).contains("`loopbreak run --keep-disk` keeps it"), "{}", err(&without));
+}
+
+#[test]
+fn a_quarantine_that_holds_no_longer_fails_the_run() {
+    let state = tempfile::tempdir().unwrap();
+    let place = waiting();
+    let run = |entry: &str| {
+        std::fs::write(place.path().join("quarantine.toml"), entry).unwrap();
+        loopbreak(state.path(), place.path(), &["run", "--all", "--list"])
+    };
+    let entry = |scenario: &str, expires: &str| {
+        format!(
+            "format = 1\n[[quarantine]]\nscenario = \"{scenario}\"\nreason = \"known\"\n\
+             tracker = \"https://example.org/7\"\nexpires = \"{expires}\"\n"
+        )
+    };
+    let good = run(&entry("name(channel-file-291-*)", "2999-01-01"));
+    assert_eq!(good.status.code(), Some(0), "{}", err(&good));
+    for (text, at, what) in [
+        (entry("name(channel-file-291-*)", "2024-07-19"), "6:11", "has expired"),
+        (entry("name(kb*)", "2999-01-01"), "3:12", "no scenario is meant"),
+        (entry("name(*)", "2999-01-01").replace("reason", "raeson"), "4:1", "unknown key `raeson`"),
+    ] {
+        let output = run(&text);
+        assert_eq!(output.status.code(), Some(2));
+        let message = err(&output);
+        assert!(message.contains(&format!("quarantine.toml:{at}")), "{message}");
+        assert!(message.contains(what), "{message}");
+    }
+}
+
+#[test]
+fn a_report_on_recorded_runs_knows_the_quarantine_too() {
+    let state = tempfile::tempdir().unwrap();
+    let place = waiting();
+    record(state.path(), RUNS[0], "channel-file-291-good", EVENTS, 1);
+    let file = state.path().join("r.xml");
+    let report = |expires: &str| {
+        let entry = format!(
+            "format = 1\n[[quarantine]]\nscenario = \"name(*-good)\"\nreason = \"known\"\n\
+             tracker = \"https://example.org/7\"\nexpires = \"{expires}\"\n"
+        );
+        std::fs::write(place.path().join("quarantine.toml"), entry).unwrap();
+        let arguments = ["report", "latest", "--junit", file.to_str().unwrap()];
+        let output = loopbreak(state.path(), place.path(), &arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        std::fs::read_to_string(&file).unwrap()
+    };
+    let known = report("2999-01-01");
+    assert!(known.contains("<skipped message=\"in quarantine until 2999-01-01: known"), "{known}");
+    let expired = report("2024-07-19");
+    assert!(expired.contains("<failure ") && !expired.contains("<skipped"), "{expired}");
+}
+
+#[test]
+fn shards_are_a_partition_with_and_without_records() {
+    let state = tempfile::tempdir().unwrap();
+    let listed = |extra: &[&str]| {
+        let output =
+            loopbreak(state.path(), &library(), &[&["run", "--all", "--list"], extra].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        out(&output).lines().map(str::to_owned).collect::<Vec<String>>()
+    };
+    let whole = listed(&[]);
+    let shards = || ["1/3", "2/3", "3/3"].map(|shard| listed(&["--shard", shard]));
+    let check = |shards: &[Vec<String>; 3]| {
+        let mut all = shards.concat();
+        assert_eq!(all.len(), whole.len(), "none is there twice");
+        all.sort_by_key(|name| whole.iter().position(|known| known == name));
+        assert_eq!(all, whole);
+    };
+    let by_name = shards();
+    check(&by_name);
+    assert!(by_name.iter().all(|shard| shard.len().abs_diff(whole.len() / 3) <= 1));
+    // With the record of a run, whatever it took.
+    record(state.path(), RUNS[0], "channel-file-291", EVENTS, 0);
+    let recorded = shards();
+    check(&recorded);
+    assert_eq!(recorded, shards());
+    let wrong = loopbreak(state.path(), &library(), &["run", "--all", "--shard", "4/3"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(err(&wrong).contains("write it as 1/3"), "{}", err(&wrong));
+}
+
+#[test]
+fn what_is_no_part_is_not_merged() {
+    let place = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = place.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let part = |index: usize, code: u8| {
+        format!(
+            r#"[{{"scenario": "s{index}", "verdict": "hung", "exit_code": {code}, "listed": {{"index": {index}, "count": 2}}}}]"#
+        )
+    };
+    let (one, two) = (file("1.json", &part(0, 0)), file("2.json", &part(1, 1)));
+    let merge = |files: &[&str]| loopbreak(place.path(), &library(), &[&["merge"], files].concat());
+    let merged = merge(&[&two, &one]);
+    assert_eq!(merged.status.code(), Some(1), "the worst of them: {}", err(&merged));
+    let documents: serde_json::Value = serde_json::from_str(&out(&merged)).unwrap();
+    assert_eq!(
+        (&documents[0]["scenario"], &documents[1]["scenario"]),
+        (&"s0".into(), &"s1".into())
+    );
+    let xml = file("3.xml", "<testsuites/>");
+    for (files, what) in [
+        (&[one.as_str()][..], "1 of 2 results are missing"),
+        (&[&one, &one], "both have s0"),
+        (&[&one, &xml], "merge each kind by itself"),
+    ] {
+        let output = merge(files);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(err(&output).contains(what), "{}", err(&output));
+    }
+}
+
+#[test]
+fn the_oldest_runs_go_until_the_others_are_small_enough() {
+    let state = tempfile::tempdir().unwrap();
+    for run in RUNS {
+        record(state.path(), run, "channel-file-291", EVENTS, 0);
+    }
+    let there = || RUNS.map(|run| state.path().join("runs").join(run).exists());
+    let prune = |arguments: &[&str]| {
+        loopbreak(state.path(), &library(), &[&["runs", "prune"], arguments].concat())
+    };
+    let without = prune(&[]);
+    assert_eq!(without.status.code(), Some(2));
+    assert!(err(&without).contains("--max-size SIZE"), "{}", err(&without));
+    let dry = prune(&["--max-size", "0MiB", "--dry-run"]);
+    assert_eq!(out(&dry).matches("would remove ").count(), 2, "{}", err(&dry));
+    assert_eq!(there(), [true, true]);
+    // A run that is under way stays, however old it is.
+    std::fs::create_dir_all(state.path().join("ledgers")).unwrap();
+    let ledger = state.path().join("ledgers").join(format!("{}.jsonl", RUNS[0]));
+    std::fs::write(&ledger, "").unwrap();
+    assert_eq!(prune(&["--max-size", "0MiB"]).status.code(), Some(0));
+    assert_eq!(there(), [true, false]);
+    std::fs::remove_file(ledger).unwrap();
+    assert!(out(&prune(&["--max-size", "0MiB"])).starts_with(&format!("removed {}, ", RUNS[0])));
+    assert_eq!(there(), [false, false]);
+}
+
+#[test]
+fn settings_hold_where_no_option_says_anything() {
+    let state = tempfile::tempdir().unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let command = |arguments: &[&str], variables: &[(&str, &str)]| {
+        Command::new(env!("CARGO_BIN_EXE_loopbreak"))
+            .current_dir(place.path())
+            .env("LOOPBREAK_STATE", state.path())
+            .env("LOOPBREAK_SCENARIOS", library())
+            .envs(variables.iter().copied())
+            .args(arguments)
+            .output()
+            .unwrap()
+    };
+    let run = ["run", "channel-file-291", "--list"];
+    let image = |output: &Output| {
+        let text = err(output);
+        let named = text.split("no image `").nth(1).and_then(|rest| rest.split('`').next());
+        named.map(str::to_owned)
+    };
+    assert_eq!(image(&command(&run, &[])), None, "the scenario's own image is not looked for");
+    let text = "format = 1\n[profile.default]\nimage = [\"by-default\"]\n[profile.night]\nimage = [\"by-profile\"]\n";
+    std::fs::write(place.path().join("loopbreak.toml"), text).unwrap();
+    let variable = ("LOOPBREAK_IMAGE", "by-variable");
+    let night = ("LOOPBREAK_PROFILE", "night");
+    let option = [&run[..], &["--image", "by-option"]].concat();
+    for (output, expected) in [
+        (command(&run, &[]), "by-default"),
+        (command(&run, &[night]), "by-profile"),
+        (command(&[&run[..], &["--profile", "night"]].concat(), &[]), "by-profile"),
+        (command(&run, &[variable, night]), "by-variable"),
+        (command(&option, &[variable, night]), "by-option"),
+    ] {
+        assert_eq!(image(&output).as_deref(), Some(expected), "{}", err(&output));
+    }
+    std::fs::write(place.path().join("loopbreak.toml"), text.replace("image", "imgae")).unwrap();
+    let wrong = command(&run, &[]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(err(&wrong).contains("--> loopbreak.toml:3:1"), "{}", err(&wrong));
+    assert!(err(&wrong).contains("did you mean `image`?"), "{}", err(&wrong));
+    let missing = command(&[&run[..], &["--settings", "nowhere.toml"]].concat(), &[]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(err(&missing).contains("nowhere.toml"), "{}", err(&missing));
+    assert!(out(&command(&["settings"], &[])).contains("[profile.ci]"));
 }

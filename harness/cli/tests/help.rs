@@ -37,6 +37,11 @@ fn commands() -> BTreeSet<Vec<String>> {
             found.insert(command);
             continue;
         };
+        // One that does something by itself says how it is called without a command below it.
+        let alone = format!("Usage: loopbreak {} [OPTIONS]\n", command.join(" "));
+        if help.contains(&alone) {
+            found.insert(command.clone());
+        }
         for line in lines {
             let name = line.split_whitespace().next().unwrap().to_owned();
             if name != "help" {

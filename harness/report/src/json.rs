@@ -148,7 +148,7 @@ pub struct ComparisonSummary {
 impl From<&Comparison> for ComparisonSummary {
     fn from(comparison: &Comparison) -> Self {
         let pending = match comparison.pending() {
-            Some(Pending::Written(path)) => Some(path.display().to_string()),
+            Some(Pending::Written(path) | Pending::Aside(path)) => Some(path.display().to_string()),
             Some(Pending::NotWritten { .. }) | None => None,
         };
         let changes = match comparison {

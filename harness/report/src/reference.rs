@@ -93,8 +93,10 @@ impl Comparison {
 /// A pending reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pending {
-    /// It was written.
+    /// It was written beside its reference.
     Written(PathBuf),
+    /// It was written in another folder: nothing may change beside the reference.
+    Aside(PathBuf),
     /// It could not be: the scenarios may well be read-only to who runs them.
     NotWritten {
         /// Where it should have been.
@@ -171,7 +173,28 @@ pub fn compare(
     reference: &Path,
     run: &str,
 ) -> Result<Comparison, ReferenceError> {
-    let pending_path = pending_path(reference, run)?;
+    hold(outcome, reference, pending_path(reference, run)?, Pending::Written)
+}
+
+/// The same where nothing may be written beside the reference, as in CI: a new outcome is left in `folder`, under the
+/// name that it would have had beside it.
+pub fn compare_aside(
+    outcome: &Outcome,
+    reference: &Path,
+    run: &str,
+    folder: &Path,
+) -> Result<Comparison, ReferenceError> {
+    let beside = pending_path(reference, run)?;
+    let pending_path = folder.join(beside.file_name().unwrap_or_default());
+    hold(outcome, reference, pending_path, Pending::Aside)
+}
+
+fn hold(
+    outcome: &Outcome,
+    reference: &Path,
+    pending_path: PathBuf,
+    written: fn(PathBuf) -> Pending,
+) -> Result<Comparison, ReferenceError> {
     let owned = reference.to_path_buf();
     if outcome.verdict == Verdict::Infrastructure {
         return Ok(Comparison::NotCompared { reference: owned });
@@ -183,7 +206,7 @@ pub fn compare(
         let source = format!("scenarios/{folder}/scenario.toml");
         let text = snapshot::file(&source, "outcome", &new);
         match write(&pending_path, &text) {
-            Ok(()) => Pending::Written(pending_path.clone()),
+            Ok(()) => written(pending_path.clone()),
             Err(error) => {
                 Pending::NotWritten { path: pending_path.clone(), why: error.to_string() }
             }

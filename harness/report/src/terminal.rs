@@ -220,6 +220,12 @@ impl Page {
             Some(Pending::Written(path)) => {
                 self.labelled("", None, &format!("pending: {}", path.display()));
             }
+            Some(Pending::Aside(path)) => {
+                let words = format!("kept in the run directory: {}", path.display());
+                self.labelled("", None, &words);
+                let words = "`loopbreak accept` takes it from there; elsewhere, copy it beside its reference";
+                self.labelled("", Some(Paint::Faint), words);
+            }
             Some(Pending::NotWritten { path, why }) => {
                 let words = format!("not written: {}: {}", path.display(), clean(why, GUEST_TEXT));
                 self.labelled("", Some(Paint::Odd), &words);

@@ -16,6 +16,9 @@
 //! Everything wrong is reported at once, each with file, line, column, what was expected and what to do
 //! ([`ScenarioError`]).
 //!
+//! What people write beside scenarios is held against the schema of its type in the same way ([`parse_document`],
+//! [`Quarantine`]).
+//!
 //! The types are plain data: the engine stores the scenario in the run directory as the source of its
 //! plan, and `faults`, `recovery` and `timeline` take from it what they need.
 
@@ -24,6 +27,7 @@ mod boot_configuration;
 mod content;
 mod damage_rules;
 mod derived;
+mod document;
 mod driver;
 mod driver_rules;
 mod driver_service;
@@ -39,8 +43,10 @@ mod moment;
 mod network;
 mod network_rules;
 mod network_services;
+mod place;
 mod power;
 mod problem;
+mod quarantine;
 mod recovery_rules;
 mod registry;
 mod rollback;
@@ -65,6 +71,7 @@ pub use boot_configuration::{
 pub use content::{
     ChannelFile, Content, ContentDriver, ContentFile, ContentUpdater, Damage, RunsIn,
 };
+pub use document::parse_document;
 pub use driver::{
     Access, AccessBy, Arch, BugCheck, Chance, Defect, Delay, DriverFile, DriverPackage,
     DriverSignature, EndlessLoop, FailureStatus, FaultyDriver, Irql, MissingImport, PoolCorruption,
@@ -91,6 +98,7 @@ pub use network_services::{
 };
 pub use power::{PowerEvent, PowerFault, PowerMoment, PowerPhase, Unflushed};
 pub use problem::{Problem, ScenarioError};
+pub use quarantine::{QUARANTINE_FILE, Quarantine, QuarantineEntry};
 pub use registry::{
     CorruptHive, CriticalService, DisabledDiskDriver, FilterList, FilteredClass, HiveDamage,
     HiveFile, MissingFilter, RegistryChange, RegistryDamage, RegistryData, RegistryFault,

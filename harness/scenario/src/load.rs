@@ -166,7 +166,7 @@ fn parse_one(
     document: &Spanned<DeTable<'_>>,
     folder: &Path,
 ) -> Result<Scenario, Vec<Problem>> {
-    let problems = shape::check(sources, document, &schema());
+    let problems = shape::check(sources, document, &schema(), "the scenario");
     if !problems.is_empty() {
         return Err(problems);
     }

@@ -17,6 +17,14 @@ pub enum ScenarioError {
         /// Why.
         source: std::io::Error,
     },
+    /// A file beside the scenarios cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The file, or one that it extends, says something that cannot be.
     #[error("{}", render(problems))]
     Invalid {
@@ -40,7 +48,7 @@ impl ScenarioError {
     pub fn problems(&self) -> &[Problem] {
         match self {
             Self::Invalid { problems } => problems,
-            Self::Read { .. } | Self::Variant { .. } => &[],
+            Self::Read { .. } | Self::File { .. } | Self::Variant { .. } => &[],
         }
     }
 }

@@ -1,17 +1,18 @@
 //! What no schema can say: combinations that cannot work, names that must agree, files that are missing.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::{Component, Path};
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 use crate::content::{Content, ContentDriver, ContentFile};
 use crate::driver::Trigger;
 use crate::fault::Fault;
 use crate::model::{Scenario, Start};
 use crate::moment::Moment;
+pub(crate) use crate::place::Step;
+use crate::place::place_of;
 use crate::problem::Problem;
 use crate::sources::Sources;
 use crate::text::WindowsPath;
@@ -71,13 +72,6 @@ pub(crate) fn check(
     rules.problems
 }
 
-/// One step into the document.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Step<'a> {
-    Key(&'a str),
-    Index(usize),
-}
-
 pub(crate) struct Rules<'a> {
     sources: &'a Sources,
     document: &'a Spanned<DeTable<'a>>,
@@ -87,32 +81,6 @@ pub(crate) struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    /// Where a value is written; for one that is not, the nearest thing above it that is.
-    fn place_of(&self, steps: &[Step<'_>]) -> Range<usize> {
-        let mut place = 0..0;
-        let mut steps = steps.iter();
-        let Some(Step::Key(first)) = steps.next() else { return place };
-        let Some((_, mut value)) =
-            self.document.get_ref().iter().find(|(key, _)| key.get_ref() == first)
-        else {
-            return place;
-        };
-        loop {
-            place = value.span();
-            let below = match (steps.next(), value.get_ref()) {
-                (Some(Step::Key(key)), DeValue::Table(table)) => {
-                    table.iter().find(|(found, _)| found.get_ref() == key).map(|(_, value)| value)
-                }
-                (Some(Step::Index(index)), DeValue::Array(items)) => items.get(*index),
-                _ => None,
-            };
-            match below {
-                Some(found) => value = found,
-                None => return place,
-            }
-        }
-    }
-
     pub(crate) fn problem(
         &mut self,
         steps: &[Step<'_>],
@@ -120,7 +88,7 @@ impl Rules<'_> {
         expected: impl Into<String>,
         fix: impl Into<String>,
     ) {
-        let place = self.place_of(steps);
+        let place = place_of(self.document, steps);
         self.problems.push(self.sources.problem(place, what, expected, fix));
     }
 

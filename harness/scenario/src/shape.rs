@@ -12,13 +12,14 @@ use crate::problem::Problem;
 use crate::sources::Sources;
 use crate::text::{Span, WindowsPath};
 
-/// Everything in the document that the schema does not allow.
+/// Everything in the document that the schema does not allow. `whole` is what the document is called in messages.
 pub(crate) fn check(
     sources: &Sources,
     document: &Spanned<DeTable<'_>>,
     schema: &Value,
+    whole: &str,
 ) -> Vec<Problem> {
-    let mut checker = Checker { sources, root: schema, problems: Vec::new() };
+    let mut checker = Checker { sources, root: schema, whole, problems: Vec::new() };
     checker.table(schema, document.get_ref(), 0..0, "");
     checker.problems
 }
@@ -26,6 +27,7 @@ pub(crate) fn check(
 struct Checker<'a> {
     sources: &'a Sources,
     root: &'a Value,
+    whole: &'a str,
     problems: Vec<Problem>,
 }
 
@@ -99,7 +101,7 @@ impl<'a> Checker<'a> {
 
     fn table(&mut self, schema: &'a Value, table: &DeTable<'_>, at: Place, path: &str) {
         let declared = schema["properties"].as_object();
-        let within = if path.is_empty() { "the scenario".to_owned() } else { format!("`{path}`") };
+        let within = if path.is_empty() { self.whole.to_owned() } else { format!("`{path}`") };
         for (key, value) in table {
             let name = key.get_ref().as_ref();
             let below = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
@@ -273,6 +275,10 @@ impl<'a> Checker<'a> {
             Some("date-time") => text.parse::<jiff::Timestamp>().err().map(|_| {
                 let what = format!("`{text}` is not a time");
                 (what, "a time in UTC or with an offset", "write it as \"2024-07-19T04:09:00Z\"")
+            }),
+            Some("date") => text.parse::<jiff::civil::Date>().err().map(|_| {
+                let what = format!("`{text}` is not a day");
+                (what, "a day", "write it as \"2024-07-19\"")
             }),
             _ if text.trim().is_empty() && schema["minLength"].as_u64() == Some(1) => {
                 Some(("it is empty".to_owned(), "a text", "write something"))

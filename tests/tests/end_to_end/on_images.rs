@@ -224,10 +224,6 @@ fn what_is_not_applicable_is_an_error_where_somebody_says_so_and_nothing_is_run(
     )?;
     refused(&with(&["demanding", "--image", OTHER, "--seeds", "3"]), "guest-agent")?;
     refused(&with(&["demanding", "--image", "nothing"]), "no image `nothing` in the store")?;
-    refused(
-        &with(&["demanding", "--image", "understudy,bios-fat32", "--times", "2"]),
-        "take a single scenario, on a single image",
-    )?;
     let out = refused(&with(&["demanding", "--image", OTHER, "--json"]), "guest-agent")?;
     let document: Value = serde_json::from_str(&out)?;
     ensure!(document["verdict"] == "not-applicable" && document["exit_code"] == 2, "{document:#}");

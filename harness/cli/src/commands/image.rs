@@ -221,7 +221,7 @@ fn intake_marked(error: IntakeError) -> anyhow::Error {
 }
 
 /// A size for people: three digits and a binary unit.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut value = bytes as f64;
     let mut unit = 0;

@@ -15,7 +15,7 @@ use crate::output::{print, print_json, tell};
 use crate::scenarios;
 
 pub(crate) fn accept(global: &Global, args: &DecideArgs) -> anyhow::Result<Exit> {
-    let accepted = report::accept(&meant(global, args)?).map_err(usage)?;
+    let accepted = report::accept(&meant(global, args, Aside::Taken)?).map_err(usage)?;
     for one in accepted {
         print(&format!("accepted {} (from {})\n", one.reference.display(), one.from.display()))?;
         for other in one.others {
@@ -26,7 +26,7 @@ pub(crate) fn accept(global: &Global, args: &DecideArgs) -> anyhow::Result<Exit>
 }
 
 pub(crate) fn reject(global: &Global, args: &DecideArgs) -> anyhow::Result<Exit> {
-    let pending = meant(global, args)?;
+    let pending = meant(global, args, Aside::Left)?;
     report::reject(&pending).map_err(usage)?;
     for path in pending {
         print(&format!("rejected {}\n", path.display()))?;
@@ -106,8 +106,17 @@ pub(super) fn words(waiting: &Waiting) -> Vec<String> {
     }
 }
 
+/// What becomes of an outcome that a run left in its directory, because nothing was to be written beside the references.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Aside {
+    /// It is put beside its reference.
+    Taken,
+    /// It stays where it is.
+    Left,
+}
+
 /// What is meant: what a filter chooses, or what is named.
-fn meant(global: &Global, args: &DecideArgs) -> anyhow::Result<Vec<PathBuf>> {
+fn meant(global: &Global, args: &DecideArgs, aside: Aside) -> anyhow::Result<Vec<PathBuf>> {
     match args.choice.parse()? {
         Some(filter) => {
             let pending = all(global, Some(&filter))?;
@@ -117,13 +126,13 @@ fn meant(global: &Global, args: &DecideArgs) -> anyhow::Result<Vec<PathBuf>> {
             }
             Ok(pending.into_iter().map(|pending| pending.waiting.pending).collect())
         }
-        None => named(global, args.what.as_deref().unwrap_or("latest")),
+        None => named(global, args.what.as_deref().unwrap_or("latest"), aside),
     }
 }
 
 /// What is pending for a scenario of that name and all its variants, or for one of them, on images of any line, else what
 /// the run of that name left.
-fn named(global: &Global, what: &str) -> anyhow::Result<Vec<PathBuf>> {
+fn named(global: &Global, what: &str, aside: Aside) -> anyhow::Result<Vec<PathBuf>> {
     if what.ends_with(".snap.new") {
         return Ok(vec![PathBuf::from(what)]);
     }
@@ -141,5 +150,14 @@ fn named(global: &Global, what: &str) -> anyhow::Result<Vec<PathBuf>> {
     let record = run.record().map_err(usage)?;
     let pending = report::pending_of(&record.reference).map_err(infrastructure)?;
     let marker = format!("@{}.", record.run);
-    Ok(pending.into_iter().filter(|path| path.to_string_lossy().contains(&marker)).collect())
+    let beside = pending.into_iter().filter(|path| path.to_string_lossy().contains(&marker));
+    let mut beside: Vec<PathBuf> = beside.collect();
+    if beside.is_empty() && aside == Aside::Taken {
+        for path in report::pending_in(run.path()).map_err(infrastructure)? {
+            let place = record.reference.with_file_name(path.file_name().unwrap_or_default());
+            fs_err::copy(&path, &place).map_err(infrastructure)?;
+            beside.push(place);
+        }
+    }
+    Ok(beside)
 }

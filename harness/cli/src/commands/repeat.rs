@@ -1,96 +1,38 @@
-//! `loopbreak run --seeds N` and `--times N`: one scenario many times, and how often what came out.
+//! What the terminal shows of a scenario that was run several times: a line a run, and the counts.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use report::{Repeat, Repeated};
+use winfmt::escaped;
 
-use engine::{RunError, RunResult};
-use scenario::Scenario;
+use super::run::{Finished, Turned};
 
-use crate::args::RunArgs;
-use crate::exit::Exit;
-use crate::scenarios::Found;
-use crate::session::exit_code;
-
-/// The same scenario as often as it is to be run. References are looked for in `folder`, where none lies.
-pub(crate) fn many(args: &RunArgs, scenario: &Scenario, folder: &Path) -> Vec<Found> {
-    let one = |scenario: Scenario| (scenario, folder.to_path_buf());
-    match (args.seeds, args.times) {
-        (Some(seeds), _) => {
-            (1..=seeds).map(|seed| one(scenario.with_seed(u64::from(seed)))).collect()
-        }
-        (None, times) => (0..times.unwrap_or(1)).map(|_| one(scenario.clone())).collect(),
+pub(super) fn page(finished: &Finished, repeated: &Repeated) -> String {
+    let what = match repeated.by {
+        Repeat::Seeds => "seed",
+        Repeat::Times => "run",
+    };
+    let mut page = String::new();
+    for (number, turn) in finished.turns.iter().enumerate() {
+        page += &format!("{what} {:>4}  {}\n", number + 1, line(turn, repeated));
     }
+    page += "\n";
+    if repeated.outcomes.len() > 1 {
+        page.extend(repeated.outcome_lines().into_iter().map(|line| line + "\n"));
+    }
+    page + &repeated.line() + "\n"
 }
 
-/// What came out: a line a run, and the counts.
-pub(crate) struct Tally {
-    seeds: bool,
-    lines: String,
-    verdicts: BTreeMap<&'static str, usize>,
-    /// Outcomes in the order in which they first came.
-    outcomes: Vec<String>,
-    exit: Exit,
-    runs: usize,
-}
-
-impl Tally {
-    pub(crate) fn new(args: &RunArgs) -> Self {
-        Self {
-            seeds: args.seeds.is_some(),
-            lines: String::new(),
-            verdicts: BTreeMap::new(),
-            outcomes: Vec::new(),
-            exit: Exit::AsExpected,
-            runs: 0,
-        }
-    }
-
-    pub(crate) fn add(&mut self, result: &Result<RunResult, RunError>) {
-        self.runs += 1;
-        let what = if self.seeds { "seed" } else { "run" };
-        let head = format!("{what} {:>4}", self.runs);
-        match result {
-            Ok(result) => {
-                let outcome = &result.derived.outcome;
-                let text = outcome.render();
-                let number = self.outcomes.iter().position(|known| *known == text);
-                let number = number.unwrap_or_else(|| {
-                    self.outcomes.push(text);
-                    self.outcomes.len() - 1
-                });
-                let verdict = outcome.verdict;
-                self.lines += &format!(
-                    "{head}  {verdict:<20} {:>2} boots  outcome {:<3} {}\n",
-                    outcome.boots.len(),
-                    number + 1,
-                    result.directory.path().display()
-                );
-                *self.verdicts.entry(verdict.name()).or_default() += 1;
-                if verdict == timeline::Verdict::Infrastructure {
-                    self.exit = self.exit.max(Exit::Infrastructure);
-                }
-            }
-            Err(error) => {
-                self.lines += &format!("{head}  {error}\n");
-                self.exit = self.exit.max(exit_code(error));
-                *self.verdicts.entry("not run").or_default() += 1;
-            }
-        }
-    }
-
-    /// The page, and what it means: the same scenario with the same seed has one outcome.
-    pub(crate) fn finish(self) -> (String, Exit) {
-        let counts: Vec<String> =
-            self.verdicts.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
-        let different = self.outcomes.len();
-        let outcomes = if different == 1 { "outcome" } else { "different outcomes" };
-        let page = format!(
-            "{}\n{} runs: {}; {different} {outcomes}\n",
-            self.lines,
-            self.runs,
-            counts.join(", ")
-        );
-        let differs = !self.seeds && different > 1;
-        (page, if differs { self.exit.max(Exit::Differs) } else { self.exit })
-    }
+fn line(turn: &Turned, repeated: &Repeated) -> String {
+    let result = match &turn.came {
+        Ok(result) => result,
+        Err(error) => return escaped(error).to_string(),
+    };
+    let outcome = &result.derived.outcome;
+    let number = repeated.outcomes.iter().position(|it| it.runs.contains(&result.summary.run));
+    let number = number.map_or("-".to_owned(), |number| (number + 1).to_string());
+    format!(
+        "{:<20} {:>2} boots  outcome {number:<3} {}",
+        outcome.verdict,
+        outcome.boots.len(),
+        result.directory.path().display()
+    )
 }

@@ -7,14 +7,16 @@ use anyhow::Context as _;
 use clap::Args;
 use engine::{RunDir, StateDir, recorded_case};
 use report::Case;
+use scenario::Quarantine;
 
 use crate::args::Global;
-use crate::choice::{Choice, choose_runs};
+use crate::choice::{Choice, choose_runs, scenario_of};
+use crate::commands::run::{quarantined, today};
 use crate::exit::{Exit, infrastructure, usage};
 use crate::output::{print, tell};
 
 /// Where reports go.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, Clone, Args)]
 #[command(next_help_heading = "Reports")]
 pub(crate) struct Reports {
     /// Write JUnit XML, as Jenkins, GitLab and others read it
@@ -85,13 +87,13 @@ impl Reports {
 }
 
 /// A file that is there whole or not at all.
-struct Partial<'a> {
+pub(super) struct Partial<'a> {
     file: &'a Path,
     partial: tempfile::NamedTempFile,
 }
 
 impl<'a> Partial<'a> {
-    fn beside(file: &'a Path) -> anyhow::Result<Self> {
+    pub(super) fn beside(file: &'a Path) -> anyhow::Result<Self> {
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or_else(|| Path::new("."));
         let partial = tempfile::Builder::new()
@@ -102,7 +104,7 @@ impl<'a> Partial<'a> {
         Ok(Self { file, partial })
     }
 
-    fn keep(mut self, text: &str) -> anyhow::Result<()> {
+    pub(super) fn keep(mut self, text: &str) -> anyhow::Result<()> {
         self.partial.write_all(text.as_bytes())?;
         self.partial
             .persist(self.file)
@@ -143,8 +145,16 @@ pub(crate) fn run(
     if let Some(filter) = &filter {
         runs = choose_runs(runs, filter)?;
     }
-    let cases: Vec<Case> =
+    let mut cases: Vec<Case> =
         runs.iter().map(|run| recorded_case(run).map_err(usage)).collect::<Result<_, _>>()?;
+    // As `run` reports them; what has expired since then counts again.
+    if let Some(quarantine) = Quarantine::read(&global.scenarios).map_err(usage)? {
+        for (run, case) in runs.iter().zip(&mut cases) {
+            let entry = scenario_of(run).and_then(|scenario| quarantine.of(&scenario).cloned());
+            let entry = entry.filter(|entry| entry.expires > today());
+            case.circumstances.quarantine = entry.as_ref().map(quarantined);
+        }
+    }
     let title = match cases.as_slice() {
         [case] => format!("loopbreak: {}", case.scenario),
         cases => format!("loopbreak: {} runs", cases.len()),

@@ -1,38 +1,44 @@
 //! `loopbreak run`.
 
+mod finished;
+mod machines;
+#[cfg(test)]
+mod scripted;
+mod written;
+
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 
 use disk::Store;
-use engine::{
-    Interrupt, NotApplicable, RunOptions, RunResult, Session, StateDir, StatusSink, recorded_case,
-};
-use report::{Came, Case, Style};
-use scenario::{Scenario, Start};
-use tokio::sync::Semaphore;
+use engine::{Interrupt, RunError, RunOptions, RunResult, Session, StateDir};
+use report::{Circumstances, Flaky, ListPlace, Repeat, Style};
+use scenario::{Quarantine, Scenario, Span, Start};
 use winfmt::escaped;
 
+pub(super) use self::finished::{Finished, LEFT_OUT, Skipped, Turned, quarantined};
+use self::machines::{Manner, Target, run_targets};
 use crate::args::{Global, RunArgs, StartArg};
 use crate::choice;
 use crate::commands::{repeat, run_table};
 use crate::exit::{Exit, infrastructure, usage};
-use crate::output::{coloured, print, print_json, print_styled, tell};
+use crate::output::{coloured, print, print_styled, tell};
 use crate::progress::status_sink;
 use crate::scenarios::{self, Found};
-use crate::session::{exit_code, in_session, marked, panicked};
+use crate::schedule::{History, Known, parts};
+use crate::session::{in_session, marked};
+use crate::update::pending_aside;
 
 pub(crate) fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit> {
-    if args.repeats() && !args.reports.is_empty() {
-        let what =
-            "--seeds and --times count verdicts and compare nothing; there is no report on them";
-        return Err(usage(anyhow::anyhow!(what)));
-    }
     if args.json && args.reports.github {
         let what = "--json and --github both print to standard output; leave one out";
         return Err(usage(anyhow::anyhow!(what)));
     }
     args.reports.check()?;
+    let settings = args.settings.load()?;
+    let args = &args.clone().over(&settings);
+    let update = settings.update.unwrap_or_default();
+    let pending_aside = pending_aside(args.no_update, update, |name| std::env::var(name).ok())?;
     // Everything that can be wrong with a scenario is said before anything runs.
     let filter = args.choice.parse()?;
     let chosen = if args.names.is_empty() {
@@ -47,30 +53,98 @@ pub(crate) fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit> {
     let state = StateDir::open(global.state.as_deref()).map_err(usage)?;
     let images = images(&state, &args.image)?;
     let mut chosen = scenarios::on_images(chosen, &images);
+    let quarantine = quarantine(global, &chosen)?;
     let failed = args.rerun_failed.then(|| choice::parse("failed()")).transpose()?;
     for filter in [filter, failed].iter().flatten() {
         chosen = choice::choose(global, chosen, filter)?;
     }
+    let history = History::read(&state)?;
+    let targets = targets(args, chosen, &history, quarantine.as_ref());
     if args.list {
-        let names = |(scenario, _): &Found| match args.image.is_empty() {
-            true => format!("{}\n", escaped(&scenario.name)),
-            false => format!("{} on {}\n", escaped(&scenario.name), scenario.machine.image),
+        let names = |target: &Target| match args.image.is_empty() {
+            true => format!("{}\n", escaped(&target.scenario.name)),
+            false => {
+                let image = &target.scenario.machine.image;
+                format!("{} on {image}\n", escaped(&target.scenario.name))
+            }
         };
-        print(&chosen.iter().map(names).collect::<String>())?;
+        print(&targets.iter().map(names).collect::<String>())?;
         return Ok(Exit::AsExpected);
     }
     let aside = tempfile::tempdir().map_err(infrastructure)?;
-    let chosen = match chosen.as_slice() {
-        _ if !args.repeats() => chosen,
-        [(scenario, _)] => repeat::many(args, scenario, aside.path()),
-        _ => {
-            let what = "--seeds and --times take a single scenario, on a single image";
-            return Err(usage(anyhow::anyhow!(what)));
-        }
-    };
+    let manner = manner(args, pending_aside, aside.path());
     in_session(global, state, async |session, interrupt| {
-        run_all(global, args, chosen, session, interrupt).await
+        run_all(global, args, &manner, targets, session, interrupt).await
     })
+}
+
+/// What stands in quarantine. An entry that is about none of the scenarios, or has expired, is an error.
+fn quarantine(global: &Global, chosen: &[Found]) -> anyhow::Result<Option<Quarantine>> {
+    let Some(quarantine) = Quarantine::read(&global.scenarios).map_err(usage)? else {
+        return Ok(None);
+    };
+    // An entry may be about a scenario that is not run now.
+    let all = scenarios::all(&global.scenarios)?;
+    let known = all.iter().chain(chosen).map(|(scenario, _)| scenario);
+    quarantine.check(known, today()).map_err(usage)?;
+    Ok(Some(quarantine))
+}
+
+/// The day, in UTC.
+pub(super) fn today() -> jiff::civil::Date {
+    jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()
+}
+
+/// What is run here, with its place in the whole list.
+fn targets(
+    args: &RunArgs,
+    chosen: Vec<Found>,
+    history: &History,
+    quarantine: Option<&Quarantine>,
+) -> Vec<Target> {
+    let count = chosen.len();
+    let took = |scenario: &Scenario| history.of(scenario).and_then(|past| past.took);
+    let part = args.shard.map(|shard| {
+        let name = |scenario: &Scenario| format!("{} on {}", scenario.name, scenario.machine.image);
+        let list: Vec<_> =
+            chosen.iter().map(|(scenario, _)| (name(scenario), took(scenario))).collect();
+        (shard.part - 1, parts(&list, shard.of))
+    });
+    let own = chosen.into_iter().enumerate().filter(|(index, _)| {
+        part.as_ref().is_none_or(|(part, parts)| parts.get(*index) == Some(part))
+    });
+    own.map(|(index, (scenario, folder))| {
+        let past = history.of(&scenario);
+        Target {
+            known: Known {
+                changed: past.is_none_or(|past| past.scenario_digest != scenario.digest()),
+                failed: past.is_some_and(|past| past.failed),
+                took: took(&scenario),
+            },
+            position: index,
+            listed: args.shard.map(|_| ListPlace { index, count }),
+            quarantine: quarantine.and_then(|it| it.of(&scenario)).cloned(),
+            scenario,
+            folder,
+        }
+    })
+    .collect()
+}
+
+fn manner(args: &RunArgs, pending_aside: bool, aside: &Path) -> Manner {
+    let repeat = match (args.seeds, args.times) {
+        (Some(seeds), _) => Some((Repeat::Seeds, seeds)),
+        (None, times) => times.map(|times| (Repeat::Times, times)),
+    };
+    let flaky = args.flaky.map(Flaky::from).unwrap_or_default();
+    Manner {
+        options: RunOptions { start: start(args.start), keep_disk: args.keep_disk, pending_aside },
+        jobs: args.jobs.unwrap_or(1),
+        retries: args.retries.unwrap_or_default(),
+        budget: args.budget.map(Span::duration),
+        repeat: repeat.map(|(by, turns)| (by, turns, flaky)),
+        aside: aside.to_path_buf(),
+    }
 }
 
 /// The images that are named, each once. All are in the store.
@@ -90,51 +164,43 @@ pub(super) fn images(state: &StateDir, named: &[String]) -> anyhow::Result<Vec<S
 async fn run_all(
     global: &Global,
     args: &RunArgs,
-    chosen: Vec<Found>,
+    manner: &Manner,
+    targets: Vec<Target>,
     session: &Arc<Session>,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Exit> {
-    let single = args.repeats() || (chosen.len() == 1 && !args.is_open());
-    let (chosen, mut skipped) = sift(session, args, chosen).await?;
-    // Where nothing can be run at all, an exit code of 0 would say that something was tried.
-    if !skipped.is_empty() && (single || args.no_skips || chosen.is_empty()) {
-        return refuse(args, single, chosen.len(), &skipped);
+    if targets.is_empty() {
+        return empty_shard(args);
     }
-    if !args.repeats() && !args.apart {
-        session.announce(chosen.iter().map(|(scenario, _)| scenario));
+    let single = targets.len() == 1 && !args.is_open() && args.shard.is_none();
+    let (targets, mut skipped) = sift(session, &manner.options, targets).await?;
+    // Where nothing can be run at all, an exit code of 0 would say that something was tried. Of a part, others may have
+    // what can: whoever puts the parts together says so.
+    let nothing = targets.is_empty() && args.shard.is_none();
+    if !skipped.is_empty() && (single || args.no_skips || nothing) {
+        return refuse(args, single, targets.len(), &skipped);
     }
-    let mut results = run_chosen(session, args, chosen, interrupt).await;
+    if manner.repeat.is_none() && !args.apart {
+        session.announce(targets.iter().map(|target| &target.scenario));
+    }
+    let status = status_sink(args.image.len() > 1);
+    let mut results = run_targets(session, manner, targets, interrupt, status).await;
     if !single && !args.no_skips {
         skipped.extend(take_late(&mut results));
-        if results.is_empty() {
+        if results.is_empty() && args.shard.is_none() {
             return refuse(args, single, 0, &skipped);
         }
     }
-    if args.repeats() {
-        let mut tally = repeat::Tally::new(args);
-        for result in &results {
-            tally.add(&result.came);
-        }
-        let (page, exit) = tally.finish();
-        print(&page)?;
-        return Ok(exit);
-    }
 
     let style = style(global);
-    let mut exit = Exit::AsExpected;
-    let mut documents = Vec::new();
-    for Finished { scenario, image, came } in &results {
-        match came {
-            Ok(result) => {
-                exit = exit.max(result.exit);
-                if args.json {
-                    documents.push(serde_json::to_value(&result.summary)?);
-                } else {
-                    print_styled(&page(result, style), style)?;
-                }
-            }
-            Err(error) => {
-                exit = exit.max(exit_code(error));
+    for finished in &results {
+        if !args.json {
+            print_styled(&shown(finished, single, style), style)?;
+        }
+        for turn in &finished.turns {
+            // The page of a scenario that was run several times has the errors.
+            if let (Err(error), None) = (&turn.came, manner.repeat) {
+                let Finished { scenario, image, .. } = finished;
                 match args.image.is_empty() {
                     true => tell(format!("error: {scenario}: {error}")),
                     false => tell(format!("error: {scenario} on {image}: {error}")),
@@ -143,50 +209,63 @@ async fn run_all(
         }
     }
     if args.json {
-        documents.extend(not_run(&skipped, Exit::AsExpected)?);
-        print_documents(args, documents)?;
+        written::print_documents(args, &results, &skipped, Exit::AsExpected)?;
     } else if !single {
         print(&run_table::table(&results, &skipped))?;
     }
     // Last, so that a report that cannot be written hides nothing.
-    write_reports(args, &results, &skipped, false)?;
-    Ok(exit)
+    written::write_reports(args, &results, &skipped, false)?;
+    let nothing = results.iter().all(|finished| finished.turns.is_empty());
+    if nothing && args.shard.is_none() {
+        tell("error: there was no time for any of them; nothing was run");
+        return Ok(Exit::Usage);
+    }
+    Ok(results.iter().map(Finished::exit).max().unwrap_or(Exit::AsExpected))
+}
+
+/// There are more parts than entries: another machine has all the work.
+fn empty_shard(args: &RunArgs) -> anyhow::Result<Exit> {
+    tell("nothing is to be run in this part");
+    if args.json {
+        written::print_documents(args, &[], &[], Exit::AsExpected)?;
+    }
+    written::write_reports(args, &[], &[], false)?;
+    Ok(Exit::AsExpected)
 }
 
 /// Takes out what an image lacks something for.
 async fn sift(
     session: &Session,
-    args: &RunArgs,
-    chosen: Vec<Found>,
-) -> anyhow::Result<(Vec<Found>, Vec<NotApplicable>)> {
-    let options = options(args);
+    options: &RunOptions,
+    targets: Vec<Target>,
+) -> anyhow::Result<(Vec<Target>, Vec<Skipped>)> {
     let (mut kept, mut skipped) = (Vec::new(), Vec::new());
-    for (scenario, folder) in chosen {
-        match session.not_applicable(&scenario, &options).await.map_err(marked)? {
+    for target in targets {
+        match session.not_applicable(&target.scenario, options).await.map_err(marked)? {
             Some(reason) => {
-                skipped.push(reason);
-                // The others are the same scenario with another seed, or again.
-                if args.repeats() {
-                    break;
-                }
+                let Target { position, listed, .. } = target;
+                skipped.push(Skipped { reason, position, listed });
             }
-            None => kept.push((scenario, folder)),
+            None => kept.push(target),
         }
     }
     Ok((kept, skipped))
 }
 
 /// What an image turned out to lack only when its disk was to be edited, before its machine was started.
-fn take_late(results: &mut Vec<Finished>) -> Vec<NotApplicable> {
-    let late =
-        |finished: &mut Finished| matches!(finished.came, Err(engine::RunError::NotApplicable(_)));
-    let taken = results.extract_if(.., late);
-    taken
-        .filter_map(|finished| match finished.came {
-            Err(engine::RunError::NotApplicable(reason)) => Some(*reason),
+fn take_late(results: &mut Vec<Finished>) -> Vec<Skipped> {
+    let lacks = |turn: &Turned| matches!(turn.came, Err(RunError::NotApplicable(_)));
+    let late = results.extract_if(.., |finished| finished.turns.iter().any(lacks));
+    late.filter_map(|finished| {
+        let (position, listed) = (finished.position, finished.listed);
+        finished.turns.into_iter().find_map(|turn| match turn.came {
+            Err(RunError::NotApplicable(reason)) => {
+                Some(Skipped { reason: *reason, position, listed })
+            }
             _ => None,
         })
-        .collect()
+    })
+    .collect()
 }
 
 /// Says what cannot be run; nothing is.
@@ -194,86 +273,19 @@ fn refuse(
     args: &RunArgs,
     single: bool,
     others: usize,
-    skipped: &[NotApplicable],
+    skipped: &[Skipped],
 ) -> anyhow::Result<Exit> {
-    for reason in skipped {
+    for Skipped { reason, .. } in skipped {
         tell(format!("error: {} on {}: {reason}", reason.scenario, reason.image));
     }
     if !single {
         tell(run_table::nothing_was_run(skipped.len(), others));
     }
     if args.json {
-        print_documents(args, not_run(skipped, Exit::Usage)?)?;
+        written::print_documents(args, &[], skipped, Exit::Usage)?;
     }
-    write_reports(args, &[], skipped, true)?;
+    written::write_reports(args, &[], skipped, true)?;
     Ok(Exit::Usage)
-}
-
-/// What is not applicable is an error in them where the command refused it.
-fn write_reports(
-    args: &RunArgs,
-    results: &[Finished],
-    skipped: &[NotApplicable],
-    refused: bool,
-) -> anyhow::Result<()> {
-    if args.reports.is_empty() {
-        return Ok(());
-    }
-    let ran = results.iter().map(|Finished { scenario, image, came }| match came {
-        Ok(result) => recorded_case(&result.directory).map_err(infrastructure),
-        Err(error) => {
-            let exit_code = exit_code(error) as u8;
-            Ok(without_outcome(
-                scenario,
-                image,
-                Came::Failed { error: error.to_string(), exit_code },
-            ))
-        }
-    });
-    let mut cases: Vec<Case> = ran.collect::<Result<_, _>>()?;
-    cases.extend(skipped.iter().map(|skipped| {
-        let why = skipped.to_string();
-        let came = match refused {
-            true => Came::Failed { error: why, exit_code: Exit::Usage as u8 },
-            false => Came::NotApplicable(why),
-        };
-        without_outcome(&skipped.scenario, &skipped.image, came)
-    }));
-    let what = match (&args.choice.filter, args.names.is_empty()) {
-        (Some(filter), _) => filter.clone(),
-        (None, true) if args.rerun_failed => "what failed".to_owned(),
-        (None, true) => "all scenarios".to_owned(),
-        (None, false) => args.names.join(", "),
-    };
-    let now = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC");
-    args.reports.write(&format!("loopbreak: {what}, {now}"), &cases)
-}
-
-fn without_outcome(scenario: &str, image: &str, came: Came) -> Case {
-    Case { scenario: scenario.to_owned(), image: image.to_owned(), place: None, came }
-}
-
-fn not_run(skipped: &[NotApplicable], exit: Exit) -> anyhow::Result<Vec<serde_json::Value>> {
-    skipped.iter().map(|reason| Ok(serde_json::to_value(reason.summary(exit))?)).collect()
-}
-
-/// One document where one was asked for, else an array.
-fn print_documents(args: &RunArgs, mut documents: Vec<serde_json::Value>) -> anyhow::Result<()> {
-    let one =
-        documents.len() == 1 && !args.is_open() && args.names.len() == 1 && args.image.len() <= 1;
-    let document = if one { documents.remove(0) } else { serde_json::Value::Array(documents) };
-    Ok(print_json(&(serde_json::to_string_pretty(&document)? + "\n"))?)
-}
-
-/// A run that is over, or could not be begun.
-pub(super) struct Finished {
-    pub(super) scenario: String,
-    pub(super) image: String,
-    pub(super) came: Result<RunResult, engine::RunError>,
-}
-
-fn options(args: &RunArgs) -> RunOptions {
-    RunOptions { start: start(args.start), keep_disk: args.keep_disk }
 }
 
 pub(super) fn start(how: Option<StartArg>) -> Option<Start> {
@@ -283,35 +295,23 @@ pub(super) fn start(how: Option<StartArg>) -> Option<Start> {
     })
 }
 
-async fn run_chosen(
-    session: &Arc<Session>,
-    args: &RunArgs,
-    chosen: Vec<Found>,
-    interrupt: &Interrupt,
-) -> Vec<Finished> {
-    let status: StatusSink = status_sink(args.image.len() > 1);
-    let slots = Arc::new(Semaphore::new(args.jobs as usize));
-    let options = options(args);
-    let mut tasks = Vec::new();
-    for (scenario, folder) in chosen {
-        let (name, image) = (scenario.name.clone(), scenario.machine.image.clone());
-        let (session, slots, status) =
-            (Arc::clone(session), Arc::clone(&slots), Arc::clone(&status));
-        let (options, interrupt) = (options.clone(), interrupt.clone());
-        let task = tokio::spawn(async move {
-            let _slot = slots.acquire_owned().await;
-            if interrupt.is_raised() {
-                return Err(engine::RunError::Interrupted);
-            }
-            session.run(&scenario, &folder, &options, status).await
-        });
-        tasks.push((name, image, task));
+/// What is shown of one scenario.
+fn shown(finished: &Finished, single: bool, style: Style) -> String {
+    let mut text = String::new();
+    if let Some(repeated) = finished.repeated() {
+        if !single {
+            text += &format!("{} on {}\n", escaped(&finished.scenario), finished.image);
+        }
+        text += &repeat::page(finished, &repeated);
+    } else if let Some(Ok(result)) = finished.turns.first().map(|turn| &turn.came) {
+        text += &page(result, style);
     }
-    let mut results = Vec::new();
-    for (scenario, image, task) in tasks {
-        results.push(Finished { scenario, image, came: task.await.unwrap_or_else(panicked) });
+    let notes = Circumstances { repeated: None, ..finished.circumstances() }.notes();
+    text.extend(notes.iter().map(|note| format!("note: {note}\n")));
+    if single && finished.turns.is_empty() {
+        text += &format!("left out: {}\n", LEFT_OUT);
     }
-    results
+    if !notes.is_empty() || finished.repeat.is_some() { text + "\n" } else { text }
 }
 
 /// Timeline, verdict, comparison, and where to look further.

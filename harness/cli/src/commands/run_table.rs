@@ -1,9 +1,10 @@
 //! What several runs came to, one line each, and the line that counts them.
 
 use engine::NotApplicable;
+use report::Circumstances;
 use winfmt::escaped;
 
-use super::run::Finished;
+use super::run::{Finished, LEFT_OUT, Skipped};
 use crate::exit::Exit;
 
 /// One line of the table.
@@ -14,7 +15,7 @@ struct Row {
 }
 
 /// The table: scenario, image, verdict and how the reference compares; what an image lacks stands below.
-pub(super) fn table(results: &[Finished], skipped: &[NotApplicable]) -> String {
+pub(super) fn table(results: &[Finished], skipped: &[Skipped]) -> String {
     let mut rows = vec![Row {
         cells: ["SCENARIO", "IMAGE", "VERDICT", "REFERENCE"].map(str::to_owned),
         reasons: Vec::new(),
@@ -39,9 +40,17 @@ pub(super) fn table(results: &[Finished], skipped: &[NotApplicable]) -> String {
 }
 
 fn finished(finished: &Finished) -> Row {
-    let Finished { scenario, image, came } = finished;
-    let (verdict, reference) = match came {
-        Ok(result) => {
+    let Finished { scenario, image, turns, .. } = finished;
+    let (verdict, reference) = match (finished.repeated(), turns.first().map(|turn| &turn.came)) {
+        (Some(repeated), _) => {
+            let verdict = match repeated.outcomes.as_slice() {
+                [one] => one.verdict.clone(),
+                _ if repeated.flaky => "flaky".to_owned(),
+                _ => String::new(),
+            };
+            (verdict, repeated.line())
+        }
+        (None, Some(Ok(result))) => {
             let met = result.derived.timeline.expectation.met;
             let reference = match result.comparison.word() {
                 "missing" => "none yet; the outcome waits to be accepted",
@@ -50,14 +59,19 @@ fn finished(finished: &Finished) -> Row {
             let unmet = if met { "" } else { ", not as expected" };
             (result.derived.outcome.verdict.name().to_owned(), format!("{reference}{unmet}"))
         }
-        Err(_) => ("not run".to_owned(), String::new()),
+        (None, Some(Err(_))) => ("not run".to_owned(), String::new()),
+        (None, None) => ("left out".to_owned(), String::new()),
     };
     let cells = [escaped(scenario).to_string(), image.clone(), verdict, reference];
-    Row { cells, reasons: Vec::new() }
+    let mut reasons = Circumstances { repeated: None, ..finished.circumstances() }.notes();
+    if turns.is_empty() {
+        reasons.push(LEFT_OUT.to_owned());
+    }
+    Row { cells, reasons }
 }
 
-fn not_applicable(skipped: &NotApplicable) -> Row {
-    let NotApplicable { scenario, image, lacks, .. } = skipped;
+fn not_applicable(skipped: &Skipped) -> Row {
+    let NotApplicable { scenario, image, lacks, .. } = &skipped.reason;
     let verdict = NotApplicable::VERDICT.to_owned();
     let reasons =
         lacks.iter().map(|lack| format!("{}: {}", lack.need, escaped(&lack.why))).collect();
@@ -67,28 +81,39 @@ fn not_applicable(skipped: &NotApplicable) -> Row {
 
 /// `4 runs: 3 as expected, 1 not as expected; 2 not applicable`.
 fn counts(results: &[Finished], skipped: usize) -> String {
-    let exits = results.iter().map(|finished| finished.came.as_ref().map(|result| result.exit));
     let (mut expected, mut differ, mut failed, mut not_run) = (0, 0, 0, 0);
-    for exit in exits {
-        match exit {
-            Ok(Exit::AsExpected) => expected += 1,
-            Ok(Exit::Differs) => differ += 1,
-            Ok(_) => failed += 1,
-            Err(_) => not_run += 1,
+    let (mut quarantined, mut left_out) = (0, 0);
+    for finished in results {
+        let nothing_ran = finished.turns.iter().all(|turn| turn.came.is_err());
+        match finished.exit() {
+            _ if finished.turns.is_empty() => left_out += 1,
+            _ if nothing_ran => not_run += 1,
+            _ if finished.failed_in_quarantine() => quarantined += 1,
+            Exit::AsExpected => expected += 1,
+            Exit::Differs => differ += 1,
+            _ => failed += 1,
         }
     }
     let counted = [
         (expected, "as expected"),
         (differ, "not as expected"),
+        (quarantined, "failed in quarantine"),
         (failed, "failed by the harness or the host"),
         (not_run, "not run"),
+        (left_out, "left out"),
     ];
     let counted: Vec<String> = counted
         .into_iter()
         .filter(|(count, _)| *count > 0)
         .map(|(count, what)| format!("{count} {what}"))
         .collect();
-    let runs = if results.len() == 1 { "run" } else { "runs" };
+    let repeated = results.iter().any(|finished| finished.repeat.is_some());
+    let runs = match (repeated, results.len()) {
+        (true, 1) => "scenario, run several times",
+        (true, _) => "scenarios, each run several times",
+        (false, 1) => "run",
+        (false, _) => "runs",
+    };
     format!("{} {runs}: {}; {skipped} not applicable\n", results.len(), counted.join(", "))
 }
 

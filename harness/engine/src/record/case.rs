@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use report::{Came, Case, ComparisonSummary, Picture, Ran, RunIdentity};
+use report::{Came, Case, Circumstances, ComparisonSummary, Picture, Ran, RunIdentity};
 use serde::Deserialize;
 
 use super::replay::{ReplayError, events_of};
@@ -64,6 +64,7 @@ pub fn recorded_case(run: &RunDir) -> Result<Case, ReplayError> {
             summary,
             derived,
         })),
+        circumstances: Circumstances::default(),
     })
 }
 

@@ -20,6 +20,8 @@ pub struct RunOptions {
     pub start: Option<Start>,
     /// Keeps the machine's disk in the run directory.
     pub keep_disk: bool,
+    /// A new outcome is left in the run directory, and not beside its reference.
+    pub pending_aside: bool,
 }
 
 impl RunContext<'_> {

@@ -21,6 +21,17 @@ pub enum ExitStatus {
 }
 
 impl ExitStatus {
+    /// The one with this number. A number that is none of them is the worst: nobody knows what happened.
+    pub const fn of_code(code: u8) -> Self {
+        match code {
+            0 => Self::AsExpected,
+            1 => Self::Differs,
+            2 => Self::Usage,
+            3 => Self::Infrastructure,
+            _ => Self::Leaked,
+        }
+    }
+
     pub(crate) fn of(derived: &Derived, comparison: &Comparison, cleaned: &Cleaned) -> Self {
         let as_expected = derived.timeline.expectation.met && comparison.is_same();
         if !cleaned.leaked.is_empty() {

@@ -62,7 +62,12 @@ impl Session {
     ) -> Result<RunResult, RunError> {
         let finished = self.carry_out(scenario, Some(folder), options, &status).await?;
         let FinishedRun { run, directory, reference, derived, cleaned, .. } = finished;
-        let comparison = report::compare(&derived.outcome, &reference, run.as_str())?;
+        let (outcome, name) = (&derived.outcome, run.as_str());
+        let comparison = if options.pending_aside {
+            report::compare_aside(outcome, &reference, name, directory.path())?
+        } else {
+            report::compare(outcome, &reference, name)?
+        };
         let exit = ExitStatus::of(&derived, &comparison, &cleaned);
         let identity =
             RunIdentity { run: run.as_str(), directory: directory.path(), exit_code: exit as u8 };

@@ -10,7 +10,8 @@ use crate::bench::{BAD_FILE, Bench, Meanwhile, names};
 use crate::guest::{Guest, healthy_start, into_recovery, stop};
 use crate::outcomes::{because, events};
 
-const FROM_CHECKPOINT: RunOptions = RunOptions { start: Some(Start::Checkpoint), keep_disk: false };
+const FROM_CHECKPOINT: RunOptions =
+    RunOptions { start: Some(Start::Checkpoint), keep_disk: false, pending_aside: false };
 
 fn verbs(guest: &Guest) -> Vec<String> {
     let calls = guest.fake.calls();

@@ -114,6 +114,19 @@ async fn a_machine_falls_into_recovery_and_its_outcome_becomes_the_reference() {
     let events = events(&result);
     assert_eq!(events.iter().filter(|event| matches!(event.body, Body::Reset { .. })).count(), 2);
 
+    // Where nothing may be written beside the references, the outcome waits in the run directory.
+    let before = names(&bench.folder());
+    let aside = RunOptions { pending_aside: true, ..RunOptions::default() };
+    let once =
+        bench.run(&scenario, &falls_into_recovery(), &aside, Meanwhile::Nothing).await.unwrap();
+    assert_eq!(once.exit, ExitStatus::Differs);
+    let Comparison::Missing { pending: Pending::Aside(pending), .. } = &once.comparison else {
+        panic!("{:?}", once.comparison)
+    };
+    assert_eq!(pending.parent(), Some(once.directory.path()));
+    assert_eq!(report::waiting(pending).unwrap().verdict.as_deref(), Some("stuck-in-recovery"));
+    assert_eq!(names(&bench.folder()), before);
+
     // No reference yet: the outcome waits to become it, and then it is it.
     assert_eq!(result.exit, ExitStatus::Differs);
     let Comparison::Missing { pending: Pending::Written(pending), reference } = &result.comparison

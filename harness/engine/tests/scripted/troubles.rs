@@ -41,7 +41,7 @@ fn landed(result: &RunResult, what: &str) -> Vec<(String, Source, Vec<String>)> 
 }
 
 async fn run(bench: &Bench, scenario: &Scenario, start: Start) -> RunResult {
-    let options = RunOptions { start: Some(start), keep_disk: false };
+    let options = RunOptions { start: Some(start), ..RunOptions::default() };
     let result = bench.run(scenario, &guest(), &options, Meanwhile::Nothing).await.unwrap();
     let verdict = result.derived.outcome.verdict;
     assert_eq!(verdict, Verdict::StuckInRecovery, "{}", because(&result));

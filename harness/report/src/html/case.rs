@@ -26,7 +26,7 @@ pub(super) fn section(number: usize, case: &Case) -> String {
         verdict = html(&case.verdict()),
         image = image(case),
     );
-    let reasons = case.reasons();
+    let reasons = case.lines();
     if !reasons.is_empty() {
         text.push_str("<ul class=\"reasons\">\n");
         for reason in reasons {

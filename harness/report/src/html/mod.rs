@@ -64,7 +64,8 @@ pub fn page(title: &str, cases: &[Case]) -> String {
         (Standing::Failed, "failed"),
         (Standing::Broken, "without a verdict on the product"),
         (Standing::Passed, "passed"),
-        (Standing::Skipped, "not applicable"),
+        (Standing::Quarantined, "failed in quarantine"),
+        (Standing::Skipped, "not run"),
     ] {
         let number = count(standing);
         if number > 0 {
@@ -119,7 +120,7 @@ fn overview(cases: &[Case]) -> String {
 fn class(standing: Standing) -> &'static str {
     match standing {
         Standing::Passed => "passed",
-        Standing::Skipped => "skipped",
+        Standing::Skipped | Standing::Quarantined => "skipped",
         Standing::Failed => "failed",
         Standing::Broken => "broken",
     }
@@ -128,7 +129,8 @@ fn class(standing: Standing) -> &'static str {
 fn word(standing: Standing) -> &'static str {
     match standing {
         Standing::Passed => "passed",
-        Standing::Skipped => "not applicable",
+        Standing::Skipped => "not run",
+        Standing::Quarantined => "in quarantine",
         Standing::Failed => "failed",
         Standing::Broken => "no verdict",
     }
@@ -160,8 +162,8 @@ mod tests {
         let document =
             roxmltree::Document::parse(&strict).unwrap_or_else(|error| panic!("{error}\n{strict}"));
         let of = |name: &str| document.descendants().filter(|it| it.has_tag_name(name)).count();
-        assert_eq!(of("tr"), 1 + 4 + 2 * (1 + 4), "the overview, and the boots of two runs");
-        assert_eq!(of("img"), 2);
+        assert_eq!(of("tr"), 1 + 7 + 4 * (1 + 4), "the overview, and the boots of four runs");
+        assert_eq!(of("img"), 4);
         assert!(!page.contains('\u{1b}') && page.contains("win&lt;11&gt;"), "{page}");
         for link in document.descendants().filter_map(|it| it.attribute("href")) {
             let target = link.trim_start_matches('#');

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use timeline::{Derived, Verdict};
 
+use crate::circumstances::Circumstances;
 use crate::json::Summary;
 use crate::style::Style;
 use crate::terminal::render_timeline;
@@ -20,6 +21,8 @@ pub struct Case {
     pub place: Option<(PathBuf, u32)>,
     /// What came of it.
     pub came: Came,
+    /// What surrounds it.
+    pub circumstances: Circumstances,
 }
 
 /// What came of a scenario.
@@ -29,6 +32,8 @@ pub enum Came {
     Ran(Box<Ran>),
     /// The image lacks what the scenario needs: why.
     NotApplicable(String),
+    /// There was no time left for it: why.
+    LeftOut(String),
     /// It came to no outcome: why, and the exit code that it means.
     Failed {
         /// Why.
@@ -69,8 +74,10 @@ pub struct Picture {
 pub enum Standing {
     /// As expected.
     Passed,
-    /// Nothing was run, because the image cannot take it.
+    /// Nothing was run, because the image cannot take it, or there was no time left.
     Skipped,
+    /// It failed, which is known and does not count for now.
+    Quarantined,
     /// The outcome differs from its reference, or an expectation was not met.
     Failed,
     /// The harness, the host or the input: says nothing about the product.
@@ -80,15 +87,23 @@ pub enum Standing {
 impl Case {
     /// How it stands.
     pub fn standing(&self) -> Standing {
-        match &self.came {
-            Came::Ran(ran) => match ran.summary.exit_code {
-                0 => Standing::Passed,
-                1 => Standing::Failed,
-                _ => Standing::Broken,
-            },
-            Came::NotApplicable(_) => Standing::Skipped,
-            Came::Failed { .. } => Standing::Broken,
+        let by_code = |code| match code {
+            0 => Standing::Passed,
+            1 if self.circumstances.quarantine.is_some() => Standing::Quarantined,
+            1 => Standing::Failed,
+            _ => Standing::Broken,
+        };
+        match (&self.came, &self.circumstances.repeated) {
+            (_, Some(repeated)) => by_code(repeated.exit_code),
+            (Came::Ran(ran), None) => by_code(ran.summary.exit_code),
+            (Came::NotApplicable(_) | Came::LeftOut(_), None) => Standing::Skipped,
+            (Came::Failed { .. }, None) => Standing::Broken,
         }
+    }
+
+    /// True where, unchanged, it had different outcomes.
+    fn is_flaky(&self) -> bool {
+        self.circumstances.repeated.as_ref().is_some_and(|repeated| repeated.flaky)
     }
 
     /// The run, where it ran.
@@ -112,26 +127,37 @@ impl Case {
 
     /// The verdict as a word, or what stands in its place.
     pub(crate) fn verdict(&self) -> String {
+        if self.is_flaky() {
+            return "flaky".to_owned();
+        }
         match &self.came {
             Came::Ran(ran) => match ran.summary.brought_back_by {
                 Some(layer) => format!("{} by {layer}", ran.summary.verdict),
                 None => ran.summary.verdict.to_string(),
             },
             Came::NotApplicable(_) => "not-applicable".to_owned(),
+            Came::LeftOut(_) => "left-out".to_owned(),
             Came::Failed { .. } => "no outcome".to_owned(),
         }
     }
 
     /// Why it does not stand, the weightiest first; each a line of plain text. Empty where it passed.
     pub fn reasons(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if let Some(repeated) = self.circumstances.repeated.as_ref().filter(|it| it.exit_code != 0)
+        {
+            reasons.push(repeated.line());
+        }
         let summary = match &self.came {
-            Came::NotApplicable(reason) => return vec![clean(reason, 4 * GUEST_TEXT)],
+            Came::NotApplicable(reason) | Came::LeftOut(reason) => {
+                return vec![clean(reason, 4 * GUEST_TEXT)];
+            }
             Came::Failed { error, .. } => {
-                return error.lines().map(|line| clean(line, 8 * GUEST_TEXT)).collect();
+                reasons.extend(error.lines().map(|line| clean(line, 8 * GUEST_TEXT)));
+                return reasons;
             }
             Came::Ran(ran) => &ran.summary,
         };
-        let mut reasons = Vec::new();
         if summary.verdict == Verdict::Infrastructure {
             reasons.push(clean(&summary.because, 4 * GUEST_TEXT));
         } else {
@@ -157,6 +183,17 @@ impl Case {
             );
         }
         reasons
+    }
+
+    /// The reasons, and behind them what else is to be said of it.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines = self.reasons();
+        for note in self.circumstances.notes() {
+            if !lines.contains(&note) {
+                lines.push(note);
+            }
+        }
+        lines
     }
 
     /// What to type to see it again.
@@ -188,7 +225,9 @@ pub(crate) mod examples {
     use std::path::Path;
 
     use super::*;
+    use crate::circumstances::{HostFailure, Quarantined};
     use crate::json::{ComparisonSummary, RunIdentity, summary};
+    use crate::repeat::{Flaky, Repeat, Turn, repeated};
 
     /// A case of a recorded run.
     pub(crate) fn recorded(exit_code: u8, comparison: ComparisonSummary) -> Case {
@@ -209,6 +248,7 @@ pub(crate) mod examples {
             scenario: "channel-file-291".to_owned(),
             image: "understudy".to_owned(),
             place: Some(("scenarios/channel-file-291/scenario.toml".into(), 20)),
+            circumstances: Circumstances::default(),
             came: Came::Ran(Box::new(Ran {
                 diff: (exit_code == 1).then(|| "-old\n+new <x>\n".to_owned()),
                 summary,
@@ -234,8 +274,29 @@ pub(crate) mod examples {
             image: "win<11>|\u{1b}[2J".to_owned(),
             place: None,
             came,
+            circumstances: Circumstances::default(),
         };
+        let mut quarantined = recorded(1, compared("different", &["hung instead of unaffected"]));
+        quarantined.circumstances.quarantine = Some(Quarantined {
+            reason: "known | <since> May".to_owned(),
+            tracker: "https://example.org/7".to_owned(),
+            expires: "2026-12-24".to_owned(),
+        });
+        let mut flaky = recorded(0, compared("same", &[]));
+        let turn = |run, outcome, exit_code| Turn {
+            run: Some(run),
+            outcome: Some((outcome, outcome)),
+            exit_code,
+        };
+        let turns = [turn("run-1", "recovered", 0), turn("run-2", "looping", 1)];
+        flaky.circumstances.repeated = Some(repeated(Repeat::Times, &turns, 0, Flaky::Fails));
+        flaky.circumstances.tried_again = vec![HostFailure {
+            run: Some("run-0".to_owned()),
+            because: "no \u{1b}[2J disk".to_owned(),
+        }];
         vec![
+            quarantined,
+            flaky,
             recorded(0, compared("same", &[])),
             recorded(
                 1,
@@ -252,6 +313,7 @@ pub(crate) mod examples {
                 "kb1/b",
                 Came::Failed { error: "line one\nline two %".to_owned(), exit_code: 3 },
             ),
+            nothing("kb1/c", Came::LeftOut("the budget of 30m was used up".to_owned())),
         ]
     }
 }

@@ -11,7 +11,7 @@ pub fn annotations(cases: &[Case]) -> String {
 fn annotation(case: &Case) -> Option<String> {
     let level = match case.standing() {
         Standing::Passed => return None,
-        Standing::Skipped => "notice",
+        Standing::Skipped | Standing::Quarantined => "notice",
         Standing::Failed => "error",
         Standing::Broken => "warning",
     };
@@ -22,7 +22,7 @@ fn annotation(case: &Case) -> Option<String> {
     }
     let title = format!("{} on {}: {}", case.scenario, case.image, case.verdict());
     properties.push(format!("title={}", property(&clean(&title, 4 * GUEST_TEXT))));
-    Some(format!("::{level} {}::{}", properties.join(","), data(&case.reasons().join("\n"))))
+    Some(format!("::{level} {}::{}", properties.join(","), data(&case.lines().join("\n"))))
 }
 
 /// GitHub's own escapes (`@actions/core`, `escapeData` and `escapeProperty`).
@@ -42,7 +42,7 @@ mod tests {
     #[test]
     fn a_line_for_each_that_does_not_stand() {
         let lines = annotations(&one_of_each());
-        assert_eq!(lines.lines().count(), 3, "{lines}");
+        assert_eq!(lines.lines().count(), 6, "{lines}");
         insta::assert_snapshot!(lines);
     }
 }

@@ -14,7 +14,8 @@ pub fn markdown(cases: &[Case]) -> String {
     for (number, word) in [
         (failed, "failed"),
         (broken, "without a verdict on the product"),
-        (count(Standing::Skipped), "not applicable"),
+        (count(Standing::Quarantined), "failed in quarantine"),
+        (count(Standing::Skipped), "not run"),
     ] {
         if number > 0 {
             text.push_str(&format!(", {number} {word}"));
@@ -25,7 +26,7 @@ pub fn markdown(cases: &[Case]) -> String {
         text.push_str("An image that is a model says nothing about Windows.\n\n");
     }
     for case in
-        cases.iter().filter(|case| matches!(case.standing(), Standing::Failed | Standing::Broken))
+        cases.iter().filter(|case| !matches!(case.standing(), Standing::Passed | Standing::Skipped))
     {
         text.push_str(&section(case));
     }
@@ -48,7 +49,8 @@ pub fn markdown(cases: &[Case]) -> String {
 fn word(standing: Standing) -> &'static str {
     match standing {
         Standing::Passed => "passed",
-        Standing::Skipped => "not applicable",
+        Standing::Skipped => "not run",
+        Standing::Quarantined => "in quarantine",
         Standing::Failed => "**failed**",
         Standing::Broken => "**no verdict**",
     }
@@ -56,7 +58,7 @@ fn word(standing: Standing) -> &'static str {
 
 fn section(case: &Case) -> String {
     let mut text = format!("#### {} on {}\n\n", escaped(&case.scenario), escaped(&case.image));
-    for reason in case.reasons() {
+    for reason in case.lines() {
         text.push_str(&format!("- {}\n", escaped(&reason)));
     }
     text.push_str(&format!("\nAgain: `{}`\n\n", case.again().replace('`', "")));

@@ -10,5 +10,6 @@ pub(crate) use case::examples;
 pub use case::{Came, Case, Picture, Ran, Standing};
 pub use github::annotations;
 pub use junit::junit;
+pub(crate) use junit::{INDEX, LISTED, SUITE, suite};
 pub(crate) use markdown::escaped as markdown_text;
 pub use markdown::markdown;

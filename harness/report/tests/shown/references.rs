@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use report::{AcceptError, Accepted, Comparison, Pending, ReferenceError, Style};
-use report::{accept, compare, pending_in};
+use report::{accept, compare, compare_aside, pending_in};
 use timeline::{Outcome, Verdict};
 
 use crate::derived;
@@ -54,6 +54,25 @@ impl Folder {
         names.sort();
         names
     }
+}
+
+#[test]
+fn where_nothing_may_be_written_beside_the_reference_the_outcome_is_kept_elsewhere() {
+    let folder = Folder::with(&outcome());
+    let aside = tempfile::tempdir().expect("a temporary folder");
+    let compared = compare_aside(&other(), &folder.reference, "20260101-1", aside.path());
+    let comparison = compared.expect("compares");
+    let Comparison::Different { pending: Pending::Aside(pending), diff, .. } = comparison else {
+        panic!("{comparison:?}")
+    };
+    assert!(!diff.changes().is_empty());
+    assert_eq!(folder.names(), ["channel-file-291.snap"]);
+    // Whoever takes it from there puts it beside its reference and decides.
+    let beside = folder.folder.path().join(pending.file_name().expect("a name"));
+    std::fs::copy(&pending, &beside).expect("copies");
+    accept(&[beside]).expect("accepts");
+    let compared = compare_aside(&other(), &folder.reference, "20260101-2", aside.path());
+    assert!(compared.expect("compares").is_same());
 }
 
 #[test]

@@ -88,6 +88,10 @@ fn the_comparison_is_shown_with_where_the_new_one_lies() {
         path: "scenarios/a/a@run-7.snap.new".into(),
         why: "permission denied".into(),
     };
+    let kept = Pending::Aside("/runs/run-7/a@run-7.snap.new".into());
+    let aside = Comparison::Missing { reference: reference.clone(), pending: kept };
+    let words = "kept in the run directory: /runs/run-7/a@run-7.snap.new\n";
+    assert!(shown(&aside).contains(words), "{}", shown(&aside));
     let missing = Comparison::Missing { reference, pending: unwritten };
     assert!(shown(&missing).contains("not written"), "{}", shown(&missing));
 }
