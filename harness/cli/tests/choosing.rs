@@ -421,3 +421,39 @@ fn settings_hold_where_no_option_says_anything() {
     assert!(err(&missing).contains("nowhere.toml"), "{}", err(&missing));
     assert!(out(&command(&["settings"], &[])).contains("[profile.ci]"));
 }
+
+/// What a matrix would run, with what its runs share; the time of the one that is on record.
+#[test]
+fn the_plan_of_a_matrix_says_what_goes_on_from_what() {
+    let state = tempfile::tempdir().unwrap();
+    record(state.path(), RUNS[0], "kb5021233/host-repair", EVENTS, 0);
+    let arguments = ["plan", "matrix", "-E", "incident(kb5021233)", "-j", "2"];
+    let plan = loopbreak(state.path(), &library(), &arguments);
+    assert_eq!(plan.status.code(), Some(0), "{}", err(&plan));
+    let plan = out(&plan);
+    let line = |layer: &str| {
+        plan.lines().find(|line| line.trim_start().starts_with(layer)).unwrap_or_default()
+    };
+    assert!(line("automatic-repair").contains("from a start of its own"), "{plan}");
+    assert!(line("host-repair").contains("goes on from the machine that automatic-repair gave up"));
+    assert!(line("reboots").contains("made of its other variants"), "{plan}");
+    assert!(line("safe-mode").contains("not applicable: its repair is more than deleting"));
+    assert!(plan.contains("5 runs: 3 from a start of their own, 2 go on"), "{plan}");
+    assert!(plan.contains("by the last recorded runs of 1 of them"), "{plan}");
+}
+
+#[test]
+fn a_matrix_that_cannot_be_is_refused_before_anything_runs() {
+    let state = tempfile::tempdir().unwrap();
+    let refused = |arguments: &[&str]| {
+        let output = loopbreak(state.path(), &library(), arguments);
+        assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+        err(&output)
+    };
+    let error = refused(&["matrix", "kb5021233", "--layers", "boot-media"]);
+    assert!(error.contains("nothing here works boot-media yet; there are reboots"), "{error}");
+    let error = refused(&["matrix", "kb5021233", "--layers", "rollback"]);
+    assert!(error.contains("none of these incidents"), "{error}");
+    let error = refused(&["matrix", "kb5021233"]);
+    assert!(error.contains("understudy"), "no such image: {error}");
+}

@@ -23,6 +23,8 @@ pub(crate) struct Collector<'a> {
     pub(crate) profile: &'a MachineProfile,
     pub(crate) directory: &'a RunDir,
     pub(crate) sink: &'a Sink,
+    /// The letter that the Windows volume has on the machine.
+    pub(crate) drive: char,
 }
 
 impl Collector<'_> {
@@ -40,6 +42,11 @@ impl Collector<'_> {
             }
         }
         troubles
+    }
+
+    /// As the machine's own programs name it.
+    fn on_drive(&self, path: &str) -> String {
+        format!("{}:\\{}", self.drive, path.trim_start_matches('\\'))
     }
 
     fn emit(&self, body: Body) {
@@ -60,7 +67,7 @@ impl Collector<'_> {
                     tracing::warn!(path, damage = summary.damage, "no whole dump of a stop");
                 }
                 Ok(summary) => self.emit(Body::Dump {
-                    path: on_c(&path),
+                    path: self.on_drive(&path),
                     file,
                     kind: kind_word(summary.kind)?,
                     bug_check: BugCheck {
@@ -83,7 +90,7 @@ impl Collector<'_> {
             }
             let bytes = windows.read(&path)?;
             let file = self.copy(&self.directory.recovery(), &path, &bytes)?;
-            self.emit(Body::RecoveryLog { path: on_c(&path), file });
+            self.emit(Body::RecoveryLog { path: self.on_drive(&path), file });
             if is_startup_repair_log(&path) {
                 for session in new_sessions(&before.repair_sessions, repair_sessions(&bytes)) {
                     let (result, reason) = what_came_of(&session);
@@ -91,7 +98,7 @@ impl Collector<'_> {
                         layer: Layer::AutomaticRepair,
                         result,
                         reason: Some(reason),
-                        path: on_c(&path),
+                        path: self.on_drive(&path),
                     });
                 }
             }
@@ -103,7 +110,7 @@ impl Collector<'_> {
         let after = Tree::read(windows, &noise(self.profile))?;
         for change in before.changes(&after) {
             self.emit(Body::DiskChange {
-                path: on_c(&change.path),
+                path: self.on_drive(&change.path),
                 change: change.what.as_str().to_owned(),
             });
         }
@@ -171,10 +178,6 @@ pub(crate) enum CollectError {
 fn kind_word(kind: winfmt::dump::DumpKind) -> Result<String, CollectError> {
     let word = serde_json::to_value(kind).map_err(std::io::Error::from)?;
     Ok(word.as_str().unwrap_or_default().to_owned())
-}
-
-fn on_c(path: &str) -> String {
-    format!("C:\\{}", path.trim_start_matches('\\'))
 }
 
 #[cfg(test)]

@@ -115,12 +115,14 @@ impl RunContext<'_> {
         let reading = self.jobs.blocking(move || -> Result<Vec<String>, RunError> {
             let disk =
                 OfflineDisk::open_overlay(&path, Access::ReadOnly, &scratch)?.starting(starting)?;
+            let drive = drives.system;
             let mut disk = WindowsDisk::new(disk, None)?.with_drives(drives);
             let collector = Collector {
                 scenario: &scenario,
                 profile: &profile,
                 directory: &directory,
                 sink: &to,
+                drive,
             };
             Ok(collector.collect(&mut disk, &before))
         });

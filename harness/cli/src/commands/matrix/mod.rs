@@ -103,6 +103,8 @@ pub(crate) fn run(
     // What was left behind, or failed, is told by the table as it stands.
     if exit <= Exit::Differs && filled.is_complete() {
         journal.close().map_err(infrastructure)?;
+    } else {
+        tell("what has a verdict is kept: the same command goes on from here");
     }
     let reference = reference(&global.scenarios, &page.line);
     let old = read_reference(&reference)?;
