@@ -12,9 +12,9 @@ use serde::Serialize;
 
 use crate::cleanup::{Cleaned, Entry, Leak, Ledger, Ledgers};
 use crate::error::RunError;
+use crate::machine::Beginnings;
 use crate::preflight::{KnownImages, Prepared, Preparing, prepare};
 use crate::record::RunId;
-use crate::runs::Beginnings;
 use crate::state_dir::StateDir;
 use crate::tasks::{Interrupt, blocking};
 

@@ -10,15 +10,14 @@ use scenario::Scenario;
 use timeline::Sink;
 
 use super::beginning::Beginning;
-use super::starting_point::StartingPoint;
+use super::in_common::Role;
 use super::watch::Watch;
 use super::{limits, services};
 use crate::cleanup::{Entry, Ledger};
 use crate::error::RunError;
-use crate::offline::MachineFiles;
+use crate::offline::{Before, MachineFiles};
 use crate::preflight::Prepared;
 use crate::record::{CAPTURE, Recorder, Reporter, RunDir, RunId};
-use crate::runs::Role;
 use crate::session::Session;
 use crate::tasks::Jobs;
 
@@ -49,13 +48,13 @@ impl RunContext<'_> {
 
     /// Keeps a machine that has been given up for the first time, and is off, for the runs that begin like this one;
     /// where there are any.
-    pub(crate) async fn keep_beginning(&self, point: &StartingPoint) {
+    pub(crate) async fn keep_beginning(&self, spec: &MachineSpec, before: &Before) {
         let role = std::mem::replace(
             &mut *self.role.lock().unwrap_or_else(PoisonError::into_inner),
             Role::Alone,
         );
         let Role::Drives(mut kept) = role else { return };
-        match self.copy_beginning(point).await {
+        match self.copy_beginning(spec, before).await {
             Ok(beginning) => *kept = beginning.map(Arc::new),
             // The others drive their own.
             Err(error) => {
@@ -64,11 +63,15 @@ impl RunContext<'_> {
         }
     }
 
-    async fn copy_beginning(&self, point: &StartingPoint) -> Result<Option<Beginning>, RunError> {
+    async fn copy_beginning(
+        &self,
+        spec: &MachineSpec,
+        before: &Before,
+    ) -> Result<Option<Beginning>, RunError> {
         let folder = self.session.folder_for_a_beginning()?;
-        let (run, files) = (self.run.as_str().to_owned(), MachineFiles::of(&point.spec));
+        let (run, files) = (self.run.as_str().to_owned(), MachineFiles::of(spec));
         let (record, evidence) = (self.directory.events(), self.directory.machine());
-        let before = point.before.clone();
+        let before = before.clone();
         let keeping = move || Beginning::keep(&run, folder, &files, (&record, &evidence), before);
         self.jobs.blocking(keeping).await
     }

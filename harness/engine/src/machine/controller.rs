@@ -122,7 +122,9 @@ impl<'a> MachineController<'a> {
         off?;
         // The record of it ends with a machine that is off.
         if ended.is_ok() && self.watch.until_off("the machine to be off").await.is_ok() {
-            self.context.keep_beginning(self.starting_point).await;
+            self.context
+                .keep_beginning(&self.starting_point.spec, &self.starting_point.before)
+                .await;
         }
         Ok(())
     }

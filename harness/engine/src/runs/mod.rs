@@ -1,6 +1,5 @@
 //! What a session does with scenarios: runs, proofs of faults, and the detectors of an image.
 
-mod beginnings;
 mod detectors;
 mod execute;
 mod exit_status;
@@ -9,7 +8,6 @@ mod prove;
 mod references;
 mod run;
 
-pub(crate) use beginnings::{Beginnings, Role};
 pub use detectors::{DETECTORS_FORMAT, Detector, DetectorReport, DetectorResult, Reliance};
 pub use execute::RunOptions;
 pub use exit_status::ExitStatus;

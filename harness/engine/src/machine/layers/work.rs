@@ -33,7 +33,7 @@ impl MachineController<'_> {
             _ => "working a layer",
         });
         self.off().await?;
-        self.context.keep_beginning(self.starting_point).await;
+        self.context.keep_beginning(&self.starting_point.spec, &self.starting_point.before).await;
         let worked = match layer {
             Layer::HostRepair => self.host_repair().await,
             Layer::Rollback => self.roll_back().await?,

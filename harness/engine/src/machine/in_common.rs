@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use scenario::Scenario;
 use tokio::sync::OwnedMutexGuard;
 
-use crate::machine::Beginning;
+use super::beginning::Beginning;
 
 /// What is kept for one beginning; locked by the run that drives it.
 type Kept = Arc<tokio::sync::Mutex<Option<Arc<Beginning>>>>;
