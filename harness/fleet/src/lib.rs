@@ -15,7 +15,7 @@
 //! 4. [`Outcome`] says what was lost; [`render_outcomes`] shows it. [`recommend`] plays many plans and finds those
 //!    that nobody beats in both speed and loss; [`page`] draws them.
 //!
-//! [`fit`] makes distributions of what real runs were measured to take.
+//! [`predict`] says how far chance alone makes outcomes differ; [`fit`] makes distributions of what real runs were measured to take.
 //!
 //! All of it is pure: files and terminals are the caller's. It is a simulation: [`LIMITS`] says what it does not show.
 
@@ -33,6 +33,7 @@ mod model;
 mod outcome;
 mod page;
 mod place;
+mod predict;
 mod recommend;
 mod rules;
 mod service;
@@ -50,9 +51,10 @@ pub use model::*;
 pub use outcome::{Alarm, Milestones, OUTCOME_FORMAT, Observed, Outcome, RingOutcome, Touches};
 pub use page::page;
 pub use place::{Problem, RolloutError};
+pub use predict::{Prediction, predict};
 pub use recommend::{Candidate, Recommendation, recommend};
 pub use simulate::{Choice, Played, simulate};
-pub use text::{render_assumptions, render_outcomes, render_recommendation};
+pub use text::{render_assumptions, render_outcomes, render_predictions, render_recommendation};
 
 /// What the simulation does not show. Every text and page says it.
 pub const LIMITS: &str = "\

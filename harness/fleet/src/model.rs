@@ -250,6 +250,9 @@ pub struct Signals {
     /// The share of good machines that report a crash of some other cause.
     #[serde(default)]
     pub other_crashes: f64,
+    /// How long it takes until it is known of a watched machine that it is broken.
+    #[serde(default = "no_time")]
+    pub canary_delay: Span,
     /// How late the report of a healthy start comes.
     pub healthy_delay: Distribution,
     /// The share of machines that never report.
@@ -314,7 +317,7 @@ pub struct Ring {
     pub healthy: Option<f64>,
     /// Classes of machines in it. Nothing: all.
     pub classes: Option<Vec<String>>,
-    /// Its machines are watched: whether they are broken is known at once.
+    /// Its machines are watched: whether they are broken is known after `canary-delay`, of each of them.
     #[serde(default)]
     pub canary: bool,
 }

@@ -8,7 +8,7 @@ use crate::LIMITS;
 use crate::assumptions::assumptions;
 use crate::model::Rollout;
 use crate::recommend::{Candidate, Recommendation};
-use crate::text::{number, row, time};
+use crate::text::{number, row, time, times};
 
 const STYLE: &str = include_str!("page.css");
 
@@ -32,12 +32,12 @@ pub fn page(rollout: &Rollout, found: &Recommendation) -> String {
          <meta name=\"color-scheme\" content=\"light dark\"/>\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>\n\
          <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n\
-         <p>{} plans, {} machines, each played {} times with each fault. A plan is as fast as {} % of all machines \
+         <p>{} plans, {} machines, each played {} with each fault. A plan is as fast as {} % of all machines \
          have a good update. Its expected loss is what one update costs if {} of 100 are bad.</p>\n\
          <p class=\"model\">{}</p>\n",
         found.candidates.len(),
         number(f64::from(found.machines)),
-        found.rounds,
+        times(found.rounds),
         found.reach * 100.0,
         found.bad * 100.0,
         html(LIMITS),
@@ -183,8 +183,13 @@ fn drawing(found: &Recommendation) -> String {
         });
     }
     text.push_str(&format!("<path class=\"frontier\" d=\"{path}H{right}\"/>\n"));
+    // The plans that count come last, so that no other covers them.
+    let mut drawn: Vec<_> = points.iter().collect();
+    drawn.sort_by_key(|point| point.2.best);
+    let mut labels: Vec<(f64, f64)> =
+        points.iter().map(|it| (across.place(it.0), up.place(it.1))).collect();
     let mut best = 0;
-    for (minutes, loss, candidate) in &points {
+    for (minutes, loss, candidate) in drawn {
         let (x, y) = (across.place(*minutes), up.place(*loss));
         let about = format!(
             "{}: {}, {} {}",
@@ -199,12 +204,14 @@ fn drawing(found: &Recommendation) -> String {
             html(&about)
         ));
         if candidate.best {
+            let at = free_place((x, y), &labels);
             text.push_str(&format!(
-                "<text class=\"letter\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\n",
-                x + 8.0,
-                y - 8.0,
+                "<text class=\"letter\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n",
+                at.0,
+                at.1 + 5.0,
                 letter(best)
             ));
+            labels.push(at);
             best += 1;
         }
     }
@@ -213,6 +220,30 @@ fn drawing(found: &Recommendation) -> String {
          less. Both axes are logarithmic.</figcaption>\n</figure>\n",
     );
     text
+}
+
+/// A place for the letter of a point: beside it, and away from all points and letters so far.
+fn free_place(point: (f64, f64), taken: &[(f64, f64)]) -> (f64, f64) {
+    let distance = |place: (f64, f64)| {
+        let all = taken.iter().map(|it| (it.0 - place.0).hypot(it.1 - place.1));
+        all.fold(f64::INFINITY, f64::min)
+    };
+    let mut best = point;
+    for radius in [15.0, 22.0, 30.0] {
+        for step in 0..12 {
+            // From the upper right on.
+            let angle =
+                std::f64::consts::TAU * f64::from(step) / 12.0 - std::f64::consts::FRAC_PI_4;
+            let place = (point.0 + radius * angle.cos(), point.1 + radius * angle.sin());
+            if distance(place) >= 13.0 {
+                return place;
+            }
+            if distance(place) > distance(best) {
+                best = place;
+            }
+        }
+    }
+    best
 }
 
 /// A time for the axis.

@@ -4,8 +4,10 @@ use words::escaped;
 
 use crate::LIMITS;
 use crate::assumptions::assumptions;
+use crate::chance::Interval;
 use crate::model::Rollout;
 use crate::outcome::Outcome;
+use crate::predict::Prediction;
 use crate::recommend::{Candidate, Recommendation};
 
 /// What each plan came to, side by side, and why.
@@ -141,6 +143,43 @@ fn why(outcome: &Outcome) -> String {
     )
 }
 
+/// How far the outcomes of each plan differ by chance.
+pub fn render_predictions(predictions: &[Prediction]) -> String {
+    let range =
+        |it: &Interval| format!("{} ({} to {})", number(it.value), number(it.from), number(it.to));
+    let head =
+        ["Plan", "Took it", "Broken", "Machine-hours", "Touches", "Not back", "Alarm", "Rounds"];
+    let rows = predictions.iter().map(|it| {
+        let alarm = it.alarm.map_or_else(
+            || "none".to_owned(),
+            |alarm| {
+                let when = [alarm.value, alarm.from, alarm.to].map(|minute| time(minute as u32));
+                format!("{} ({} to {}), {}", when[0], when[1], when[2], it.alarms)
+            },
+        );
+        [
+            escaped(&it.plan).to_string(),
+            range(&it.took),
+            range(&it.broke),
+            range(&it.machine_hours),
+            range(&it.touches),
+            range(&it.still_broken),
+            alarm,
+            it.rounds.to_string(),
+        ]
+    });
+    let mut text = table(&head, rows);
+    if let Some(first) = predictions.first() {
+        text.push_str(&format!(
+            "\nThe median of all rounds, and where the middle {} % of them lie. The alarm: in how many rounds there \
+             was one.\n\n{}\n",
+            first.confidence * 100.0,
+            wrapped(LIMITS)
+        ));
+    }
+    text
+}
+
 /// The table of assumptions.
 pub fn render_assumptions(rollout: &Rollout) -> String {
     let rows = assumptions(rollout).into_iter().map(|it| {
@@ -153,11 +192,11 @@ pub fn render_assumptions(rollout: &Rollout) -> String {
 /// The plans that no other beats, and how to read that.
 pub fn render_recommendation(found: &Recommendation) -> String {
     let mut text = format!(
-        "{}: {} plans, {} machines, each played {} times with each fault\n\n",
+        "{}: {} plans, {} machines, each played {} with each fault\n\n",
         escaped(&found.rollout),
         found.candidates.len(),
         number(f64::from(found.machines)),
-        found.rounds,
+        times(found.rounds),
     );
     let reached = format!("{} % have it", found.reach * 100.0);
     let loss = format!("Expected loss ({})", escaped(&found.unit));
@@ -247,6 +286,15 @@ pub(crate) fn time(minutes: u32) -> String {
         (0, 0) => format!("{rest} min"),
         (0, _) => format!("{hours} h {rest} min"),
         _ => format!("{days} d {hours} h"),
+    }
+}
+
+/// How often.
+pub(crate) fn times(count: u32) -> String {
+    match count {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        _ => format!("{count} times"),
     }
 }
 

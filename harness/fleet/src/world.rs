@@ -39,8 +39,10 @@ pub(crate) struct World<'a> {
     due: u64,
     silent: u64,
     canaries_took: u64,
+    /// Watched machines that broke, by the minute in which that is known; and those of which it is known.
+    canaries_breaking: VecDeque<(u32, u64)>,
     canaries_broke: u64,
-    /// By minute, for what has to be known afterwards: machines that are back.
+    /// By minute: machines that are back.
     recovered_by: Vec<(u32, u64)>,
     pub(crate) seen: Seen,
 }
@@ -101,6 +103,7 @@ impl<'a> World<'a> {
             due: 0,
             silent: 0,
             canaries_took: 0,
+            canaries_breaking: VecDeque::new(),
             canaries_broke: 0,
             recovered_by: Vec::new(),
             seen: Seen { rings: rings.collect(), ..Seen::default() },
@@ -129,6 +132,7 @@ impl<'a> World<'a> {
         let lent = hands.iter().any(|hands| *hands > 0);
         // What is still to be heard may yet give an alarm.
         let quiet = reports.iter().all(|report| report.heard_until <= minute)
+            && self.canaries_breaking.is_empty()
             && (self.noticed.is_none() || self.seen.alarm.is_some());
         let is_over =
             pending == 0 && !lent && begin.is_empty() && done && !self.more_rings() && quiet;
@@ -174,7 +178,14 @@ impl<'a> World<'a> {
         self.due += sum(|it| it.due);
         self.silent += sum(|it| it.silent);
         self.canaries_took += sum(|it| it.canaries_took);
-        self.canaries_broke += sum(|it| it.canaries_broke);
+        let known = minute + minutes(self.rollout.signals.canary_delay);
+        let canaries_broke = sum(|it| it.canaries_broke);
+        if canaries_broke > 0 {
+            self.canaries_breaking.push_back((known, canaries_broke));
+        }
+        while let Some((_, broke)) = self.canaries_breaking.pop_front_if(|it| it.0 <= minute) {
+            self.canaries_broke += broke;
+        }
         let seen = &mut self.seen;
         seen.took += sum(|it| it.took);
         seen.broke += sum(|it| it.broke);

@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use common::{july, play};
-use fleet::{Class, Distribution, Needs, Outcome, Rollout, Signal};
+use fleet::{Choice, Class, Distribution, Interval, Needs, Outcome, Rollout, Signal, predict};
 use words::{Span, Touch};
 
 const MINUTE: u64 = 60_000;
@@ -620,4 +620,48 @@ fn late_faults_and_a_roll_back_agree_with_the_reference() {
         ("found-otherwise.after", "5h"),
     ]);
     agree(&rollout, "everything-at-once", 0.02, 2.0);
+}
+
+#[test]
+fn what_is_predicted_for_twelve_machines_holds_as_often_as_it_says() {
+    let rollout = few(&[
+        ("fleet.machines", "12"),
+        ("help-desk.hands", "1"),
+        ("found-otherwise.machines", "2"),
+        ("plan.hasty-rings.ring.first.share", "0.33333333"),
+        ("plan.hasty-rings.ring.early.share", "0.33333333"),
+        // So that the reference, which rounds each class by itself, has twelve as well.
+        ("class.office.share", "0.5"),
+        ("class.counter.share", "0.0"),
+        ("class.server.share", "0.5"),
+        ("class.cloud.share", "0.0"),
+    ]);
+    let number = rollout.plan.iter().position(|plan| plan.name == "hasty-rings").unwrap();
+    let fault = Some("every-machine".to_owned());
+    let choice = Choice { plan: "hasty-rings".to_owned(), fault, seed: 5, threads: 2 };
+    let predicted = predict(&rollout, &choice, 800, 0.95).unwrap();
+    let alone = predict(&rollout, &Choice { threads: 1, ..choice }, 800, 0.95).unwrap();
+    assert_eq!(predicted, alone, "the same for any number of threads");
+    let rounds = 200;
+    let mut held = BTreeMap::<&str, u32>::new();
+    for seed in 0..rounds {
+        let random = Random(seed * 104_729 + 3);
+        let world =
+            Reference { rollout: &rollout, plan: number, random, world: World::default(), now: 0 };
+        let world = world.run();
+        let mut hold = |name, value: f64, interval: &Interval| {
+            // Half a per cent for the minutes.
+            let slack = 0.005 * interval.to;
+            let is_in = interval.from - slack <= value && value <= interval.to + slack;
+            *held.entry(name).or_default() += u32::from(is_in);
+        };
+        hold("broke", world.broke as f64, &predicted.broke);
+        hold("hours", world.lost, &predicted.machine_hours);
+        hold("touches", world.touches as f64, &predicted.touches);
+    }
+    println!("{predicted:?}\n{held:?} of {rounds}");
+    for (name, times) in held {
+        // 95 of 100, less four standard errors of 200 rounds.
+        assert!(times >= 178, "{name}: {times} of {rounds}");
+    }
 }
