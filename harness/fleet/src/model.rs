@@ -25,7 +25,7 @@ pub struct Rollout {
     pub about: String,
     /// When the update is published: it decides which hour and day it is where the machines are.
     pub begins: Timestamp,
-    /// For how long it is played, at most 90 days.
+    /// For how long it is played, at most 960 hours.
     pub horizon: Span,
     /// Of the random numbers. The same seed gives the same result.
     #[serde(default = "one_u64")]

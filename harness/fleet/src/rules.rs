@@ -8,8 +8,9 @@ use crate::place::{Problem, Source};
 
 /// More machines are not played: a million takes 30 to 40 MB.
 const MOST_MACHINES: u32 = 50_000_000;
-/// Minutes of the longest horizon.
-const LONGEST_HORIZON: u64 = 90 * 24 * 60;
+/// Minutes of the longest horizon. No duration is longer either, so what is cut off of a distribution's tail lies after
+/// the end of the play.
+const LONGEST_HORIZON: u64 = LONGEST / 60;
 /// So many classes, zones of a class, rings and layers fit into a machine's bytes.
 const MOST_PARTS: usize = 100;
 /// How far shares may be from 1 in all.
@@ -117,7 +118,7 @@ impl Check<'_> {
             self.wrong(
                 &["horizon"],
                 "it cannot be played for so long",
-                "write 1m to 2160h (90 days)",
+                "write 1m to 960h (40 days)",
             );
         }
         let machines = rollout.fleet.machines;

@@ -2,8 +2,6 @@
 //!
 //! Within a minute a shard needs nobody else: what machines share is decided between the minutes, by the `world`.
 
-use std::ops::Range;
-
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
 use words::Touch;
@@ -11,73 +9,11 @@ use words::Touch;
 use crate::distribution::Dice;
 use crate::layout::Layout;
 use crate::lists::Lists;
-use crate::machine::{BROKE, ENCRYPTED, Machine, REPORTED, SILENT, Setup, State, TOOK};
-use crate::model::Needs;
+use crate::machine::{BROKE, Machine, REPORTED, SILENT, Setup, State, TOOK};
+use crate::orders::{Orders, Report, Totals};
 
 /// So many machines are fetched from memory at the same time.
 const TOGETHER: usize = 32;
-
-/// What the world decided for a minute.
-#[derive(Debug, Default)]
-pub(crate) struct Orders {
-    pub(crate) minute: u32,
-    /// Rings that begin.
-    pub(crate) begin: Range<usize>,
-    /// Whether the update is given out.
-    pub(crate) offering: bool,
-    /// Whether good content and the remediation are given out.
-    pub(crate) good: bool,
-    /// Since when machines that ask get the version before the update.
-    pub(crate) rolled_back: Option<u32>,
-    /// By shard: requests of the minute before that are answered with content.
-    pub(crate) answered: Vec<u32>,
-    /// The same of the remediation service.
-    pub(crate) remedied: Vec<u32>,
-    /// By shard: pairs of hands that become free for it.
-    pub(crate) hands: Vec<u32>,
-}
-
-/// What a shard did in a minute.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Report {
-    /// Machines that wait for an answer.
-    pub(crate) asking: u32,
-    pub(crate) seeking: u32,
-    /// Machines that began to wait for hands.
-    pub(crate) called: u32,
-    /// Hands that are done.
-    pub(crate) freed: u32,
-    /// Machines that took the update, for the first time.
-    pub(crate) took: u32,
-    pub(crate) canaries_took: u32,
-    /// Machines that broke: for the first time, and all times.
-    pub(crate) broke: u32,
-    pub(crate) canaries_broke: u32,
-    pub(crate) broke_any: u32,
-    pub(crate) recovered: u32,
-    pub(crate) refused: u32,
-    /// What was heard in this minute.
-    pub(crate) crash_reports: u32,
-    pub(crate) healthy: u32,
-    /// Machines that should have been heard of by now, and those that were not.
-    pub(crate) due: u32,
-    pub(crate) silent: u32,
-    /// Machines that have something before them.
-    pub(crate) pending: u32,
-    /// The last minute in which anything will be heard of its machines.
-    pub(crate) heard_until: u32,
-}
-
-/// What a shard adds up to.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Totals {
-    /// By layer, and the help desk last.
-    pub(crate) recovered: Vec<u64>,
-    pub(crate) rolled_back: u64,
-    pub(crate) lost_minutes: u64,
-    pub(crate) touches: [u64; 3],
-    pub(crate) still_broken: u64,
-}
 
 /// What will be heard when, by minute.
 #[derive(Debug)]
@@ -93,17 +29,17 @@ struct Heard {
 #[derive(Debug)]
 pub(crate) struct Shard<'a> {
     number: usize,
-    setup: &'a Setup,
+    pub(crate) setup: &'a Setup,
     layout: &'a Layout,
-    dice: Dice,
-    machines: Vec<Machine>,
-    lists: Lists,
+    pub(crate) dice: Dice,
+    pub(crate) machines: Vec<Machine>,
+    pub(crate) lists: Lists,
     /// The machines that go on now.
-    now: Vec<u32>,
+    pub(crate) now: Vec<u32>,
     asking: Vec<u32>,
-    seeking: Vec<u32>,
+    pub(crate) seeking: Vec<u32>,
     heard: Heard,
-    report: Report,
+    pub(crate) report: Report,
     pub(crate) totals: Totals,
 }
 
@@ -208,14 +144,14 @@ impl<'a> Shard<'a> {
     }
 
     /// Lets a machine ask when it next does.
-    fn ask_from(&mut self, id: u32, minute: u32) {
+    pub(crate) fn ask_from(&mut self, id: u32, minute: u32) {
         match self.setup.next_ask(&self.machines[id as usize], minute) {
             Some(minute) => self.schedule(id, State::Asking, minute),
             None => self.machines[id as usize].state = State::Resting,
         }
     }
 
-    fn schedule(&mut self, id: u32, state: State, minute: u32) {
+    pub(crate) fn schedule(&mut self, id: u32, state: State, minute: u32) {
         self.machines[id as usize].state = state;
         self.lists.schedule(id, minute);
     }
@@ -320,7 +256,8 @@ impl<'a> Shard<'a> {
         if setup.canary[machine.ring as usize] {
             self.report.canaries_took += u32::from(is_first);
         }
-        let doomed = self.dice.happens(setup.class(machine).breaks);
+        // What broke a machine once does so again.
+        let doomed = machine.is(BROKE) || self.dice.happens(setup.class(machine).breaks);
         let until_failure = if doomed { setup.until_failure(machine, &mut self.dice) } else { 0 };
         let breaks_at_once = doomed && until_failure == 0;
         if is_first {
@@ -387,124 +324,11 @@ impl<'a> Shard<'a> {
         self.climb(id, 0, now);
     }
 
-    fn report_crash(&mut self, id: u32, now: u32) {
+    pub(crate) fn report_crash(&mut self, id: u32, now: u32) {
         if self.machines[id as usize].mark(REPORTED) {
             let delay = self.setup.signals.crash_delay.minutes(&mut self.dice);
             count(&mut self.heard.crash_reports, &mut self.heard.until, now + delay);
         }
-    }
-
-    /// Tries the first layer from this one on that the machine has; where it has none, somebody calls for help.
-    fn climb(&mut self, id: u32, from: usize, now: u32) {
-        let setup = self.setup;
-        for (at, layer) in setup.layers.iter().enumerate().skip(from) {
-            let class = self.machines[id as usize].class as usize;
-            if layer.classes[class] && self.dice.happens(layer.available) {
-                let machine = &mut self.machines[id as usize];
-                machine.layer = at as u8;
-                machine.tries = 0;
-                self.begin_try(id, now, 0);
-                return;
-            }
-        }
-        match &setup.desk {
-            Some(desk) => {
-                let after = desk.called_after.minutes(&mut self.dice).max(1);
-                self.schedule(id, State::Calling, now + after);
-            }
-            None => self.machines[id as usize].state = State::Stranded,
-        }
-    }
-
-    fn begin_try(&mut self, id: u32, now: u32, wait: u32) {
-        let setup = self.setup;
-        let layer = &setup.layers[self.machines[id as usize].layer as usize];
-        self.touch(layer.touch);
-        let takes = layer.takes.minutes(&mut self.dice).max(1);
-        self.schedule(id, State::Trying, now + wait + takes);
-    }
-
-    fn end_of_try(&mut self, id: u32, orders: &Orders) {
-        let at = self.machines[id as usize].layer as usize;
-        let is_there = match self.setup.layers[at].needs {
-            Needs::Nothing => true,
-            Needs::GoodContent => orders.good,
-            Needs::Remediation => {
-                self.machines[id as usize].state = State::Seeking;
-                self.seeking.push(id);
-                return;
-            }
-        };
-        if is_there && self.layer_helps(id) {
-            self.recover(id, at, orders);
-        } else {
-            self.try_failed(id, orders.minute, 0);
-        }
-    }
-
-    fn layer_helps(&mut self, id: u32) -> bool {
-        let machine = &self.machines[id as usize];
-        let layer = &self.setup.layers[machine.layer as usize];
-        let chance = if machine.is(ENCRYPTED) { layer.helps_encrypted } else { layer.helps };
-        self.dice.happens(chance)
-    }
-
-    fn try_failed(&mut self, id: u32, now: u32, wait: u32) {
-        let machine = &mut self.machines[id as usize];
-        let at = machine.layer as usize;
-        machine.tries = machine.tries.saturating_add(1);
-        if machine.tries < self.setup.layers[at].tries {
-            self.begin_try(id, now, wait);
-        } else {
-            self.climb(id, at + 1, now);
-        }
-    }
-
-    /// The machine is back, by a layer or, with the number after the last one, by hands.
-    fn recover(&mut self, id: u32, by: usize, orders: &Orders) {
-        let now = orders.minute;
-        let machine = &self.machines[id as usize];
-        // Hands are done at the end of the minute: see `give_hands`.
-        let until = if by == self.setup.layers.len() { now + 1 } else { now };
-        let lost = self.setup.minutes_on(machine, machine.since, until);
-        self.totals.lost_minutes += u64::from(lost);
-        self.totals.recovered[by] += 1;
-        self.report.recovered += 1;
-        // Now it can say what happened to it.
-        self.report_crash(id, now);
-        self.machines[id as usize].tries = 0;
-        // What broke it may still be given out.
-        if orders.offering {
-            self.ask_from(id, now + 1);
-        } else {
-            self.machines[id as usize].state = State::Resting;
-        }
-    }
-
-    fn touch(&mut self, touch: Touch) {
-        match touch {
-            Touch::None => {}
-            Touch::Remote => self.totals.touches[0] += 1,
-            Touch::Console => self.totals.touches[1] += 1,
-            Touch::Host => self.totals.touches[2] += 1,
-        }
-    }
-
-    fn give_hands(&mut self, hands: u32, now: u32) {
-        let setup = self.setup;
-        let Some(desk) = &setup.desk else { return };
-        let mut ids = std::mem::take(&mut self.now);
-        self.lists.serve(hands, &mut ids);
-        for id in ids.iter().copied() {
-            let more =
-                if self.machines[id as usize].is(ENCRYPTED) { desk.encrypted_more } else { 0 };
-            // They are lent again at the beginning of the minute after the one in which they are done, so the last
-            // minute of a repair is that one; else each would take a minute longer than it does.
-            let takes = desk.takes.minutes(&mut self.dice) + more;
-            self.schedule(id, State::InRepair, now + takes.saturating_sub(1).max(1));
-        }
-        ids.clear();
-        self.now = ids;
     }
 }
 

@@ -7,9 +7,10 @@ use std::thread;
 use crate::layout::Layout;
 use crate::machine::Setup;
 use crate::model::{Fault, Plan, Rollout};
+use crate::orders::{Orders, Report, Totals};
 use crate::outcome::{OUTCOME_FORMAT, Outcome, Touches};
 use crate::place::RolloutError;
-use crate::shard::{Orders, Report, Shard, Totals};
+use crate::shard::Shard;
 use crate::world::{Seen, World};
 
 /// The share that counts as all machines where the file does not say.

@@ -121,25 +121,25 @@ fn why(outcome: &Outcome) -> String {
             "There was no ring to hold back. The alarm came after {when}, {by}; {broken} machines were broken by then."
         );
     }
-    let ring = &outcome.rings[alarm.ring];
-    if let Some(next) = outcome.rings.get(alarm.ring + 1).filter(|next| next.began.is_none()) {
+    let begun = outcome.rings.iter().rposition(|ring| ring.began.is_some()).unwrap_or(0);
+    let ring = &outcome.rings[begun];
+    if let Some(next) = outcome.rings.get(begun + 1) {
         return format!(
-            "Stopped in ring {} of {} ({}) after {when}, {by}; {broken} machines were broken by then, and {} never \
-             began.",
-            alarm.ring + 1,
+            "Stopped in ring {} of {} ({}), by the alarm after {when}, {by}; {broken} machines were broken by then, \
+             and {} never began.",
+            begun + 1,
             outcome.rings.len(),
             escaped(&ring.name),
             escaped(&next.name),
         );
     }
-    let end = &outcome.rings[last];
     format!(
         "Not stopped in time: the last ring ({}) began after {}, the alarm came after {when}, {by}. When that ring \
          began, {} machines were broken and {} crash reports had come.",
-        escaped(&end.name),
-        end.began.map_or_else(|| "?".to_owned(), time),
-        number(end.broke_before as f64),
-        number(end.crash_reports_before as f64),
+        escaped(&ring.name),
+        moment(ring.began),
+        number(ring.broke_before as f64),
+        number(ring.crash_reports_before as f64),
     )
 }
 

@@ -8,9 +8,9 @@ use crate::chance::{StopTest, binomial_lower};
 use crate::layout::Layout;
 use crate::machine::{Setup, minutes};
 use crate::model::{Plan, Rollout, Signal};
+use crate::orders::{Orders, Report};
 use crate::outcome::{Alarm, Milestones, Observed, RingOutcome};
 use crate::service::Limits;
-use crate::shard::{Orders, Report};
 
 /// About so many moments of the course are kept.
 const MOMENTS: u32 = 400;

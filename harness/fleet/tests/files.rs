@@ -31,7 +31,7 @@ fn what_is_wrong_is_told_with_line_and_column() {
         ("spread = 3.0", "spread = 0.5", "this distribution cannot be"),
         ("classes = [\"cloud\"]", "classes = [\"clouds\"]", "there is no class `clouds`"),
         ("like = \"four-rings\"", "like = \"five\"", "there is no plan `five`"),
-        ("horizon = \"336h\"", "horizon = \"3360h\"", "it cannot be played for so long"),
+        ("horizon = \"336h\"", "horizon = \"961h\"", "it cannot be played for so long"),
         ("machines = 8_500_000", "machines = 0", "there are 0 machines"),
         ("share = 0.05", "share = 1.05", "`share` is 1.05"),
         ("name = \"counter\"", "name = \"office\"", "`office` cannot be the name of a class"),

@@ -341,7 +341,8 @@ impl Reference<'_> {
         let first = !std::mem::replace(&mut self.world.machines[id].took, true);
         self.world.machines[id].tries = 0;
         let class = &self.rollout.class[self.world.machines[id].class];
-        let breaks = self.random.part() < fault.breaks * class.exposed;
+        let again = self.world.machines[id].broke;
+        let breaks = again || self.random.part() < fault.breaks * class.exposed;
         let starts = fault.good_starts[self.random.below(fault.good_starts.len())];
         let after: u64 = (0..starts).map(|_| self.random.draw(&class.restarts_every)).sum();
         if first {
