@@ -21,6 +21,9 @@ pub struct Preset {
 pub const PRESETS: &[Preset] =
     &[Preset { name: "july-2024", text: include_str!("../presets/july-2024.toml") }];
 
+/// The source of what was set over a file.
+const SET: &str = "set by the user";
+
 /// A preset as it is.
 ///
 /// # Errors
@@ -76,6 +79,11 @@ fn changed(text: &str, changes: &[(String, String)]) -> Result<String, RolloutEr
         let steps: Vec<&str> = path.split('.').collect();
         set(&mut table, &steps, value)
             .map_err(|what| failed(path, format!("{what} in {}", steps.join("."))))?;
+        // The source of the file's number is not that of this one.
+        let sources = table.entry("sources").or_insert_with(|| Value::Table(Table::new()));
+        if let Some(sources) = sources.as_table_mut() {
+            sources.insert(path.clone(), Value::String(SET.to_owned()));
+        }
     }
     toml::to_string(&table).map_err(|error| failed("", error.to_string()))
 }

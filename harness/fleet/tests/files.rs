@@ -61,14 +61,17 @@ fn every_assumption_can_be_set_by_its_path() {
     let all = fleet::assumptions(&rollout);
     assert!(all.len() > 60);
     let machines = all.iter().find(|it| it.path == "fleet.machines").unwrap();
-    assert!(machines.source.as_ref().unwrap().contains("windows-facts.md 5.1"));
+    assert!(machines.source.as_ref().unwrap().contains("windows-facts 5.1"));
     let hands = all.iter().find(|it| it.path == "class.office.asks-every").unwrap();
     assert_eq!(hands.source, None);
     for it in &all {
         // Long lists are shortened for people; the rest is TOML.
         if !it.value.contains('×') {
-            let changed = load("july", JULY, &[(it.path.clone(), it.value.clone())]);
-            assert_eq!(changed.unwrap(), rollout, "{}", it.path);
+            let changed = load("july", JULY, &[(it.path.clone(), it.value.clone())]).unwrap();
+            let of_it = fleet::assumptions(&changed).into_iter().find(|own| own.path == it.path);
+            assert_eq!(of_it.unwrap().source.unwrap(), "set by the user", "{}", it.path);
+            let sources = rollout.sources.clone();
+            assert_eq!(fleet::Rollout { sources, ..changed }, rollout, "{}", it.path);
         }
     }
     let set = |path: &str, value: &str| load("july", JULY, &[(path.to_owned(), value.to_owned())]);
