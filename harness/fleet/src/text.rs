@@ -94,11 +94,15 @@ fn story(outcome: &Outcome) -> Vec<String> {
 /// Where it was stopped, or why not.
 fn why(outcome: &Outcome) -> String {
     let last = outcome.rings.len() - 1;
+    let begun = outcome.rings.iter().rposition(|ring| ring.began.is_some()).unwrap_or(0);
     let Some(alarm) = &outcome.alarm else {
-        return if outcome.broke > 0 {
-            "Nothing stopped it: no rule gave an alarm.".to_owned()
-        } else {
-            "It went through without an alarm.".to_owned()
+        return match (outcome.rings.get(begun + 1), outcome.broke) {
+            (Some(next), _) => format!(
+                "There was no alarm, but {} never began: too few healthy starts were reported, or the time was up.",
+                escaped(&next.name)
+            ),
+            (None, 0) => "It went through without an alarm.".to_owned(),
+            (None, _) => "Nothing stopped it: no rule gave an alarm.".to_owned(),
         };
     };
     let share = |value: f64| format!("{:.2} %", value * 100.0);
@@ -113,6 +117,10 @@ fn why(outcome: &Outcome) -> String {
     };
     let broken = number(alarm.broke as f64);
     let when = time(alarm.minute);
+    let milestones = &outcome.milestones;
+    if milestones.halted.is_none() && milestones.withdrawn.is_none() {
+        return format!("The alarm came after {when}, {by}, but nothing was stopped.");
+    }
     if outcome.broke == 0 {
         return format!("A false alarm after {when}, {by}.");
     }
@@ -121,7 +129,6 @@ fn why(outcome: &Outcome) -> String {
             "There was no ring to hold back. The alarm came after {when}, {by}; {broken} machines were broken by then."
         );
     }
-    let begun = outcome.rings.iter().rposition(|ring| ring.began.is_some()).unwrap_or(0);
     let ring = &outcome.rings[begun];
     if let Some(next) = outcome.rings.get(begun + 1) {
         return format!(

@@ -77,6 +77,34 @@ fn signals_that_come_late_do_not_stop_hasty_rings() {
 }
 
 #[test]
+fn what_did_not_stop_it_is_not_said_to_have_stopped_it() {
+    let told = |rollout: &fleet::Rollout, plan| {
+        fleet::render_outcomes(rollout, &[play(rollout, plan, 1, 1)])
+    };
+    let mut idle = july(SMALL);
+    idle.at_stop = fleet::AtStop::default();
+    let text = told(&idle, "everything-at-once");
+    assert!(text.contains("by people, no rule having seen it, but nothing was stopped."), "{text}");
+    for plan in &mut idle.plan {
+        plan.stop.clear();
+    }
+    let text = told(&fleet::Rollout { found_otherwise: None, ..idle }, "everything-at-once");
+    assert!(text.contains("Nothing stopped it: no rule gave an alarm."), "{text}");
+    let mute: Vec<(&str, &str)> = SMALL
+        .iter()
+        .copied()
+        .chain([
+            ("signals.mute", "1.0"),
+            ("fault.every-machine.breaks", "0.0"),
+            ("plan.four-rings.ring.canaries.healthy", "0.5"),
+            ("signals.silent-after", "336h"),
+        ])
+        .collect();
+    let text = told(&july(&mute), "four-rings");
+    assert!(text.contains("There was no alarm, but early never began"), "{text}");
+}
+
+#[test]
 fn a_good_update_reaches_all_without_an_alarm() {
     let rollout = july(SMALL);
     for plan in &rollout.plan {
