@@ -12,6 +12,7 @@ use crate::commands::bcd::BcdCommand;
 use crate::commands::diagnose::DiagnoseArgs;
 use crate::commands::driver::DriverCommand;
 use crate::commands::fault::FaultCommand;
+use crate::commands::fleet::FleetCommand;
 use crate::commands::guestfs::GuestfsCommand;
 use crate::commands::hive::HiveCommand;
 use crate::commands::image::ImageCommand;
@@ -217,6 +218,9 @@ pub(crate) enum Command {
     /// Explain faults, and prove them on real machines
     #[command(subcommand)]
     Fault(FaultCommand),
+    /// Simulate rollouts over fleets of machines, and find ring plans
+    #[command(subcommand)]
+    Fleet(FleetCommand),
     /// Import, inspect and maintain images
     #[command(subcommand)]
     Image(ImageCommand),

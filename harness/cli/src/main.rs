@@ -95,6 +95,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Driver(command) => commands::driver::run(global, command),
         Command::Explain { words } => commands::explain::run(words),
         Command::Fault(command) => commands::fault::run(global, command),
+        Command::Fleet(command) => commands::fleet::run(global, command),
         Command::Diagnose(args) => commands::diagnose::run(global, args),
         Command::Doctor { json } => commands::doctor::run(global, *json),
         Command::Clean { json } => commands::clean::run(global, *json),

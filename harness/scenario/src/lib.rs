@@ -110,7 +110,7 @@ pub use servicing::{
     FileLoss, FileVersion, InterruptedWrite, PendingMove, ServicingTransaction, TransactionState,
 };
 pub use storage::{Extent, Sectors, SlowDisk, StorageFault, StorageTrouble};
-pub use text::{Span, WindowsPath};
+pub use text::WindowsPath;
 pub use trust::{Encryption, TrustChange, TrustFault};
 pub use user_mode::ProcessDeath;
-pub use words::{CheckName, Layer, LayerResult, ServiceAnswer, Verdict};
+pub use words::{CheckName, Layer, LayerResult, ServiceAnswer, Span, Verdict};

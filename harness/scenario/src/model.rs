@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use words::CheckName;
+use words::{CheckName, Span};
 
 use crate::expect::Expect;
 use crate::fault::Fault;
@@ -14,7 +14,7 @@ use crate::ladder::{LastKnownGood, Reboots, SafeMode};
 use crate::network::{LateLink, NetworkTrouble};
 use crate::network_services::{ContentService, UpdateService};
 use crate::rollback::Rollback;
-use crate::text::{Span, WindowsPath};
+use crate::text::WindowsPath;
 
 /// A scenario: image, what was there, what goes wrong, what may bring it back, what is expected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

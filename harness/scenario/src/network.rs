@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use words::Span;
 
 use crate::driver::Chance;
 use crate::moment::Moment;
-use crate::text::Span;
 
 /// Trouble on the machine's network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -3,14 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use words::{Layer, ServiceAnswer, Verdict};
+use words::{Layer, ServiceAnswer, Span, Verdict};
 
 use crate::fault::Fault;
 use crate::host_repair::RepairAction;
 use crate::model::{QuickMachineRecovery, Start};
 use crate::network_services::{Available, Signature};
 use crate::rules::{Rules, Step, is_host, is_name};
-use crate::text::Span;
 
 /// Firmware alone takes longer between two signs of life, where the processor is emulated.
 const LEAST_SILENCE: Span = Span::from_secs(20);

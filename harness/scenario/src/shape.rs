@@ -6,11 +6,12 @@
 use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use words::Span;
 
 use crate::driver::Word;
 use crate::problem::Problem;
 use crate::sources::Sources;
-use crate::text::{Span, WindowsPath};
+use crate::text::WindowsPath;
 
 /// Everything in the document that the schema does not allow. `whole` is what the document is called in messages.
 pub(crate) fn check(

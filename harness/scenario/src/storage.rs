@@ -2,9 +2,10 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use words::Span;
 
 use crate::moment::Moment;
-use crate::text::{Span, WindowsPath};
+use crate::text::WindowsPath;
 
 /// Trouble between the machine and its disk. Nothing on the disk is changed by it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -7,6 +7,7 @@
 //!   expects them, a timeline finds them.
 //! - [`Touch`]: whose hands a layer needs.
 //! - [`ImageLine`]: which line of systems an image is of. References are found by it.
+//! - [`Span`]: a length of time, as people write it.
 //! - [`escaped`]: text of a guest, fit to be shown.
 //! - [`Guid`], [`FileTime`]: as Windows stores them, in partition tables, file systems, hives and boot stores.
 
@@ -17,6 +18,7 @@ mod guid;
 mod image_line;
 mod layer;
 mod service_answer;
+mod span;
 mod touch;
 mod verdict;
 
@@ -27,5 +29,6 @@ pub use guid::{Guid, NotAGuid};
 pub use image_line::{ImageLine, NotALine};
 pub use layer::{Layer, LayerResult, NotALayer};
 pub use service_answer::ServiceAnswer;
+pub use span::Span;
 pub use touch::Touch;
 pub use verdict::Verdict;

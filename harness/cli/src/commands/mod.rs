@@ -9,6 +9,7 @@ pub(crate) mod driver;
 pub(crate) mod dump;
 pub(crate) mod explain;
 pub(crate) mod fault;
+pub(crate) mod fleet;
 pub(crate) mod guestfs;
 pub(crate) mod hive;
 pub(crate) mod image;
