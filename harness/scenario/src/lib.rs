@@ -81,11 +81,12 @@ pub use model::{
 };
 pub use moment::Moment;
 pub use network::{
-    ClockFault, LateLink, Latency, Loss, NetworkFault, NetworkTrouble, ServiceFault,
+    BusyService, ClockFault, LateLink, Latency, Loss, NetworkFault, NetworkTrouble, ServiceFault,
     ServiceTrouble, SlowService,
 };
 pub use network_services::{
-    Available, ContentService, Delete, Remediation, Signature, Target, UpdateService,
+    Available, Builds, ContentService, Delete, Release, Remediation, RemediationWrite, Signature,
+    Target, UpdateService,
 };
 pub use power::{PowerEvent, PowerFault, PowerMoment, PowerPhase, Unflushed};
 pub use problem::{Problem, ScenarioError};

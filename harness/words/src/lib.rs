@@ -5,6 +5,9 @@
 //!   sees it.
 //! - [`Verdict`], [`ServiceAnswer`]: what became of a machine, and how far it came with the update service. A scenario
 //!   expects them, a timeline finds them.
+//! - [`Refusal`]: why a machine does not take a remediation. A machine reports it, a timeline keeps it.
+//! - [`WindowsPath`], [`PayloadPath`], [`WindowsBuild`]: where on a machine, which of them a remediation may name, and
+//!   which Windows that is.
 //! - [`Touch`]: whose hands a layer needs.
 //! - [`ImageLine`]: which line of systems an image is of. References are found by it.
 //! - [`escaped`]: text of a guest, fit to be shown.
@@ -16,9 +19,12 @@ mod file_time;
 mod guid;
 mod image_line;
 mod layer;
+mod refusal;
 mod service_answer;
 mod touch;
 mod verdict;
+mod windows_build;
+mod windows_path;
 
 pub use check_name::{CheckName, NoSuchCheck};
 pub use escape::escaped;
@@ -26,6 +32,9 @@ pub use file_time::FileTime;
 pub use guid::{Guid, NotAGuid};
 pub use image_line::{ImageLine, NotALine};
 pub use layer::{Layer, LayerResult, NotALayer};
+pub use refusal::Refusal;
 pub use service_answer::ServiceAnswer;
 pub use touch::Touch;
 pub use verdict::Verdict;
+pub use windows_build::{NotABuild, WindowsBuild};
+pub use windows_path::{PayloadPath, WindowsPath};
