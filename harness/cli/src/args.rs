@@ -14,6 +14,7 @@ use crate::commands::guestfs::GuestfsCommand;
 use crate::commands::hive::HiveCommand;
 use crate::commands::image::ImageCommand;
 use crate::commands::report::Reports;
+use crate::commands::serve::ServeCommand;
 
 /// Break Windows virtual machines on purpose and prove that they come back.
 #[derive(Debug, Parser)]
@@ -186,6 +187,9 @@ pub(crate) enum Command {
     /// Read and edit boot configuration stores
     #[command(subcommand)]
     Bcd(BcdCommand),
+    /// Serve what machines ask for in recovery
+    #[command(subcommand)]
+    Serve(ServeCommand),
     /// Read and write files of volumes that only libguestfs can read
     ///
     /// BitLocker volumes, given their key, and dynamic disks. Each command starts a small Linux of its own, which

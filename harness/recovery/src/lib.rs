@@ -28,6 +28,7 @@
 //! # }
 //! ```
 //!
+//! - [`Server`] is the same service on its own, with a folder of remediations, for `loopbreak serve remediation`.
 //! - [`ContentService`] plays the vendor from whom a sensor's updater fetches content.
 //! - [`CaptivePortal`] plays the page that wants a login before anything else on a network.
 //! - [`Trouble`] is what can go wrong at a service.
@@ -63,6 +64,7 @@ mod portal;
 pub mod protocol;
 mod remediation;
 mod routes;
+mod serve;
 pub mod service;
 mod service_error;
 mod signer;
@@ -79,6 +81,7 @@ pub use manifest::{Action, Builds, Manifest, SignedManifest, Target};
 pub use portal::CaptivePortal;
 pub use protocol::Availability;
 pub use remediation::{Release, Remediation, SignedBy};
+pub use serve::{ServeConfig, ServeError, Server};
 pub use service::{Limits, RemediationConfig, RemediationService};
 pub use service_error::ServiceError;
 pub use signer::Signer;

@@ -21,3 +21,4 @@ pub(crate) mod run;
 mod run_table;
 pub(crate) mod runs;
 pub(crate) mod scenario;
+pub(crate) mod serve;
