@@ -18,6 +18,7 @@ use crate::commands::hive::HiveCommand;
 use crate::commands::image::ImageCommand;
 use crate::commands::matrix::{MatrixArgs, MatrixOutput};
 use crate::commands::report::Reports;
+use crate::commands::serve::ServeCommand;
 use crate::settings::{SettingsArgs, Size};
 
 /// Break Windows virtual machines on purpose and prove that they come back.
@@ -230,6 +231,9 @@ pub(crate) enum Command {
     /// Read and edit boot configuration stores
     #[command(subcommand)]
     Bcd(BcdCommand),
+    /// Serve what machines ask for in recovery
+    #[command(subcommand)]
+    Serve(ServeCommand),
     /// Read and write files of volumes that only libguestfs can read
     ///
     /// BitLocker volumes, given their key, and dynamic disks. Each command starts a small Linux of its own, which

@@ -88,6 +88,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Reject(args) => commands::pending::reject(global, args),
         Command::Scenario(command) => commands::scenario::run(global, command),
         Command::Image(command) => commands::image::run(global, command),
+        Command::Serve(command) => commands::serve::run(command),
         Command::Guestfs(command) => commands::guestfs::run(command),
         Command::Hive(command) => commands::hive::run(command),
         Command::Bcd(command) => commands::bcd::run(command),

@@ -335,6 +335,11 @@ fn services(plan: &mut StagePlan, scenario: &Scenario, trust: &Trust) {
         let policy = "Policies\\Microsoft\\Windows\\WindowsUpdate";
         set(policy, "WUServer", RegistryValue::Text(format!("https://{}", service.host)));
         set(&format!("{policy}\\AU"), "UseWUServer", RegistryValue::Dword(1));
+        if let Some(group) = &service.group {
+            // The documented policy "Enable client-side targeting".
+            set(policy, "TargetGroup", RegistryValue::Text(group.clone()));
+            set(policy, "TargetGroupEnabled", RegistryValue::Dword(1));
+        }
         stores = vec![(Store::Root, &trust.root), (Store::TrustedPublisher, &trust.publisher)];
     } else if scenario.content_service.is_some() {
         stores = vec![(Store::Root, &trust.root)];

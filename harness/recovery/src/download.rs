@@ -4,44 +4,29 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use axum::body::{Body, Bytes, to_bytes};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::body::{Body, Bytes};
+use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hyper::body::{Frame, SizeHint};
 
 use crate::manifest::SignedManifest;
 
-/// No answer of a service is longer, in bytes.
-const LIMIT: usize = 1 << 20;
-
 /// The answer that announces all of its body and ends in the middle of it.
-pub(crate) async fn truncated(response: Response) -> Response {
-    let (mut parts, body) = response.into_parts();
-    let Ok(whole) = to_bytes(body, LIMIT).await else { return failed() };
-    parts.headers.remove(axum::http::header::CONTENT_LENGTH);
-    let first = whole.slice(..whole.len() / 2);
-    let half = Half { first: Some(first), announced: whole.len() as u64 };
-    Response::from_parts(parts, Body::new(half))
+pub(crate) fn truncated(signed: &SignedManifest) -> Response {
+    let whole = Bytes::from(serde_json::to_vec(signed).unwrap_or_default());
+    let half = Half { first: Some(whole.slice(..whole.len() / 2)), announced: whole.len() as u64 };
+    Response::new(Body::new(half))
 }
 
 /// The manifest with one byte of its payload changed, which its signature does not fit any more.
-pub(crate) async fn tampered(response: Response) -> Response {
-    let (_, body) = response.into_parts();
-    let Ok(whole) = to_bytes(body, LIMIT).await else { return failed() };
-    let Ok(mut manifest) = serde_json::from_slice::<SignedManifest>(&whole) else {
-        return failed();
-    };
-    let Ok(mut payload) = BASE64.decode(&manifest.payload) else { return failed() };
-    let Some(last) = payload.last_mut() else { return failed() };
-    *last ^= 1;
-    manifest.payload = BASE64.encode(payload);
-    axum::response::Json(manifest).into_response()
-}
-
-fn failed() -> Response {
-    StatusCode::INTERNAL_SERVER_ERROR.into_response()
+pub(crate) fn tampered(mut signed: SignedManifest) -> SignedManifest {
+    let mut payload = BASE64.decode(&signed.payload).unwrap_or_default();
+    if let Some(last) = payload.last_mut() {
+        *last ^= 1;
+    }
+    signed.payload = BASE64.encode(payload);
+    signed
 }
 
 /// A body that announces more than it has.

@@ -19,6 +19,7 @@
 //!     remediations: Vec::new(),
 //!     clock: jiff::Timestamp::now(),
 //!     log: run.join("recovery/remediation.jsonl"),
+//!     limits: recovery::Limits::MACHINE,
 //! };
 //! let service = RemediationService::new(config, &authority, sink.clone())?;
 //! let services = vec![service.network_service()];
@@ -27,6 +28,7 @@
 //! # }
 //! ```
 //!
+//! - [`Server`] is the same service on its own, with a folder of remediations, for `loopbreak serve remediation`.
 //! - [`ContentService`] plays the vendor from whom a sensor's updater fetches content.
 //! - [`CaptivePortal`] plays the page that wants a login before anything else on a network.
 //! - [`Trouble`] is what can go wrong at a service.
@@ -38,25 +40,36 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `POST scan` with the crash signature | the remediations that are published for it |
+//! | `POST scan` with crash signature, build and group | the remediations that are published for it, each with its counter |
 //! | `GET manifest/<id>` | a [`SignedManifest`]: payload, signature, certificate |
-//! | `POST report` with what was done | 204 |
+//! | `POST report` with what was done, or why not | 204 |
 //!
-//! `protocol` is the state machine behind it, a pure function of state and request; `service` is the
+//! Where the service cannot answer, 503 or 429, perhaps with `Retry-After`. A [`Manifest`] says for which machines it
+//! is, until when, and as which number of its remediation: a machine refuses one that is over, and one that is older
+//! than what was offered or than what it has seen.
+//!
+//! `messages` reads what a machine says; `protocol` is the state machine behind it, a pure function of state and request; `service` is the
 //! TLS and HTTP around it. A machine's words are hostile: bodies, facts and the number of requests are
 //! bounded.
 
 mod authority;
 mod content;
+mod declared;
 mod download;
 mod ladder;
 mod log;
 pub mod manifest;
+pub mod messages;
 mod portal;
 pub mod protocol;
+mod remediation;
+mod routes;
+mod serve;
 pub mod service;
 mod service_error;
 mod signer;
+mod signing;
+mod throttle;
 mod tls;
 mod trouble;
 
@@ -64,10 +77,12 @@ pub use authority::{Authority, AuthorityError, ServerIdentity, Trust, Validity};
 pub use content::{ContentConfig, ContentService};
 pub use ladder::{LayerInfo, explain_layer};
 pub use log::{LOG_FORMAT, LogError};
-pub use manifest::{Action, Manifest, SignedManifest, Target};
+pub use manifest::{Action, Builds, Manifest, SignedManifest, Target};
 pub use portal::CaptivePortal;
 pub use protocol::Availability;
-pub use service::{Remediation, RemediationConfig, RemediationService, SignedBy};
+pub use remediation::{Release, Remediation, SignedBy};
+pub use serve::{ServeConfig, ServeError, Server};
+pub use service::{Limits, RemediationConfig, RemediationService};
 pub use service_error::ServiceError;
 pub use signer::Signer;
 pub use trouble::Trouble;

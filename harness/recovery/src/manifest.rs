@@ -10,8 +10,10 @@ use p256::ecdsa::DerSignature;
 use p256::ecdsa::signature::Verifier;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use words::WindowsBuild;
 
 use crate::authority::public_key;
+use crate::messages::Scan;
 use crate::signer::Signer;
 
 /// Version of all messages of the protocol.
@@ -26,13 +28,18 @@ pub struct Manifest {
     pub id: String,
     /// For people.
     pub title: String,
-    /// The crash that it is for.
+    /// Its number among the manifests of this remediation. A machine takes none that is older than what it was offered,
+    /// or than what it has seen.
+    pub counter: u32,
+    /// A machine does not take it from then on.
+    pub expires: Timestamp,
+    /// The machines that it is for.
     pub target: Target,
     /// What is to be done, in order.
     pub actions: Vec<Action>,
 }
 
-/// A crash signature.
+/// The machines that a remediation is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Target {
@@ -40,13 +47,43 @@ pub struct Target {
     pub module: String,
     /// The stop code, for example 0x50.
     pub bug_check: u64,
+    /// Only these builds of Windows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub builds: Option<Builds>,
+    /// Only machines of these groups; the case of letters does not matter. Empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+}
+
+/// Builds of Windows, the first and the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Builds {
+    /// The first.
+    pub from: WindowsBuild,
+    /// The last.
+    pub to: WindowsBuild,
 }
 
 impl Target {
-    /// True where a crash is the one that is meant.
-    pub fn matches(&self, module: &str, bug_check: u64) -> bool {
-        self.bug_check == bug_check && self.module.eq_ignore_ascii_case(module)
+    /// True where a machine that asks is one that is meant: its crash, for which a module has to be blamed, its build
+    /// and its group. What is not known of a machine is not what is asked for.
+    pub fn matches(&self, scan: &Scan) -> bool {
+        let crash = scan.signature.as_ref();
+        let crash = crash.is_some_and(|crash| {
+            crash.bug_check == self.bug_check
+                && crash.module.as_deref().is_some_and(|it| it.eq_ignore_ascii_case(&self.module))
+        });
+        let build = self.builds.is_none_or(|builds| {
+            scan.build.is_some_and(|it| (builds.from..=builds.to).contains(&it))
+        });
+        let group = self.groups.is_empty() || is_one_of(&self.groups, scan.group.as_deref());
+        crash && build && group
     }
+}
+
+/// True where a machine is in one of the groups.
+pub(crate) fn is_one_of(groups: &[String], group: Option<&str>) -> bool {
+    group.is_some_and(|group| groups.iter().any(|one| one.eq_ignore_ascii_case(group)))
 }
 
 /// One thing to be done.
@@ -61,6 +98,13 @@ pub enum Action {
         /// Only files that were last modified before this.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         modified_before: Option<Timestamp>,
+    },
+    /// Writes a file, in the place of what is there. Its folder has to be there.
+    Write {
+        /// Windows path, without wildcards.
+        path: String,
+        /// What is in it, base64.
+        content: String,
     },
 }
 
@@ -143,13 +187,24 @@ mod tests {
 
     use super::*;
     use crate::authority::Authority;
+    use crate::messages::Signature;
 
     pub(crate) fn manifest() -> Manifest {
         Manifest {
             format: FORMAT,
             id: "channel-file-291".into(),
             title: "Remove the bad channel file".into(),
-            target: Target { module: "csagent.sys".into(), bug_check: 0x50 },
+            counter: 2,
+            expires: "2024-08-02T04:09:00Z".parse().unwrap(),
+            target: Target {
+                module: "csagent.sys".into(),
+                bug_check: 0x50,
+                builds: Some(Builds {
+                    from: "26100.4700".parse().unwrap(),
+                    to: "26100.9999".parse().unwrap(),
+                }),
+                groups: vec!["broad".into()],
+            },
             actions: vec![Action::Delete {
                 path: r"C:\Windows\System32\drivers\CrowdStrike\C-00000291*.sys".into(),
                 modified_before: Some("2024-07-19T05:27:00Z".parse().unwrap()),
@@ -161,7 +216,9 @@ mod tests {
     fn the_payload_has_the_agreed_shape() {
         let expected = concat!(
             r#"{"format":1,"id":"channel-file-291","title":"Remove the bad channel file","#,
-            r#""target":{"module":"csagent.sys","bugCheck":80},"actions":[{"delete":{"#,
+            r#""counter":2,"expires":"2024-08-02T04:09:00Z","#,
+            r#""target":{"module":"csagent.sys","bugCheck":80,"#,
+            r#""builds":{"from":"26100.4700","to":"26100.9999"},"groups":["broad"]},"actions":[{"delete":{"#,
             r#""path":"C:\\Windows\\System32\\drivers\\CrowdStrike\\C-00000291*.sys","#,
             r#""modifiedBefore":"2024-07-19T05:27:00Z"}}]}"#
         );
@@ -194,12 +251,50 @@ mod tests {
         assert!(matches!(broken.open(&publisher), Err(VerifyError::Malformed(_))));
     }
 
+    fn scan(
+        module: Option<&str>,
+        bug_check: u64,
+        build: Option<&str>,
+        group: Option<&str>,
+    ) -> Scan {
+        let zero = || "0x0".to_owned();
+        Scan {
+            format: FORMAT,
+            machine: "PC".into(),
+            signature: Some(Signature {
+                bug_check,
+                module: module.map(str::to_owned),
+                parameters: [zero(), zero(), zero(), zero()],
+            }),
+            attempt: 1,
+            build: build.map(|build| build.parse().unwrap()),
+            group: group.map(str::to_owned),
+        }
+    }
+
     #[test]
-    fn targets_ignore_the_case_of_the_module_only() {
+    fn a_target_is_a_crash_a_build_and_a_group() {
         let target = manifest().target;
-        assert!(target.matches("CSAgent.SYS", 0x50));
-        assert!(!target.matches("csagent.sys", 0x7e));
-        assert!(!target.matches("csagent", 0x50));
+        let (module, build, group) = (Some("csagent.sys"), Some("26100.4770"), Some("broad"));
+        for (who, asks, meant) in [
+            ("it", scan(module, 0x50, build, group), true),
+            ("case", scan(Some("CSAgent.SYS"), 0x50, build, Some("Broad")), true),
+            ("first build", scan(module, 0x50, Some("26100.4700"), group), true),
+            ("last build", scan(module, 0x50, Some("26100.9999"), group), true),
+            ("another stop", scan(module, 0x7e, build, group), false),
+            ("another module", scan(Some("csagent"), 0x50, build, group), false),
+            ("no module", scan(None, 0x50, build, group), false),
+            ("an older build", scan(module, 0x50, Some("26100.4699"), group), false),
+            ("a newer build", scan(module, 0x50, Some("26200.1"), group), false),
+            ("an unknown build", scan(module, 0x50, None, group), false),
+            ("another group", scan(module, 0x50, build, Some("canary")), false),
+            ("no group", scan(module, 0x50, build, None), false),
+        ] {
+            assert_eq!(target.matches(&asks), meant, "{who}");
+        }
+        let anybody = Target { builds: None, groups: Vec::new(), ..target };
+        assert!(anybody.matches(&scan(module, 0x50, None, None)));
+        assert!(!anybody.matches(&Scan { signature: None, ..scan(module, 0x50, build, group) }));
     }
 
     proptest! {

@@ -6,12 +6,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::manifest::{FORMAT, SignedManifest, Target};
-
-/// The longest fact that an event carries, in characters.
-const FACT: usize = 200;
+use crate::messages::{Kind, Request, Scan, brief};
+use crate::remediation::Remediation;
 
 /// From when on a remediation is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,198 +22,13 @@ pub enum Availability {
     Never,
 }
 
-/// A remediation that is ready to be served.
-#[derive(Debug, Clone)]
-pub struct Offer {
-    /// Its name, part of the manifest's URL.
-    pub id: String,
-    /// The crash that it is for.
-    pub target: Target,
-    /// From when on.
-    pub available: Availability,
-    /// What is served.
-    pub signed: SignedManifest,
-}
-
-/// A machine's question.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Scan {
-    /// [`FORMAT`].
-    pub format: u32,
-    /// The machine's name, as it says.
-    pub machine: String,
-    /// Its crash. Absent where it knows of none: a machine that cannot reach its disk leaves no dump.
-    #[serde(default)]
-    pub signature: Option<Signature>,
-    /// The number of the scan, counted by the machine.
-    pub attempt: u32,
-}
-
-/// The crash signature that a machine asks about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Signature {
-    /// The stop code.
-    pub bug_check: u64,
-    /// The blamed module. Absent where none is blamed.
-    #[serde(default)]
-    pub module: Option<String>,
-    /// The four parameters, `0x` and hexadecimal digits.
-    pub parameters: [String; 4],
-}
-
-/// What a machine did with a remediation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
-    /// [`FORMAT`].
-    pub format: u32,
-    /// The machine's name, as it says.
-    pub machine: String,
-    /// The remediation.
-    pub id: String,
-    /// What came of it.
-    pub result: Outcome,
-    /// Why, for people.
-    #[serde(default)]
-    pub reason: String,
-    /// What was changed, one line each.
-    #[serde(default)]
-    pub changes: Vec<String>,
-}
-
-/// What came of a remediation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// All actions were done.
-    Applied,
-    /// It was not trusted or not meant for this crash; nothing was done.
-    Refused,
-    /// An action could not be done.
-    Failed,
-}
-
-impl Outcome {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-/// What a request is about, also where it could not be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// `POST scan`.
-    Scan,
-    /// `GET manifest/<id>`.
-    Manifest,
-    /// `POST report`.
-    Report,
-    /// Something that the protocol does not have.
-    Other,
-}
-
-impl Kind {
-    /// As events write it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Scan => "scan",
-            Self::Manifest => "manifest",
-            Self::Report => "report",
-            Self::Other => "other",
-        }
-    }
-}
-
-/// A request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Request {
-    /// A machine asks for help.
-    Scan(Scan),
-    /// It fetches a manifest.
-    Manifest {
-        /// The remediation.
-        id: String,
-    },
-    /// It tells what it did.
-    Report(Report),
-    /// It said something that cannot be read.
-    Bad {
-        /// What it was meant to be.
-        kind: Kind,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// It broke off in the middle of its request: it lost its power or its network. Nobody misunderstood anybody.
-    BrokenOff {
-        /// What it was meant to be.
-        kind: Kind,
-    },
-    /// It asked for a place that is not there.
-    Unknown {
-        /// Method and path.
-        what: String,
-    },
-}
-
-impl Request {
-    /// Reads the body of a scan.
-    pub fn scan(body: &[u8]) -> Self {
-        let scan: Scan = match serde_json::from_slice(body) {
-            Ok(scan) => scan,
-            Err(error) => return Self::bad(Kind::Scan, error),
-        };
-        if scan.format != FORMAT {
-            return Self::bad(Kind::Scan, format_args!("format {}, not {FORMAT}", scan.format));
-        }
-        for parameter in scan.signature.iter().flat_map(|signature| &signature.parameters) {
-            let digits = parameter.strip_prefix("0x").unwrap_or("");
-            if u64::from_str_radix(digits, 16).is_err() {
-                let parameter = brief(parameter);
-                return Self::bad(Kind::Scan, format_args!("`{parameter}` is not a parameter"));
-            }
-        }
-        Self::Scan(scan)
-    }
-
-    /// Reads the body of a report.
-    pub fn report(body: &[u8]) -> Self {
-        match serde_json::from_slice::<Report>(body) {
-            Ok(report) if report.format == FORMAT => Self::Report(report),
-            Ok(report) => {
-                Self::bad(Kind::Report, format_args!("format {}, not {FORMAT}", report.format))
-            }
-            Err(error) => Self::bad(Kind::Report, error),
-        }
-    }
-
-    /// What it is about.
-    pub fn kind(&self) -> Kind {
-        match self {
-            Self::Scan(_) => Kind::Scan,
-            Self::Manifest { .. } => Kind::Manifest,
-            Self::Report(_) => Kind::Report,
-            Self::Bad { kind, .. } | Self::BrokenOff { kind } => *kind,
-            Self::Unknown { .. } => Kind::Other,
-        }
-    }
-
-    /// A request that cannot be read.
-    pub fn bad(kind: Kind, reason: impl std::fmt::Display) -> Self {
-        Self::Bad { kind, reason: reason.to_string() }
-    }
-}
-
 /// A response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Response {
     /// Remediations for a scan, perhaps none.
-    Offers(Vec<String>),
-    /// A manifest.
-    Manifest(Box<SignedManifest>),
+    Offers(Vec<Arc<Remediation>>),
+    /// A manifest, of this remediation.
+    Manifest(Arc<Remediation>),
     /// A report was taken.
     Accepted,
     /// There is no such remediation or place.
@@ -231,33 +44,71 @@ pub struct Record {
     /// for one that met trouble before it could ask.
     pub request: &'static str,
     /// `no-match`, `offered`, `served`, `accepted`, `not-found`, `bad-request`, `broken-off`,
-    /// `too-many-requests`; the trouble that it met, where there was one.
+    /// `too-many-requests`, `later`; the trouble that it met, where there was one.
     pub answer: &'static str,
-    /// `module`, `bugCheck`, `attempt`, `id`, `result`, `reason`, `path`; each shortened.
+    /// `module`, `bugCheck`, `attempt`, `build`, `group`, `id`, `result`, `refusal`, `reason`, `path`; each shortened.
     pub facts: BTreeMap<String, String>,
 }
 
-/// The state of the service: what there is, and how often it was asked for.
+/// A remediation, and how often it was asked for.
 #[derive(Debug, Clone)]
+struct Known {
+    remediation: Arc<Remediation>,
+    /// Scans so far for its target.
+    scans: u32,
+}
+
+impl Known {
+    fn is_published(&self) -> bool {
+        match self.remediation.available {
+            Availability::AtStart => true,
+            Availability::AfterScans(scans) => self.scans >= scans,
+            Availability::Never => false,
+        }
+    }
+}
+
+/// The state of the service: what there is, and how often it was asked for.
+#[derive(Debug, Clone, Default)]
 pub struct State {
-    offers: Arc<[Offer]>,
-    /// Scans so far for the signature of each offer.
-    scans: Vec<u32>,
+    known: Vec<Known>,
 }
 
 impl State {
     /// A service that has these remediations and was never asked.
-    pub fn new(offers: impl Into<Arc<[Offer]>>) -> Self {
-        let offers = offers.into();
-        Self { scans: vec![0; offers.len()], offers }
+    pub fn new(remediations: impl IntoIterator<Item = Arc<Remediation>>) -> Self {
+        let known = |remediation| Known { remediation, scans: 0 };
+        Self { known: remediations.into_iter().map(known).collect() }
     }
 
-    fn is_published(&self, index: usize) -> bool {
-        match self.offers[index].available {
-            Availability::AtStart => true,
-            Availability::AfterScans(scans) => self.scans[index] >= scans,
-            Availability::Never => false,
+    /// The remediation of this name.
+    pub fn find(&self, id: &str) -> Option<&Arc<Remediation>> {
+        self.known.iter().map(|known| &known.remediation).find(|remediation| remediation.id == id)
+    }
+
+    /// All remediations.
+    pub fn remediations(&self) -> impl Iterator<Item = &Arc<Remediation>> {
+        self.known.iter().map(|known| &known.remediation)
+    }
+
+    /// Adds a remediation, or puts it in the place of the one with its name.
+    pub fn publish(&mut self, remediation: Arc<Remediation>) {
+        match self.known.iter_mut().find(|known| known.remediation.id == remediation.id) {
+            Some(known) => known.remediation = remediation,
+            None => self.known.push(Known { remediation, scans: 0 }),
         }
+    }
+
+    /// Takes a remediation away. False where there is none of that name.
+    pub fn withdraw(&mut self, id: &str) -> bool {
+        let before = self.known.len();
+        self.known.retain(|known| known.remediation.id != id);
+        self.known.len() != before
+    }
+
+    fn published(&self, id: &str) -> Option<&Arc<Remediation>> {
+        let known = self.known.iter().find(|known| known.remediation.id == id)?;
+        known.is_published().then_some(&known.remediation)
     }
 
     /// Handles one request.
@@ -267,11 +118,9 @@ impl State {
             Request::Manifest { id } => {
                 let mut facts = Facts::default();
                 facts.put("id", id);
-                let found = (0..self.offers.len())
-                    .find(|&index| self.offers[index].id == *id && self.is_published(index));
-                match found {
-                    Some(index) => (
-                        Response::Manifest(Box::new(self.offers[index].signed.clone())),
+                match self.published(id) {
+                    Some(remediation) => (
+                        Response::Manifest(Arc::clone(remediation)),
                         facts.record(Kind::Manifest, "served"),
                     ),
                     None => (Response::NotFound, facts.record(Kind::Manifest, "not-found")),
@@ -280,10 +129,9 @@ impl State {
             Request::Report(report) => {
                 let mut facts = Facts::default();
                 facts.put("id", &report.id);
-                let known = (0..self.offers.len())
-                    .any(|index| self.offers[index].id == report.id && self.is_published(index));
-                if known {
+                if self.published(&report.id).is_some() {
                     facts.put("result", report.result.name());
+                    facts.put("refusal", report.refusal.map_or("", words::Refusal::name));
                     facts.put("reason", &report.reason);
                     (Response::Accepted, facts.record(Kind::Report, "accepted"))
                 } else {
@@ -311,18 +159,15 @@ impl State {
 
     fn scan(&mut self, scan: &Scan) -> (Response, Record) {
         let signature = scan.signature.as_ref();
-        let crash = signature.and_then(|own| Some((own.module.as_deref()?, own.bug_check)));
-        let mut ids = Vec::new();
-        for index in 0..self.offers.len() {
-            let offer = &self.offers[index];
-            // A remediation is for a crash that a module is blamed for.
-            if !crash.is_some_and(|(module, bug_check)| offer.target.matches(module, bug_check)) {
+        let mut offers = Vec::new();
+        for known in &mut self.known {
+            if !known.remediation.target.matches(scan) {
                 continue;
             }
-            if self.is_published(index) {
-                ids.push(offer.id.clone());
+            if known.is_published() && known.remediation.reaches(scan) {
+                offers.push(Arc::clone(&known.remediation));
             }
-            self.scans[index] = self.scans[index].saturating_add(1);
+            known.scans = known.scans.saturating_add(1);
         }
         let mut facts = Facts::default();
         if let Some(signature) = signature {
@@ -330,9 +175,12 @@ impl State {
             facts.put("bugCheck", &format!("{:#x}", signature.bug_check));
         }
         facts.put("attempt", &scan.attempt.to_string());
+        facts.put("build", &scan.build.map(|build| build.to_string()).unwrap_or_default());
+        facts.put("group", scan.group.as_deref().unwrap_or_default());
+        let ids: Vec<&str> = offers.iter().map(|offer| offer.id.as_str()).collect();
         facts.put("id", &ids.join(" "));
-        let answer = if ids.is_empty() { "no-match" } else { "offered" };
-        (Response::Offers(ids), facts.record(Kind::Scan, answer))
+        let answer = if offers.is_empty() { "no-match" } else { "offered" };
+        (Response::Offers(offers), facts.record(Kind::Scan, answer))
     }
 }
 
@@ -351,37 +199,15 @@ impl Facts {
     }
 }
 
-/// A machine's words, fit for a line of an event: shortened, without control characters.
-fn brief(text: &str) -> String {
-    let mut brief: String = text
-        .chars()
-        .take(FACT)
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .collect();
-    if text.chars().nth(FACT).is_some() {
-        brief.push('…');
-    }
-    brief
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::messages::{FACT, Signature};
 
-    fn offer(id: &str, available: Availability) -> Offer {
-        Offer {
-            id: id.into(),
-            target: Target { module: "csagent.sys".into(), bug_check: 0x50 },
-            available,
-            signed: SignedManifest {
-                format: 1,
-                payload: id.into(),
-                signature: String::new(),
-                certificate: String::new(),
-            },
-        }
+    fn offer(id: &str, available: Availability) -> Arc<Remediation> {
+        Arc::new(Remediation { available, ..crate::remediation::tests::remediation(id) })
     }
 
     fn scan(module: &str, bug_check: u64) -> Request {
@@ -395,12 +221,16 @@ mod tests {
                 parameters: [zero(), zero(), zero(), zero()],
             }),
             attempt: 1,
+            build: None,
+            group: None,
         })
     }
 
     fn offered(state: State, request: &Request) -> (State, Vec<String>) {
         match state.handle(request) {
-            (state, Response::Offers(ids), _) => (state, ids),
+            (state, Response::Offers(offers), _) => {
+                (state, offers.iter().map(|offer| offer.id.clone()).collect())
+            }
             other => panic!("{other:?}"),
         }
     }

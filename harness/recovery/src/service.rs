@@ -3,33 +3,31 @@
 //! TLS and HTTP around the state machine in `protocol`. Connections come from the machine's network
 //! (this is a [`network::Handler`]); nothing listens on the host.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, FailedToBufferBody, PathRejection};
-use axum::extract::{DefaultBodyLimit, Path, State as Shared};
-use axum::http::{Method, StatusCode, Uri};
-use axum::response::{IntoResponse, Json, Response as HttpResponse};
-use axum::routing::{get, post};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 use timeline::steps::LIFT;
 use timeline::{Body, Sink, Source, StepState};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 
 use crate::authority::Authority;
-use crate::download;
 use crate::log::Log;
-use crate::manifest::{Action, FORMAT, Manifest, SignedManifest, Target};
-use crate::protocol::{Availability, Kind, Offer, Record, Request, Response, State};
+use crate::manifest::SignedManifest;
+use crate::messages::{Request, brief};
+use crate::protocol::{Record, Response, State};
+use crate::remediation::Remediation;
+use crate::routes::{router, status};
 use crate::service_error::ServiceError;
-use crate::signer::Signer;
+use crate::signing::Signing;
+use crate::throttle::Throttle;
 use crate::tls::Tls;
 use crate::trouble::{Met, Place, Trouble, Troubles};
 
@@ -38,38 +36,22 @@ pub const SERVICE: &str = "remediation";
 /// HTTPS.
 pub const PORT: u16 = 443;
 
-/// A longer request body is refused, in bytes.
-const BODY_LIMIT: usize = 64 * 1024;
-/// So many requests of one machine are answered; then it is told that they were too many. Bounds what a
-/// machine can make the harness write.
-const REQUEST_LIMIT: u32 = 10_000;
 /// A connection on which nothing comes is closed. Long: an emulated machine can be slow.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// By whom a remediation is signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SignedBy {
-    /// The publisher that machines trust.
-    Publisher,
-    /// Somebody that no machine trusts.
-    Stranger,
+/// How much a service answers.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// So many requests are answered; then whoever asks is told that they were too many. Bounds what a machine can make
+    /// the harness write.
+    pub requests: Option<u32>,
+    /// So many are answered in a second; who asks then is told when to ask again.
+    pub per_second: Option<u32>,
 }
 
-/// A remediation, as the scenario has it.
-#[derive(Debug, Clone)]
-pub struct Remediation {
-    /// Its name: letters, digits, hyphens, dots and underscores; unique.
-    pub id: String,
-    /// For people.
-    pub title: String,
-    /// The crash that it is for.
-    pub target: Target,
-    /// What it does.
-    pub actions: Vec<Action>,
-    /// From when on it is published.
-    pub available: Availability,
-    /// By whom it is signed.
-    pub signed_by: SignedBy,
+impl Limits {
+    /// Those for the service of one machine.
+    pub const MACHINE: Self = Self { requests: Some(10_000), per_second: None };
 }
 
 /// What a remediation service is made of.
@@ -83,6 +65,8 @@ pub struct RemediationConfig {
     pub clock: Timestamp,
     /// The log that is written (JSON lines), among the evidence of the run.
     pub log: PathBuf,
+    /// How much it answers.
+    pub limits: Limits,
 }
 
 /// A running remediation service. Cheap to clone; clones share the state.
@@ -100,7 +84,7 @@ impl std::fmt::Debug for RemediationService {
 }
 
 impl RemediationService {
-    /// Signs the remediations and gets ready to serve.
+    /// Gets ready to serve.
     ///
     /// # Errors
     /// [`ServiceError`].
@@ -109,18 +93,26 @@ impl RemediationService {
         authority: &Authority,
         sink: Sink,
     ) -> Result<Self, ServiceError> {
-        let offers = sign_all(&config.remediations, authority)?;
+        let mut state = State::default();
+        for remediation in config.remediations {
+            remediation.check()?;
+            if state.find(&remediation.id).is_some() {
+                return Err(ServiceError::Id { id: remediation.id, what: "is there twice" });
+            }
+            state.publish(Arc::new(remediation));
+        }
         let tls = Tls::new(authority, &config.host, config.clock)?;
         let log = Log::open(&config.log)?;
         let inner = Inner {
             sink,
             troubles: Troubles::default(),
-            state: Mutex::new(Running {
-                state: Some(State::new(offers)),
-                log,
-                log_failed: false,
-                requests: 0,
-            }),
+            signing: Signing::new(authority, config.clock)?,
+            request_limit: config.limits.requests.unwrap_or(u32::MAX),
+            throttle: config
+                .limits
+                .per_second
+                .map(|per_second| Mutex::new(Throttle::new(per_second, Instant::now()))),
+            state: Mutex::new(Running { state, log, log_failed: false, requests: 0 }),
         };
         Ok(Self { host: config.host, inner: Arc::new(inner), tls })
     }
@@ -145,6 +137,61 @@ impl RemediationService {
         self.inner.troubles.arm(name, trouble, requests);
     }
 
+    /// From now on nothing is wrong any more.
+    pub fn disarm(&self) {
+        self.inner.troubles.clear();
+    }
+
+    /// Publishes a remediation, in the place of the one with its name where there is one. Nothing happens where it is
+    /// that very one.
+    ///
+    /// # Errors
+    /// [`ServiceError`] where its name does not do, or where it is another than the one that is published and has no
+    /// greater counter: machines could not tell which is the newer. Then what was published stays.
+    pub fn publish(&self, remediation: Remediation) -> Result<(), ServiceError> {
+        remediation.check()?;
+        let mut running = self.inner.running();
+        if let Some(known) = running.state.find(&remediation.id) {
+            if **known == remediation {
+                return Ok(());
+            }
+            if known.counter >= remediation.counter {
+                let (id, counter) = (remediation.id, known.counter);
+                return Err(ServiceError::Counter { id, counter });
+            }
+        }
+        let facts = [
+            ("counter".to_owned(), remediation.counter.to_string()),
+            ("id".to_owned(), remediation.id.clone()),
+        ];
+        running.state.publish(Arc::new(remediation));
+        self.inner.told(&mut running, "publish", "published", facts.into());
+        Ok(())
+    }
+
+    /// Takes a remediation back: it is offered and handed out no more. False where there is none of that name.
+    pub fn withdraw(&self, id: &str) -> bool {
+        let mut running = self.inner.running();
+        let known = running.state.withdraw(id);
+        if known {
+            let facts = [("id".to_owned(), id.to_owned())].into();
+            self.inner.told(&mut running, "publish", "withdrawn", facts);
+        }
+        known
+    }
+
+    /// The names of all remediations, with their counters.
+    pub fn remediations(&self) -> Vec<(String, u32)> {
+        let running = self.inner.running();
+        running.state.remediations().map(|it| (it.id.clone(), it.counter)).collect()
+    }
+
+    /// Says in the log that something that was to be published cannot be.
+    pub fn not_published(&self, what: &str, reason: &str) {
+        let facts = [("path".to_owned(), brief(what)), ("reason".to_owned(), brief(reason))];
+        self.inner.told(&mut self.inner.running(), "publish", "not-read", facts.into());
+    }
+
     /// What is wrong now, in the words of scenarios, with how many it still takes.
     pub fn troubles(&self) -> Vec<(&'static str, Option<u32>)> {
         self.inner.troubles.now()
@@ -152,6 +199,16 @@ impl RemediationService {
 
     /// Serves one connection, from the TLS handshake to its end.
     pub async fn serve_connection(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send) {
+        let (_ending, ended) = watch::channel(false);
+        self.serve_until(stream, ended).await;
+    }
+
+    /// The same; once `ended` is true, the request that is being answered is the last.
+    pub(crate) async fn serve_until(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send,
+        mut ended: watch::Receiver<bool>,
+    ) {
         let trouble = self.inner.meet(Place::Handshake);
         let handshake =
             tokio::time::timeout(PATIENCE, self.tls.acceptor(trouble).accept(stream)).await;
@@ -160,27 +217,27 @@ impl RemediationService {
             Ok(Err(error)) => return self.inner.no_handshake(&error.to_string()),
             Err(_) => return self.inner.no_handshake("the machine did not go on with it"),
         };
-        let served = hyper::server::conn::http1::Builder::new()
+        let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(PATIENCE)
             // A machine may close its direction right after its request.
             .half_close(true)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(self.router()))
-            .await;
+            .serve_connection(
+                TokioIo::new(stream),
+                TowerToHyperService::new(router(Arc::clone(&self.inner))),
+            );
+        tokio::pin!(connection);
+        let ended = async move { drop(ended.wait_for(|ended| *ended).await) };
+        let served = tokio::select! {
+            served = connection.as_mut() => served,
+            () = ended => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
         if let Err(error) = served {
             tracing::debug!(%error, "a connection to the remediation service ended early");
         }
-    }
-
-    fn router(&self) -> Router {
-        Router::new()
-            .route("/recovery/v1/scan", post(scan))
-            .route("/recovery/v1/manifest/{id}", get(manifest))
-            .route("/recovery/v1/report", post(report))
-            .fallback(unknown)
-            .method_not_allowed_fallback(unknown)
-            .layer(DefaultBodyLimit::max(BODY_LIMIT))
-            .with_state(Arc::clone(&self.inner))
     }
 }
 
@@ -191,68 +248,48 @@ impl network::Handler for RemediationService {
     }
 }
 
-fn sign_all(
-    remediations: &[Remediation],
-    authority: &Authority,
-) -> Result<Vec<Offer>, ServiceError> {
-    let mut stranger: Option<Signer> = None;
-    let mut offers: Vec<Offer> = Vec::with_capacity(remediations.len());
-    for remediation in remediations {
-        let wrong = |what| ServiceError::Id { id: remediation.id.clone(), what };
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-        if remediation.id.is_empty() || !remediation.id.bytes().all(plain) {
-            return Err(wrong("cannot stand in a URL"));
-        }
-        if offers.iter().any(|offer| offer.id == remediation.id) {
-            return Err(wrong("is there twice"));
-        }
-        let signer = match remediation.signed_by {
-            SignedBy::Publisher => authority.publisher(),
-            SignedBy::Stranger => match &mut stranger {
-                Some(signer) => signer,
-                none => none.insert(Authority::untrusted_signer()?),
-            },
-        };
-        let manifest = Manifest {
-            format: FORMAT,
-            id: remediation.id.clone(),
-            title: remediation.title.clone(),
-            target: remediation.target.clone(),
-            actions: remediation.actions.clone(),
-        };
-        offers.push(Offer {
-            id: remediation.id.clone(),
-            target: remediation.target.clone(),
-            available: remediation.available,
-            signed: SignedManifest::sign(&manifest, signer),
-        });
-    }
-    Ok(offers)
-}
-
-struct Inner {
+pub(crate) struct Inner {
     sink: Sink,
     troubles: Troubles,
+    signing: Signing,
+    request_limit: u32,
+    throttle: Option<Mutex<Throttle>>,
     state: Mutex<Running>,
 }
 
-struct Running {
-    /// Absent only within a request.
-    state: Option<State>,
+pub(crate) struct Running {
+    state: State,
     log: Log,
     /// Told once.
     log_failed: bool,
     requests: u32,
 }
 
+/// What is answered to a request.
+pub(crate) enum Reply {
+    /// In the words of the protocol.
+    Response(Response),
+    /// A manifest.
+    Manifest(SignedManifest),
+    /// A manifest that ends in the middle.
+    HalfManifest(SignedManifest),
+    /// The service is not available now, and perhaps when it is again.
+    Unavailable(Option<Duration>),
+    /// It was asked too much, and perhaps when it may be asked again.
+    TooMany(Option<Duration>),
+}
+
 impl Inner {
-    /// The trouble that a machine meets here. What met one is told.
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The trouble that a machine meets here.
     fn meet(&self, place: Place) -> Option<Trouble> {
         let Met { trouble, over } = self.troubles.meet(place)?;
         if place == Place::Handshake {
-            let mut running = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            running.requests = running.requests.saturating_add(1);
-            if running.requests <= REQUEST_LIMIT {
+            let mut running = self.running();
+            if self.counts(&mut running) {
                 let record =
                     Record { request: "handshake", answer: trouble.name(), facts: [].into() };
                 self.log(&mut running, &record, None, None);
@@ -268,61 +305,90 @@ impl Inner {
         Some(trouble)
     }
 
-    /// One request, with what goes wrong.
-    async fn reply(&self, request: &Request, body: Option<&Value>) -> HttpResponse {
-        match self.meet(Place::Request) {
-            Some(Trouble::Slow(delay)) => tokio::time::sleep(delay).await,
-            Some(Trouble::Unavailable) => return self.unavailable(request),
-            _ => {}
-        }
-        let response = self.answer(request, body);
-        if !matches!(request, Request::Manifest { .. }) || response.status() != StatusCode::OK {
-            return response;
-        }
-        match self.meet(Place::Download) {
-            Some(Trouble::TruncatedDownload) => download::truncated(response).await,
-            Some(Trouble::TamperedDownload) => download::tampered(response).await,
-            _ => response,
-        }
+    /// True where one more request is one of those that are told.
+    fn counts(&self, running: &mut Running) -> bool {
+        running.requests = running.requests.saturating_add(1);
+        running.requests <= self.request_limit
     }
 
-    fn unavailable(&self, request: &Request) -> HttpResponse {
-        let mut running = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        running.requests = running.requests.saturating_add(1);
-        let status = StatusCode::SERVICE_UNAVAILABLE;
-        if running.requests <= REQUEST_LIMIT {
-            let record = Record {
-                request: request.kind().name(),
-                answer: Trouble::Unavailable.name(),
-                facts: [].into(),
-            };
-            self.log(&mut running, &record, Some(status.as_u16()), None);
-            self.emit(record);
+    /// One request, with what goes wrong.
+    pub(crate) async fn reply(&self, request: &Request, body: Option<&Value>) -> Reply {
+        let refused = match self.meet(Place::Request) {
+            Some(Trouble::Slow(delay)) => {
+                tokio::time::sleep(delay).await;
+                None
+            }
+            Some(trouble @ Trouble::Busy(after)) => {
+                Some((trouble.name(), Reply::Unavailable(Some(after))))
+            }
+            Some(trouble @ Trouble::Unavailable) => {
+                Some((trouble.name(), Reply::Unavailable(None)))
+            }
+            _ => None,
+        };
+        if let Some((answer, reply)) = refused.or_else(|| self.throttled()) {
+            let mut running = self.running();
+            if self.counts(&mut running) {
+                let record = Record { request: request.kind().name(), answer, facts: [].into() };
+                self.log(&mut running, &record, Some(status(&reply).as_u16()), None);
+                self.emit(record);
+            }
+            return reply;
         }
-        error_response(status, "the service is not available now")
+        self.answer(request, body)
+    }
+
+    fn throttled(&self) -> Option<(&'static str, Reply)> {
+        let mut throttle = self.throttle.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = throttle.take(Instant::now()).err()?;
+        Some(("later", Reply::TooMany(Some(wait))))
     }
 
     /// One request through the state machine, into log and events.
-    fn answer(&self, request: &Request, body: Option<&Value>) -> HttpResponse {
-        let mut running = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        running.requests = running.requests.saturating_add(1);
-        if running.requests > REQUEST_LIMIT {
-            if running.requests == REQUEST_LIMIT + 1 {
+    fn answer(&self, request: &Request, body: Option<&Value>) -> Reply {
+        let mut running = self.running();
+        if !self.counts(&mut running) {
+            if running.requests == self.request_limit + 1 {
                 let record =
                     Record { request: "other", answer: "too-many-requests", facts: [].into() };
                 self.log(&mut running, &record, Some(429), None);
                 self.emit(record);
             }
-            return error_response(StatusCode::TOO_MANY_REQUESTS, "too many requests");
+            return Reply::TooMany(None);
         }
-        let state = running.state.take().expect("a request puts the state back before it ends");
-        let (state, response, record) = state.handle(request);
-        running.state = Some(state);
-        let response = http_response(response);
-        self.log(&mut running, &record, Some(response.status().as_u16()), body);
+        let (state, response, mut record) = std::mem::take(&mut running.state).handle(request);
+        running.state = state;
+        let reply = match response {
+            Response::Manifest(remediation) => {
+                let trouble = self.meet(Place::Download);
+                if let Some(trouble) = trouble {
+                    record.answer = trouble.name();
+                }
+                let signed = self.signing.sign(&remediation, trouble);
+                match trouble {
+                    Some(Trouble::TruncatedDownload) => Reply::HalfManifest(signed),
+                    _ => Reply::Manifest(signed),
+                }
+            }
+            response => Reply::Response(response),
+        };
+        self.log(&mut running, &record, Some(status(&reply).as_u16()), body);
         // Within the lock, so that events and log have the same order.
         self.emit(record);
-        response
+        reply
+    }
+
+    /// Something that is no request.
+    fn told(
+        &self,
+        running: &mut Running,
+        request: &'static str,
+        answer: &'static str,
+        facts: BTreeMap<String, String>,
+    ) {
+        let record = Record { request, answer, facts };
+        self.log(running, &record, None, None);
+        self.emit(record);
     }
 
     fn emit(&self, record: Record) {
@@ -339,9 +405,8 @@ impl Inner {
     /// that, too, so it is no fact about the machine.
     fn no_handshake(&self, reason: &str) {
         tracing::info!(reason, "no TLS with the remediation service");
-        let mut running = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        running.requests = running.requests.saturating_add(1);
-        if running.requests <= REQUEST_LIMIT {
+        let mut running = self.running();
+        if self.counts(&mut running) {
             let facts = [("reason".to_owned(), reason.to_owned())].into();
             let record = Record { request: "handshake", answer: "failed", facts };
             self.log(&mut running, &record, None, None);
@@ -363,72 +428,4 @@ impl Inner {
             self.sink.emit(Source::Harness, Body::HarnessFailed { reason });
         }
     }
-}
-
-fn http_response(response: Response) -> HttpResponse {
-    match response {
-        Response::Offers(ids) => {
-            let offers: Vec<Value> = ids
-                .iter()
-                .map(|id| json!({ "id": id, "manifestUrl": format!("/recovery/v1/manifest/{id}") }))
-                .collect();
-            Json(json!({ "format": FORMAT, "remediations": offers })).into_response()
-        }
-        Response::Manifest(signed) => Json(*signed).into_response(),
-        Response::Accepted => StatusCode::NO_CONTENT.into_response(),
-        Response::NotFound => error_response(StatusCode::NOT_FOUND, "there is no such thing"),
-        Response::BadRequest(reason) => error_response(StatusCode::BAD_REQUEST, &reason),
-    }
-}
-
-fn error_response(status: StatusCode, reason: &str) -> HttpResponse {
-    (status, Json(json!({ "format": FORMAT, "error": reason }))).into_response()
-}
-
-type Received = Result<Bytes, BytesRejection>;
-
-fn readable(body: &Received) -> Option<Value> {
-    serde_json::from_slice(body.as_ref().ok()?).ok()
-}
-
-/// A body that did not come whole: too large, which is wrong, or cut off on its way, which is the fate of a machine
-/// that loses its power or its network.
-fn not_received(kind: Kind, error: &BytesRejection) -> Request {
-    match error {
-        BytesRejection::FailedToBufferBody(FailedToBufferBody::UnknownBodyError(_)) => {
-            Request::BrokenOff { kind }
-        }
-        error => Request::bad(kind, error),
-    }
-}
-
-async fn scan(Shared(inner): Shared<Arc<Inner>>, body: Received) -> HttpResponse {
-    let request = match &body {
-        Ok(body) => Request::scan(body),
-        Err(error) => not_received(Kind::Scan, error),
-    };
-    inner.reply(&request, readable(&body).as_ref()).await
-}
-
-async fn report(Shared(inner): Shared<Arc<Inner>>, body: Received) -> HttpResponse {
-    let request = match &body {
-        Ok(body) => Request::report(body),
-        Err(error) => not_received(Kind::Report, error),
-    };
-    inner.reply(&request, readable(&body).as_ref()).await
-}
-
-async fn manifest(
-    Shared(inner): Shared<Arc<Inner>>,
-    id: Result<Path<String>, PathRejection>,
-) -> HttpResponse {
-    let request = match id {
-        Ok(Path(id)) => Request::Manifest { id },
-        Err(error) => Request::bad(Kind::Manifest, error),
-    };
-    inner.reply(&request, None).await
-}
-
-async fn unknown(Shared(inner): Shared<Arc<Inner>>, method: Method, uri: Uri) -> HttpResponse {
-    inner.reply(&Request::Unknown { what: format!("{method} {}", uri.path()) }, None).await
 }

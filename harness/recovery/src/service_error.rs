@@ -8,13 +8,23 @@ use crate::log::LogError;
 /// Why there is no remediation service.
 #[derive(Debug, Error)]
 pub enum ServiceError {
-    /// A remediation's name cannot be part of a URL, or is taken.
-    #[error("remediation `{id}` {what}; give it another id")]
+    /// A remediation's name cannot be part of a URL or is taken, or its counter is none.
+    #[error("remediation `{id}` {what}; change it in its declaration")]
     Id {
         /// The name.
         id: String,
-        /// What is wrong with it.
+        /// What is wrong.
         what: &'static str,
+    },
+    /// A remediation was changed and not numbered anew.
+    #[error(
+        "remediation `{id}` is another than the one that is published with the counter {counter}; give it a greater one"
+    )]
+    Counter {
+        /// The name.
+        id: String,
+        /// The counter of what is published.
+        counter: u32,
     },
     /// No certificate.
     #[error(transparent)]

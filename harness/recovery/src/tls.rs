@@ -47,7 +47,7 @@ impl Tls {
     }
 }
 
-/// Speaks TLS with a certificate for `host`.
+/// Speaks TLS 1.3 with a certificate for `host`.
 pub(crate) fn acceptor(
     authority: &Authority,
     host: &str,
@@ -57,7 +57,7 @@ pub(crate) fn acceptor(
     let failed = |source| ServiceError::Tls { host: host.to_owned(), source };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut tls = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(failed)?
         .with_no_client_auth()
         .with_single_cert(vec![identity.certificate], identity.key)

@@ -10,6 +10,8 @@ pub enum Trouble {
     Slow(Duration),
     /// Every answer is 503.
     Unavailable,
+    /// Every answer is 503, with the time after which it may be asked again.
+    Busy(Duration),
     /// The certificate is for another name.
     WrongCertificate,
     /// The certificate has expired.
@@ -18,6 +20,12 @@ pub enum Trouble {
     TruncatedDownload,
     /// Downloads are changed on the way.
     TamperedDownload,
+    /// Manifests are signed with a key that no machine trusts.
+    UntrustedSignature,
+    /// Manifests come whose time is over.
+    ExpiredManifest,
+    /// An older manifest comes in the place of the one that is offered.
+    ReplayedManifest,
 }
 
 impl Trouble {
@@ -26,18 +34,26 @@ impl Trouble {
         match self {
             Self::Slow(_) => "slow",
             Self::Unavailable => "unavailable",
+            Self::Busy(_) => "busy",
             Self::WrongCertificate => "wrong-certificate",
             Self::ExpiredCertificate => "expired-certificate",
             Self::TruncatedDownload => "truncated-download",
             Self::TamperedDownload => "tampered-download",
+            Self::UntrustedSignature => "untrusted-signature",
+            Self::ExpiredManifest => "expired-manifest",
+            Self::ReplayedManifest => "replayed-manifest",
         }
     }
 
     const fn met_at(self) -> Place {
         match self {
             Self::WrongCertificate | Self::ExpiredCertificate => Place::Handshake,
-            Self::Slow(_) | Self::Unavailable => Place::Request,
-            Self::TruncatedDownload | Self::TamperedDownload => Place::Download,
+            Self::Slow(_) | Self::Unavailable | Self::Busy(_) => Place::Request,
+            Self::TruncatedDownload
+            | Self::TamperedDownload
+            | Self::UntrustedSignature
+            | Self::ExpiredManifest
+            | Self::ReplayedManifest => Place::Download,
         }
     }
 }
@@ -79,6 +95,11 @@ impl Troubles {
     pub(crate) fn arm(&self, name: &str, trouble: Trouble, requests: Option<u32>) {
         let mut armed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         armed.push(Armed { name: name.to_owned(), trouble, left: requests });
+    }
+
+    /// From now on nothing is wrong any more.
+    pub(crate) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// What is wrong now, in the words of [`Trouble::name`], with how many it still takes.

@@ -11,8 +11,8 @@ use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{DerSignature, VerifyingKey};
 use recovery::manifest::VerifyError;
 use recovery::{
-    Action, Authority, Availability, Remediation, RemediationConfig, RemediationService,
-    ServiceError, SignedBy, SignedManifest, Target, Trouble,
+    Action, Authority, Availability, Limits, Release, Remediation, RemediationConfig,
+    RemediationService, ServiceError, SignedBy, SignedManifest, Target, Trouble,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -25,12 +25,19 @@ fn remediation(id: &str, available: Availability, signed_by: SignedBy) -> Remedi
     Remediation {
         id: id.into(),
         title: "Remove the bad channel file".into(),
-        target: Target { module: "csagent.sys".into(), bug_check: 0x50 },
+        counter: 3,
+        target: Target {
+            module: "csagent.sys".into(),
+            bug_check: 0x50,
+            builds: None,
+            groups: Vec::new(),
+        },
         actions: vec![Action::Delete {
             path: r"C:\Windows\System32\drivers\CrowdStrike\C-00000291*.sys".into(),
             modified_before: Some("2024-07-19T05:27:00Z".parse().unwrap()),
         }],
         available,
+        release: Release::default(),
         signed_by,
     }
 }
@@ -69,6 +76,7 @@ impl Bench {
             remediations,
             clock: jiff::Timestamp::now(),
             log: log_of(directory.path()),
+            limits: Limits::MACHINE,
         };
         let service = RemediationService::new(config, &authority, sink).unwrap();
         let troubled = service.clone();
@@ -180,7 +188,9 @@ async fn a_machine_asks_fetches_verifies_and_reports() {
         client.post("scan", scan_body("CSAGENT.sys", 2).to_string()).await.unwrap();
     let expected = json!({
         "format": 1,
-        "remediations": [{ "id": "fix-291", "manifestUrl": "/recovery/v1/manifest/fix-291" }],
+        "remediations": [
+            { "id": "fix-291", "counter": 3, "manifestUrl": "/recovery/v1/manifest/fix-291" },
+        ],
     });
     assert_eq!((status, &found), (200, &expected));
 
@@ -197,6 +207,9 @@ async fn a_machine_asks_fetches_verifies_and_reports() {
     let signature = DerSignature::from_bytes(&bytes("signature")).unwrap();
     key.verify(&bytes("payload"), &signature).unwrap();
     let payload: Value = serde_json::from_slice(&bytes("payload")).unwrap();
+    assert_eq!(payload["counter"], 3);
+    let expires: jiff::Timestamp = payload["expires"].as_str().unwrap().parse().unwrap();
+    assert!(expires > jiff::Timestamp::now());
     assert_eq!(payload["target"], json!({ "module": "csagent.sys", "bugCheck": 80 }));
     assert_eq!(
         payload["actions"],
@@ -289,6 +302,7 @@ async fn what_is_not_tls_is_logged_and_is_no_event() {
         remediations: Vec::new(),
         clock: jiff::Timestamp::now(),
         log: log_of(directory.path()),
+        limits: Limits::MACHINE,
     };
     let sink = Sink::new(|observation| panic!("{observation:?}"));
     let service = RemediationService::new(config, &authority, sink).unwrap();
@@ -370,6 +384,7 @@ async fn the_service_speaks_over_the_machine_s_network_too() {
         remediations: vec![remediation("fix", Availability::AtStart, SignedBy::Publisher)],
         clock: jiff::Timestamp::now(),
         log: log_of(directory.path()),
+        limits: Limits::MACHINE,
     };
     let service = RemediationService::new(config, &authority, Sink::new(|_| {})).unwrap();
     assert_eq!(service.url(), "https://update.loopbreak.test");
@@ -404,6 +419,7 @@ async fn a_flood_of_requests_is_cut_off() {
         remediations: Vec::new(),
         clock: jiff::Timestamp::now(),
         log: log_of(bench.directory.path()),
+        limits: Limits::MACHINE,
     };
     let seen: Arc<Mutex<Vec<Body>>> = Arc::default();
     let into = Arc::clone(&seen);
@@ -441,6 +457,7 @@ async fn ids_that_cannot_be_served_are_refused() {
                 .collect(),
             clock: jiff::Timestamp::now(),
             log: log_of(directory.path()),
+            limits: Limits::MACHINE,
         };
         RemediationService::new(config, &authority, Sink::new(|_| {}))
     };

@@ -4,14 +4,15 @@
 use words::{Layer, Verdict};
 
 use crate::boot_configuration::SafeBootMode;
+use crate::content::Content;
 use crate::expect::Expect;
-use crate::host_repair::{HostRepair, RepairAction};
+use crate::host_repair::{FileWrite, HostRepair, RepairAction};
 use crate::ladder::{LastKnownGood, Reboots, SafeMode, SafeModeAction};
 use crate::model::{QuickMachineRecovery, Scenario, Start, default_total_wait_time};
 use crate::moment::Moment;
 use crate::network_services::{Available, Signature, UpdateService, default_update_host};
 use crate::rollback::{Rollback, RollbackTo};
-use crate::text::Span;
+use words::Span;
 
 /// The layers that an incident can be held against, in the order of the ladder.
 pub const LAYERS_ALONE: [Layer; 7] = [
@@ -69,6 +70,7 @@ pub fn alone(variants: &[Scenario], layer: Layer) -> Result<Alone, String> {
             let service = variants.iter().find_map(|scenario| scenario.update_service.clone());
             scenario.update_service = Some(service.unwrap_or_else(|| UpdateService {
                 host: default_update_host(),
+                group: None,
                 remediation: Vec::new(),
             }));
         }
@@ -133,9 +135,14 @@ fn repair(variants: &[Scenario]) -> Result<HostRepair, String> {
     let sound = remediations.filter(|remediation| remediation.signature == Signature::Trusted);
     let mut action: Vec<RepairAction> = Vec::new();
     for remediation in sound {
-        let delete = RepairAction::Delete(remediation.delete.clone());
-        if !action.contains(&delete) {
-            action.push(delete);
+        let delete = remediation.delete.clone().map(RepairAction::Delete);
+        let write = remediation.write.clone().map(|write| {
+            RepairAction::Write(FileWrite { path: write.path, content: Content::Text(write.text) })
+        });
+        for done in delete.into_iter().chain(write) {
+            if !action.contains(&done) {
+                action.push(done);
+            }
         }
     }
     match action.is_empty() {

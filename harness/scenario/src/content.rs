@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::driver::Trigger;
 use crate::driver_service::ServiceStart;
 use crate::moment::Moment;
-use crate::text::WindowsPath;
+use words::WindowsPath;
 
 /// A real x86-64 driver, made by this project, that reads every file of its pattern in a folder while
 /// the system starts and again whenever the folder changes. It hands 20 inputs to whatever a file

@@ -111,7 +111,7 @@ pub struct Update {
     /// The folder in the scenario's folder.
     pub folder: String,
     /// The folder on the machine that takes its content.
-    pub to: crate::text::WindowsPath,
+    pub to: words::WindowsPath,
 }
 
 /// What is wrong with a driver. The stop codes are those of Windows 10 and 11 (windows-facts 5.3, the

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::content::Content;
 use crate::network_services::Delete;
 use crate::registry::RegistryChange;
-use crate::text::WindowsPath;
+use words::WindowsPath;
 
 /// What is done to the disk from the host, once, when the machine would else be given up: it loops, hangs,
 /// or is stuck in recovery.

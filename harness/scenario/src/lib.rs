@@ -57,7 +57,6 @@ mod shape;
 mod sources;
 mod storage;
 mod storage_rules;
-mod text;
 mod trust;
 mod trust_rules;
 mod user_mode;
@@ -90,11 +89,12 @@ pub use model::{
 };
 pub use moment::Moment;
 pub use network::{
-    ClockFault, LateLink, Latency, Loss, NetworkFault, NetworkTrouble, ServiceFault,
+    BusyService, ClockFault, LateLink, Latency, Loss, NetworkFault, NetworkTrouble, ServiceFault,
     ServiceTrouble, SlowService,
 };
 pub use network_services::{
-    Available, ContentService, Delete, Remediation, Signature, Target, UpdateService,
+    Available, Builds, ContentService, Delete, Release, Remediation, RemediationWrite, Signature,
+    Target, UpdateService,
 };
 pub use power::{PowerEvent, PowerFault, PowerMoment, PowerPhase, Unflushed};
 pub use problem::{Problem, ScenarioError};
@@ -110,7 +110,7 @@ pub use servicing::{
     FileLoss, FileVersion, InterruptedWrite, PendingMove, ServicingTransaction, TransactionState,
 };
 pub use storage::{Extent, Sectors, SlowDisk, StorageFault, StorageTrouble};
-pub use text::WindowsPath;
 pub use trust::{Encryption, TrustChange, TrustFault};
 pub use user_mode::ProcessDeath;
+pub use words::WindowsPath;
 pub use words::{CheckName, Layer, LayerResult, ServiceAnswer, Span, Verdict};

@@ -14,7 +14,7 @@ use crate::ladder::{LastKnownGood, Reboots, SafeMode};
 use crate::network::{LateLink, NetworkTrouble};
 use crate::network_services::{ContentService, UpdateService};
 use crate::rollback::Rollback;
-use crate::text::WindowsPath;
+use words::WindowsPath;
 
 /// A scenario: image, what was there, what goes wrong, what may bring it back, what is expected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

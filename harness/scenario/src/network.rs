@@ -114,6 +114,8 @@ pub enum ServiceTrouble {
     Slow(SlowService),
     /// Every answer is 503.
     Unavailable,
+    /// Every answer is 503, with the time after which it may be asked again.
+    Busy(BusyService),
     /// Its certificate is for another name.
     WrongCertificate,
     /// Its certificate has expired.
@@ -122,6 +124,20 @@ pub enum ServiceTrouble {
     TruncatedDownload,
     /// Downloads are changed on the way: their signature does not fit.
     TamperedDownload,
+    /// Manifests are signed with a key that no machine trusts.
+    UntrustedSignature,
+    /// Manifests come whose time is over.
+    ExpiredManifest,
+    /// An older manifest comes in the place of the one that is offered.
+    ReplayedManifest,
+}
+
+/// A service that wants to be asked later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct BusyService {
+    /// After so long, of documented time: a machine waits so long divided by the time scale.
+    pub retry_after: Span,
 }
 
 /// A slow service.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use words::{Layer, ServiceAnswer, Span, Verdict};
+use words::{Layer, PayloadPath, ServiceAnswer, Span, Verdict};
 
 use crate::fault::Fault;
 use crate::host_repair::RepairAction;
@@ -104,15 +104,44 @@ impl Rules<'_> {
                     "write another id",
                 );
             }
-            if remediation.delete.path.drive() != 'C' {
-                let path = &remediation.delete.path;
-                let mut steps = at("delete").to_vec();
+            if remediation.delete.is_none() && remediation.write.is_none() {
+                self.problem(
+                    &at("id")[..3],
+                    format!("the remediation `{id}` does nothing"),
+                    "`delete` or `write`",
+                    "write what it deletes or writes",
+                );
+            }
+            let delete = remediation.delete.as_ref().map(|delete| ("delete", &delete.path));
+            let write = remediation.write.as_ref().map(|write| ("write", &write.path));
+            for (key, path) in delete.into_iter().chain(write) {
+                let mut steps = at(key).to_vec();
                 steps.push(Step::Key("path"));
+                let payload: Result<PayloadPath, String> = path.as_str().parse();
+                let problem = match payload {
+                    Ok(payload) if key == "write" && payload.has_wildcard() => {
+                        format!("`{path}` names no single file to write")
+                    }
+                    Ok(_) => continue,
+                    Err(problem) => problem,
+                };
                 self.problem(
                     &steps,
-                    format!("`{path}` is on drive {}:", path.drive()),
-                    "a path on `C:`, the only drive of a machine",
-                    "write a path that begins with `C:\\`",
+                    problem,
+                    "a path that a machine takes from its update service",
+                    "write a path that begins with `C:\\`, with the long name of each folder",
+                );
+            }
+            if let Some(builds) = remediation.target.builds
+                && builds.from > builds.to
+            {
+                let mut steps = at("target").to_vec();
+                steps.push(Step::Key("builds"));
+                self.problem(
+                    &steps,
+                    format!("no build is from {} to {}", builds.from, builds.to),
+                    "the first and then the last build",
+                    "swap them",
                 );
             }
         }

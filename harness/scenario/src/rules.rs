@@ -15,8 +15,8 @@ pub(crate) use crate::place::Step;
 use crate::place::place_of;
 use crate::problem::Problem;
 use crate::sources::Sources;
-use crate::text::WindowsPath;
 use crate::user_mode::ProcessDeath;
+use words::WindowsPath;
 
 /// Everything in the scenario that cannot work. `folder` is where its file lies.
 pub(crate) fn check(

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::Content;
 use crate::moment::Moment;
-use crate::text::WindowsPath;
+use words::WindowsPath;
 
 /// A servicing transaction that was left half done: `WinSxS\pending.xml` and the registry's order to carry
 /// it out at the next start (windows-facts section 4, 5.3 class 5).

@@ -11,7 +11,7 @@ use words::Span;
 use crate::driver::Word;
 use crate::problem::Problem;
 use crate::sources::Sources;
-use crate::text::WindowsPath;
+use words::WindowsPath;
 
 /// Everything in the document that the schema does not allow. `whole` is what the document is called in messages.
 pub(crate) fn check(

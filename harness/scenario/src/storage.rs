@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use words::Span;
 
 use crate::moment::Moment;
-use crate::text::WindowsPath;
+use words::WindowsPath;
 
 /// Trouble between the machine and its disk. Nothing on the disk is changed by it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -106,7 +106,8 @@ fn tables_are_merged_and_entries_of_lists_found_again_by_their_name() {
         (Verdict::StuckInRecovery, true)
     );
     assert_eq!((cloud.expect.verdict, cloud.machine.time_scale), (Verdict::Recovered, 60));
-    let Delete { path, .. } = &cloud.update_service.as_ref().unwrap().remediation[0].delete;
+    let remediation = &cloud.update_service.as_ref().unwrap().remediation[0];
+    let Delete { path, .. } = remediation.delete.as_ref().unwrap();
     assert_eq!(path.as_str(), r"C:\Windows\System32\drivers\CrowdStrike\C-1.sys");
     assert_eq!(
         (cloud.folder_name(), cloud.reference_name()),

@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use words::Refusal;
+
 use crate::witness::Sign;
 use crate::{Body, Confidence, Event, Layer, LayerResult, Source, StepState, steps};
 
@@ -39,6 +41,9 @@ pub struct LayerOutcome {
     /// Why, in the words of who refused or failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Quick Machine Recovery only: why the machine refused what it was offered, in a word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
     /// Quick Machine Recovery only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scans: Option<Scans>,
@@ -83,6 +88,8 @@ impl Seen {
 pub(crate) struct Ladder {
     seen: BTreeMap<Layer, Seen>,
     scans: u32,
+    /// The last refusal.
+    refusal: Option<Refusal>,
     /// What the layers' logs say, session by session.
     pub(crate) reports: Vec<(Layer, LayerResult)>,
 }
@@ -136,13 +143,20 @@ impl Ladder {
             }
             // It came, and went away again before it could ask.
             "handshake" => (LayerResult::TriedNoHelp, format!("handshake: {answer}")),
+            // What was wrong with it says more than that nothing came back.
+            "manifest" if !["served", "not-found"].contains(&answer) => {
+                (LayerResult::TriedNoHelp, format!("manifest: {answer}"))
+            }
             "download" | "manifest" => (LayerResult::TriedNoHelp, "no report came back".to_owned()),
             "report" => {
                 let result = facts.get("result").map_or(answer, String::as_str);
                 let reason = facts.get("reason").cloned().unwrap_or_default();
                 match result {
                     "applied" => (LayerResult::Applied, reason),
-                    "refused" => (LayerResult::Refused, reason),
+                    "refused" => {
+                        self.refusal = facts.get("refusal").and_then(|word| word.parse().ok());
+                        (LayerResult::Refused, reason)
+                    }
                     _ => (LayerResult::TriedNoHelp, reason),
                 }
             }
@@ -185,7 +199,10 @@ impl Ladder {
                     _ => Some(Scans::More),
                 };
                 let confidence = seen.and_then(|seen| seen.confidence);
-                LayerOutcome { layer, result, reason, scans, confidence }
+                let refusal = self.refusal.filter(|_| {
+                    layer == Layer::QuickMachineRecovery && result == LayerResult::Refused
+                });
+                LayerOutcome { layer, result, reason, refusal, scans, confidence }
             })
             .collect()
     }

@@ -64,4 +64,4 @@ pub use stop::{
     Access, DumpSeen, NotAStopCode, PanicSeen, PictureSeen, Signature, Stop, StopCode, StopLineSeen,
 };
 pub use witness::{LinePattern, Witness};
-pub use words::{Layer, LayerResult, NotALayer, ServiceAnswer, Touch, Verdict};
+pub use words::{Layer, LayerResult, NotALayer, Refusal, ServiceAnswer, Touch, Verdict};

@@ -25,4 +25,5 @@ pub(crate) mod run;
 mod run_table;
 pub(crate) mod runs;
 pub(crate) mod scenario;
+pub(crate) mod serve;
 pub(crate) mod settings;

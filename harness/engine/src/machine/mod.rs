@@ -19,7 +19,7 @@ mod watch;
 pub(crate) use context::RunContext;
 pub(crate) use controller::MachineController;
 pub(crate) use faults::{NetworkFaults, agent_commands};
-pub(crate) use in_common::{Beginnings, Role};
+pub(crate) use in_common::Beginnings;
 pub use limits::Wait;
 pub(crate) use limits::waits;
 pub(crate) use spec::Places;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use recovery::{Action, Availability, ContentConfig, RemediationConfig, SignedBy, Target};
-use scenario::{Available, Content, Scenario, Signature};
+use recovery::{ContentConfig, Limits, RemediationConfig};
+use scenario::{Content, Scenario};
 
 /// The service that the scenario declares, if it declares one. Its certificate is valid around `clock`, its log
 /// goes into `evidence`.
@@ -13,32 +13,13 @@ pub(crate) fn update_service(
     evidence: &Path,
 ) -> Option<RemediationConfig> {
     let service = scenario.update_service.as_ref()?;
-    let remediations = service
-        .remediation
-        .iter()
-        .map(|remediation| recovery::Remediation {
-            id: remediation.id.clone(),
-            title: remediation.title.clone(),
-            target: Target {
-                module: remediation.target.module.clone(),
-                bug_check: u64::from(remediation.target.bug_check),
-            },
-            actions: vec![Action::Delete {
-                path: remediation.delete.path.as_str().to_owned(),
-                modified_before: remediation.delete.modified_before,
-            }],
-            available: availability(remediation.available),
-            signed_by: match remediation.signature {
-                Signature::Trusted => SignedBy::Publisher,
-                Signature::Untrusted => SignedBy::Stranger,
-            },
-        })
-        .collect();
+    let remediations = service.remediation.iter().map(recovery::Remediation::from).collect();
     Some(RemediationConfig {
         host: service.host.clone(),
         remediations,
         clock,
         log: evidence.join("remediation.jsonl"),
+        limits: Limits::MACHINE,
     })
 }
 
@@ -57,15 +38,7 @@ pub(crate) fn content_service(
         host: service.host.clone(),
         file: service.file.clone(),
         bytes,
-        available: availability(service.available),
+        available: service.available.into(),
         clock,
     })
-}
-
-fn availability(available: Available) -> Availability {
-    match available {
-        Available::AtStart => Availability::AtStart,
-        Available::Never => Availability::Never,
-        Available::AfterScans(scans) => Availability::AfterScans(scans),
-    }
 }

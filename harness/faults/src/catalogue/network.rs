@@ -152,9 +152,11 @@ pub(super) const KINDS: &[KindInfo] = &[
     KindInfo {
         name: "service",
         title: "trouble at the update service",
-        what: "The service is down (it refuses connections), slow, answers 503, shows a certificate for \
-               another name or one that has expired, or its downloads end in the middle or are changed on \
-               the way; for ever, or for a number of requests that met it.",
+        what: "The service is down (it refuses connections), slow, answers 503, with or without the time after \
+               which it may be asked again, shows a certificate for another name or one that has expired; its \
+               downloads end in the middle or are changed on the way, or come with another key's signature, \
+               after their time, or as an older manifest that is replayed; for ever, or for a number of \
+               requests that met it.",
         lands: "From power-on, or once the machine is up, the service behaves that way, and reports what \
                 is wrong with it. Each request that meets the trouble is recorded, with the trouble as the answer.",
         undone: "The trouble is lifted after its requests, or with the end of the run. Nothing on the disk \
@@ -188,6 +190,13 @@ pub(super) const KINDS: &[KindInfo] = &[
                 BACK,
             ),
             example(
+                "service-busy",
+                comes_back!(
+                    "kind = \"service\"\ntrouble = { busy = { retry-after = \"5m\" } }\nrequests = 1"
+                ),
+                BACK,
+            ),
+            example(
                 "service-wrong-certificate",
                 stays_stuck!("kind = \"service\"\ntrouble = \"wrong-certificate\""),
                 STUCK,
@@ -206,6 +215,33 @@ pub(super) const KINDS: &[KindInfo] = &[
                 "service-tampered-download",
                 asks_for_help!(
                     "kind = \"service\"\ntrouble = \"tampered-download\"",
+                    "4m",
+                    "verdict = \"stuck-in-recovery\"\nupdate-service = \"refused\""
+                ),
+                "0x50 in csagent.sys at each start; recovery refuses the remediation and is stuck",
+            ),
+            example(
+                "service-untrusted-signature",
+                asks_for_help!(
+                    "kind = \"service\"\ntrouble = \"untrusted-signature\"",
+                    "4m",
+                    "verdict = \"stuck-in-recovery\"\nupdate-service = \"refused\""
+                ),
+                "0x50 in csagent.sys at each start; recovery refuses the remediation and is stuck",
+            ),
+            example(
+                "service-expired-manifest",
+                asks_for_help!(
+                    "kind = \"service\"\ntrouble = \"expired-manifest\"",
+                    "4m",
+                    "verdict = \"stuck-in-recovery\"\nupdate-service = \"refused\""
+                ),
+                "0x50 in csagent.sys at each start; recovery refuses the remediation and is stuck",
+            ),
+            example(
+                "service-replayed-manifest",
+                asks_for_help!(
+                    "kind = \"service\"\ntrouble = \"replayed-manifest\"",
                     "4m",
                     "verdict = \"stuck-in-recovery\"\nupdate-service = \"refused\""
                 ),

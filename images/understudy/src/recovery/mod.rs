@@ -2,7 +2,7 @@
 //!
 //! [`run`] is the whole course. What is decided is pure and apart from what touches the world:
 //! `scan` (when to ask, what to try), `remediation` (what may be believed), `startup_repair` (what is
-//! wrong); `repair`, `service`, `apply` and `crash` are the hands and eyes.
+//! wrong); `repair`, `service`, `apply`, `seen` and `crash` are the hands, eyes and memory.
 
 mod apply;
 mod crash;
@@ -10,6 +10,9 @@ mod remediation;
 mod repair;
 mod run;
 mod scan;
+mod seen;
+#[cfg(test)]
+mod served;
 mod service;
 mod startup_repair;
 #[cfg(test)]

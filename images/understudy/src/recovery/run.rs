@@ -6,14 +6,17 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use volume::Volume;
 use winfmt::certificates::{Store, installed};
+use winfmt::hive::Hive;
 use winfmt::recovery_settings::RecoverySettings;
+use words::WindowsBuild;
 
 use super::apply::apply;
 use super::crash::{self, CrashSignature};
-use super::remediation::{Envelope, FORMAT, Manifest, Offer, ScanAnswer, ScanRequest};
+use super::remediation::{Envelope, Machine, Manifest, Offer, Refusal, ScanAnswer, ScanRequest};
 use super::repair::repair;
-use super::scan::{self, Applied, Patience, ScanEnd, World};
-use super::service::{Report, UpdateService};
+use super::scan::{self, Applied, Patience, ScanEnd, Told, World};
+use super::seen;
+use super::service::{NoAnswer, UpdateService};
 use super::startup_repair::{self, Findings};
 use crate::bootmgr::Reason;
 use crate::encryption::Lock;
@@ -35,6 +38,8 @@ const DEFAULT_INTERVAL: Duration = Duration::from_secs(30 * 60);
 #[derive(Debug, Default)]
 struct Target {
     computer_name: String,
+    build: Option<WindowsBuild>,
+    group: Option<String>,
     service: Option<String>,
     roots: Vec<Vec<u8>>,
     publishers: Vec<Vec<u8>>,
@@ -171,6 +176,13 @@ fn read_target(drive: &Drive) -> Target {
         }
     };
     target.service = software.get_string(Registry::UPDATE_POLICY, "WUServer").ok().flatten();
+    target.build = build(&software);
+    // The documented policy "Enable client-side targeting": the group, and the switch without which it does not count
+    // (windows-facts.md 1.9).
+    let targeted = software.get_dword(Registry::UPDATE_POLICY, "TargetGroupEnabled").ok().flatten();
+    if targeted == Some(1) {
+        target.group = software.get_string(Registry::UPDATE_POLICY, "TargetGroup").ok().flatten();
+    }
     for (store, into) in
         [(Store::Root, &mut target.roots), (Store::TrustedPublisher, &mut target.publishers)]
     {
@@ -180,6 +192,14 @@ fn read_target(drive: &Drive) -> Target {
         }
     }
     target
+}
+
+/// `CurrentBuild` and `UBR`.
+fn build(software: &Hive) -> Option<WindowsBuild> {
+    const VERSION: &str = "Microsoft\\Windows NT\\CurrentVersion";
+    let build = software.get_string(VERSION, "CurrentBuild").ok()??.parse().ok()?;
+    let revision = software.get_dword(VERSION, "UBR").ok()??;
+    Some(WindowsBuild { build, revision })
 }
 
 fn quick_machine_recovery(
@@ -199,7 +219,7 @@ fn quick_machine_recovery(
         return ScanEnd::OneScan;
     };
     let target = read_target(drive);
-    let mut machine = RealWorld {
+    let mut world = RealWorld {
         drive: Arc::clone(drive),
         wishes,
         begun: Instant::now(),
@@ -209,8 +229,14 @@ fn quick_machine_recovery(
         service: target.service,
         roots: target.roots,
     };
-    let name = target.computer_name;
-    scan::run(&mut machine, &name, crash, &target.publishers, patience)
+    let machine = Machine {
+        name: &target.computer_name,
+        crash,
+        build: target.build,
+        group: target.group.as_deref(),
+        publishers: &target.publishers,
+    };
+    scan::run(&mut world, &machine, patience)
 }
 
 /// Network, disk and clock of the machine.
@@ -239,27 +265,29 @@ impl RealWorld<'_> {
 }
 
 impl World for RealWorld<'_> {
-    fn scan(&mut self, request: &ScanRequest<'_>) -> Result<ScanAnswer, String> {
-        self.service()?.scan(request).map_err(|error| error.to_string())
+    fn scan(&mut self, request: &ScanRequest<'_>) -> Result<ScanAnswer, NoAnswer> {
+        Ok(self.service()?.scan(request)?)
     }
 
-    fn manifest(&mut self, offer: &Offer) -> Result<Envelope, String> {
-        self.service()?.manifest(&offer.manifest_url).map_err(|error| error.to_string())
+    fn manifest(&mut self, offer: &Offer) -> Result<Envelope, NoAnswer> {
+        Ok(self.service()?.manifest(&offer.manifest_url)?)
     }
 
-    fn apply(&mut self, manifest: &Manifest) -> Applied {
-        let (changes, result) = apply(&self.drive, &manifest.actions);
-        Applied { changes, failure: result.err().map(|error| error.to_string()) }
+    fn seen(&mut self, id: &str) -> u32 {
+        seen::seen(&self.drive, id)
     }
 
-    fn report(&mut self, id: &str, result: &str, reason: &str, changes: &[String]) {
+    fn apply(&mut self, manifest: &Manifest) -> Result<Applied, Refusal> {
+        apply(&self.drive, manifest)
+    }
+
+    fn report(&mut self, id: &str, told: Told<'_>) {
         let name = self.computer_name.clone();
-        let report = Report { format: FORMAT, machine: &name, id, result, reason, changes };
         let sent = self
             .service()
-            .and_then(|service| service.report(&report).map_err(|error| error.to_string()));
+            .and_then(|service| service.report(&name, id, told).map_err(|error| error.to_string()));
         match sent {
-            Ok(()) => self.say(&format!("remediation {id}: reported {result}")),
+            Ok(result) => self.say(&format!("remediation {id}: reported {result}")),
             Err(error) => self.say(&format!("remediation {id}: report failed: {error}")),
         }
     }

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::crash::CrashSignature;
-use super::remediation::{self, Envelope, FORMAT, Offer, Refusal, ScanAnswer, ScanRequest};
+use super::remediation::{
+    self, Envelope, FORMAT, Machine, Manifest, Offer, Refusal, ScanAnswer, ScanRequest,
+};
+use super::service::NoAnswer;
 
 /// How long, and how often. Real minutes, before the time scale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,16 +47,30 @@ pub(super) struct Applied {
     pub failure: Option<String>,
 }
 
+/// What is told of a remediation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told<'a> {
+    /// All was done.
+    Applied(&'a [String]),
+    /// Nothing was done.
+    Refused(&'a Refusal),
+    /// Not all could be done: why, and what was.
+    Failed(&'a str, &'a [String]),
+}
+
 /// What the scanning needs of the world.
 pub(super) trait World {
     /// Asks the service.
-    fn scan(&mut self, request: &ScanRequest<'_>) -> Result<ScanAnswer, String>;
+    fn scan(&mut self, request: &ScanRequest<'_>) -> Result<ScanAnswer, NoAnswer>;
     /// Fetches the manifest of an offer.
-    fn manifest(&mut self, offer: &Offer) -> Result<Envelope, String>;
-    /// Does what a manifest says.
-    fn apply(&mut self, manifest: &remediation::Manifest) -> Applied;
+    fn manifest(&mut self, offer: &Offer) -> Result<Envelope, NoAnswer>;
+    /// The greatest counter of a remediation that this machine has met.
+    fn seen(&mut self, id: &str) -> u32;
+    /// Does what a manifest says, or refuses to where the disk is not as it has to be, and keeps in mind that it was
+    /// met.
+    fn apply(&mut self, manifest: &Manifest) -> Result<Applied, Refusal>;
     /// Tells the service.
-    fn report(&mut self, id: &str, result: &str, reason: &str, changes: &[String]);
+    fn report(&mut self, id: &str, told: Told<'_>);
     /// Tells the observer.
     fn say(&mut self, text: &str);
     /// The clock on the wall.
@@ -66,29 +82,37 @@ pub(super) trait World {
 }
 
 /// Scans until something helps or the time is over.
-pub(super) fn run(
-    world: &mut dyn World,
-    machine: &str,
-    crash: Option<&CrashSignature>,
-    trusted_publishers: &[Vec<u8>],
-    patience: Patience,
-) -> ScanEnd {
+pub(super) fn run(world: &mut dyn World, machine: &Machine<'_>, patience: Patience) -> ScanEnd {
     let begun = world.elapsed();
     let mut refused = BTreeSet::new();
     for attempt in 1.. {
+        // Who is told when to ask again does not ask before.
+        let mut again_after = None;
         world.say(&format!("scan {attempt}: asking the update service"));
-        let request = ScanRequest { format: FORMAT, machine, signature: crash, attempt };
+        let request = ScanRequest {
+            format: FORMAT,
+            machine: machine.name,
+            signature: machine.crash,
+            attempt,
+            build: machine.build,
+            group: machine.group,
+        };
         match world.scan(&request) {
-            Err(error) => world.say(&format!("scan {attempt} failed: {error}")),
+            Err(NoAnswer { why, again_after: after }) => {
+                world.say(&format!("scan {attempt} failed: {why}"));
+                again_after = after;
+            }
             Ok(answer) if answer.remediations.is_empty() => {
                 world.say(&format!("scan {attempt}: no remediation"));
             }
             Ok(answer) => {
                 for offer in &answer.remediations {
-                    if let Some(changes) =
-                        try_offer(world, offer, crash, trusted_publishers, &mut refused)
-                    {
-                        return ScanEnd::Applied { id: offer.id.clone(), changes };
+                    match try_offer(world, offer, machine, &mut refused) {
+                        Tried::Applied(changes) => {
+                            return ScanEnd::Applied { id: offer.id.clone(), changes };
+                        }
+                        Tried::Later(after) => again_after = again_after.max(Some(after)),
+                        Tried::NoHelp => {}
                     }
                 }
             }
@@ -100,7 +124,8 @@ pub(super) fn run(
         let Some(left) = patience.total.checked_sub(spent).filter(|left| !left.is_zero()) else {
             return ScanEnd::TimeOver;
         };
-        if !world.wait(patience.interval.min(left)) {
+        let pause = again_after.map_or(patience.interval, |after| patience.interval.max(after));
+        if !world.wait(pause.min(left)) {
             return ScanEnd::Interrupted;
         }
         // The last scan is the one before the time is over.
@@ -111,33 +136,49 @@ pub(super) fn run(
     ScanEnd::TimeOver
 }
 
-/// Fetches, checks and applies one offer. Gives the changes if it was applied.
+/// What came of one offer.
+enum Tried {
+    /// It was applied, with these changes.
+    Applied(Vec<String>),
+    /// The service wants to be asked after so long.
+    Later(Duration),
+    /// Nothing.
+    NoHelp,
+}
+
+/// Fetches, checks and applies one offer.
 fn try_offer(
     world: &mut dyn World,
     offer: &Offer,
-    crash: Option<&CrashSignature>,
-    trusted_publishers: &[Vec<u8>],
-    refused: &mut BTreeSet<(String, String)>,
-) -> Option<Vec<String>> {
+    machine: &Machine<'_>,
+    refused: &mut BTreeSet<(String, words::Refusal)>,
+) -> Tried {
     let id = &offer.id;
     world.say(&format!("remediation {id}: offered"));
     let envelope = match world.manifest(offer) {
         Ok(envelope) => envelope,
-        Err(error) => {
-            world.say(&format!("remediation {id}: cannot be fetched: {error}"));
-            return None;
+        Err(NoAnswer { why, again_after }) => {
+            world.say(&format!("remediation {id}: cannot be fetched: {why}"));
+            return again_after.map_or(Tried::NoHelp, Tried::Later);
         }
     };
-    let verdict = remediation::verify(&envelope, id, trusted_publishers, crash, world.now());
-    let manifest = match verdict {
-        Ok(manifest) => manifest,
+    let seen = world.seen(id);
+    let now = world.now();
+    let applied = remediation::verify(&envelope, offer, machine, seen, now).and_then(|manifest| {
+        world.say(&format!("remediation {id}: verified, applying"));
+        world.apply(&manifest)
+    });
+    let applied = match applied {
+        Ok(applied) => applied,
         Err(refusal) => {
-            refuse(world, id, &envelope, &refusal, refused);
-            return None;
+            world.say(&format!("remediation {id}: refused: {refusal}"));
+            // Said once for each reason, however often it is offered.
+            if refused.insert((id.clone(), refusal.word)) {
+                world.report(id, Told::Refused(&refusal));
+            }
+            return Tried::NoHelp;
         }
     };
-    world.say(&format!("remediation {id}: verified, applying"));
-    let applied = world.apply(&manifest);
     for change in &applied.changes {
         world.say(&format!("remediation {id}: {change}"));
     }
@@ -146,25 +187,11 @@ fn try_offer(
         None if applied.changes.is_empty() => "nothing matched its actions".to_owned(),
         None => {
             world.say(&format!("remediation {id}: applied"));
-            world.report(id, "applied", "", &applied.changes);
-            return Some(applied.changes);
+            world.report(id, Told::Applied(&applied.changes));
+            return Tried::Applied(applied.changes);
         }
     };
     world.say(&format!("remediation {id}: failed: {failure}"));
-    world.report(id, "failed", &failure, &applied.changes);
-    None
-}
-
-/// Says so once for each bad manifest, however often it is offered.
-fn refuse(
-    world: &mut dyn World,
-    id: &str,
-    envelope: &Envelope,
-    refusal: &Refusal,
-    refused: &mut BTreeSet<(String, String)>,
-) {
-    world.say(&format!("remediation {id}: refused: {refusal}"));
-    if refused.insert((id.to_owned(), format!("{}{}", envelope.payload, envelope.signature))) {
-        world.report(id, "refused", &refusal.to_string(), &[]);
-    }
+    world.report(id, Told::Failed(&failure, &applied.changes));
+    Tried::NoHelp
 }

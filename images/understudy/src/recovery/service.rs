@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 
 use super::remediation::{Envelope, FORMAT, ScanAnswer, ScanRequest};
+use super::scan::Told;
 
 /// The most bytes of an answer.
 const MOST: u64 = 1 << 20;
@@ -24,6 +26,16 @@ pub(super) enum ServiceError {
         url: String,
         /// Why.
         source: Box<ureq::Error>,
+    },
+    /// It is to be asked again later.
+    #[error("{url}: the service answered with status {status}: to be asked again after {after:?}")]
+    Later {
+        /// What was asked.
+        url: String,
+        /// The status.
+        status: u16,
+        /// After so long.
+        after: Duration,
     },
     /// An answer that says no.
     #[error("{url}: the service answered with status {status}")]
@@ -46,9 +58,34 @@ pub(super) enum ServiceError {
     Address(String),
 }
 
+/// Why nothing came of asking the service: for people, and the time that it wants to have before it is asked again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NoAnswer {
+    /// Why.
+    pub why: String,
+    /// So long.
+    pub again_after: Option<Duration>,
+}
+
+impl From<String> for NoAnswer {
+    fn from(why: String) -> Self {
+        Self { why, again_after: None }
+    }
+}
+
+impl From<ServiceError> for NoAnswer {
+    fn from(error: ServiceError) -> Self {
+        let again_after = match &error {
+            ServiceError::Later { after, .. } => Some(*after),
+            _ => None,
+        };
+        Self { why: error.to_string(), again_after }
+    }
+}
+
 /// The body of `POST report`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Report<'a> {
+struct Report<'a> {
     /// [`FORMAT`].
     pub format: u32,
     /// Computer name.
@@ -57,6 +94,9 @@ pub(super) struct Report<'a> {
     pub id: &'a str,
     /// `applied`, `refused` or `failed`.
     pub result: &'a str,
+    /// Why it was refused, in a word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<words::Refusal>,
     /// Why, where it was not applied.
     pub reason: &'a str,
     /// What was changed.
@@ -128,12 +168,25 @@ impl UpdateService {
         read(url, response)
     }
 
-    /// Says what became of a remediation.
-    pub(super) fn report(&self, report: &Report<'_>) -> Result<(), ServiceError> {
+    /// Says what became of a remediation. Gives the word for it.
+    pub(super) fn report(
+        &self,
+        machine: &str,
+        id: &str,
+        told: Told<'_>,
+    ) -> Result<&'static str, ServiceError> {
+        let (result, refusal, reason, changes) = match told {
+            Told::Applied(changes) => ("applied", None, "", changes),
+            Told::Refused(refusal) => {
+                ("refused", Some(refusal.word), refusal.why.as_str(), &[][..])
+            }
+            Told::Failed(why, changes) => ("failed", None, why, changes),
+        };
+        let report = &Report { format: FORMAT, machine, id, result, refusal, reason, changes };
         let url = format!("{}/recovery/v1/report", self.base);
         let response = self.send(&url, report)?;
         match response.status().as_u16() {
-            200..=299 => Ok(()),
+            200..=299 => Ok(result),
             status => Err(ServiceError::Status { url, status }),
         }
     }
@@ -167,6 +220,9 @@ fn read<T: DeserializeOwned>(
     response: ureq::http::Response<ureq::Body>,
 ) -> Result<T, ServiceError> {
     let status = response.status().as_u16();
+    if let (503 | 429, Some(after)) = (status, retry_after(response.headers(), Timestamp::now())) {
+        return Err(ServiceError::Later { url, status, after });
+    }
     if status != 200 {
         return Err(ServiceError::Status { url, status });
     }
@@ -176,4 +232,36 @@ fn read<T: DeserializeOwned>(
         })?;
     serde_json::from_slice(&bytes)
         .map_err(|error| ServiceError::Answer { url, reason: error.to_string() })
+}
+
+/// `Retry-After`: seconds, or the time of day (RFC 9110, section 10.2.3). What cannot be read is not there.
+fn retry_after(headers: &ureq::http::HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = headers.get("retry-after")?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<u32>() {
+        return Some(Duration::from_secs(u64::from(seconds)));
+    }
+    let then = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    Duration::try_from(then.duration_since(now)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_to_ask_again_is_read_in_both_forms() {
+        let now: Timestamp = "2024-07-19T04:20:00Z".parse().expect("a time");
+        let read = |value: &str| {
+            let mut headers = ureq::http::HeaderMap::new();
+            headers.insert("retry-after", value.parse().expect("a header"));
+            retry_after(&headers, now)
+        };
+        assert_eq!(read("120"), Some(Duration::from_secs(120)));
+        assert_eq!(read("Fri, 19 Jul 2024 04:21:30 GMT"), Some(Duration::from_secs(90)));
+        for unreadable in ["", "-1", "soon", "1.5", "99999999999", "Fri, 19 Jul 2024 04:19:00 GMT"]
+        {
+            assert_eq!(read(unreadable), None, "{unreadable}");
+        }
+        assert_eq!(retry_after(&ureq::http::HeaderMap::new(), now), None);
+    }
 }

@@ -12,9 +12,10 @@ use rcgen::{CertificateParams, KeyPair};
 
 use super::crash::CrashSignature;
 use super::remediation::{
-    self, Envelope, Manifest, Offer, Refusal, ScanAnswer, ScanRequest, verify,
+    self, Envelope, Machine, Manifest, Offer, Refusal, ScanAnswer, ScanRequest, verify,
 };
-use super::scan::{Applied, Patience, ScanEnd, World, run};
+use super::scan::{Applied, Patience, ScanEnd, Told, World, run};
+use super::service::NoAnswer;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -50,7 +51,8 @@ fn crash() -> CrashSignature {
 
 fn payload(module: &str) -> String {
     format!(
-        "{{\"format\":1,\"id\":\"r1\",\"title\":\"t\",\"target\":{{\"module\":\"{module}\",\
+        "{{\"format\":1,\"id\":\"r1\",\"title\":\"t\",\"counter\":3,\
+         \"expires\":\"2024-08-01T00:00:00Z\",\"target\":{{\"module\":\"{module}\",\
          \"bugCheck\":80}},\"actions\":[{{\"delete\":{{\"path\":\"C:\\\\Windows\\\\System32\\\\drivers\
          \\\\CrowdStrike\\\\C-00000291*.sys\",\"modifiedBefore\":\"2024-07-19T05:27:00Z\"}}}}]}}"
     )
@@ -60,43 +62,116 @@ fn now() -> Timestamp {
     "2024-07-19T04:20:00Z".parse().expect("a time")
 }
 
-#[test]
-fn what_a_trusted_publisher_signed_for_this_crash_is_believed() {
-    let publisher = Publisher::new(7);
-    let envelope = publisher.sign(&payload("CSAgent.sys"));
-    let trusted = [publisher.certificate.clone()];
-    let manifest = verify(&envelope, "r1", &trusted, Some(&crash()), now()).expect("verified");
-    assert_eq!(manifest.actions.len(), 1);
+fn offer() -> Offer {
+    Offer { id: "r1".into(), counter: 3, manifest_url: "/recovery/v1/manifest/r1".into() }
 }
 
 #[test]
-fn everything_else_is_refused() {
+fn what_a_trusted_publisher_signed_for_this_machine_is_believed() {
+    let publisher = Publisher::new(7);
+    let publishers = [publisher.certificate.clone()];
+    let crash = crash();
+    let machine = Machine {
+        name: "UNDERSTUDY",
+        crash: Some(&crash),
+        build: Some("26100.4770".parse().expect("a build")),
+        group: Some("Broad"),
+        publishers: &publishers,
+    };
+    let targeted = payload("CSAgent.sys").replace(
+        "\"bugCheck\":80",
+        "\"bugCheck\":80,\"builds\":{\"from\":\"26100.4700\",\"to\":\"26100.9999\"},\"groups\":[\"broad\"]",
+    );
+    for payload in [payload("CSAgent.sys"), targeted] {
+        let envelope = publisher.sign(&payload);
+        let manifest = verify(&envelope, &offer(), &machine, 3, now()).expect("verified");
+        assert_eq!(manifest.actions.len(), 1);
+    }
+}
+
+#[test]
+fn everything_else_is_refused_each_with_its_word() {
+    use words::Refusal as Word;
     let publisher = Publisher::new(7);
     let stranger = Publisher::new(9);
-    let trusted = [publisher.certificate.clone()];
-    let check = |envelope: &Envelope, id: &str, crash: Option<&CrashSignature>| {
-        verify(envelope, id, &trusted, crash, now()).expect_err("refused")
-    };
-    let good = publisher.sign(&payload("csagent.sys"));
+    let publishers = [publisher.certificate.clone()];
     let crash = crash();
-
-    assert_eq!(
-        check(&stranger.sign(&payload("csagent.sys")), "r1", Some(&crash)),
-        Refusal::UntrustedPublisher
+    let machine = Machine {
+        name: "UNDERSTUDY",
+        crash: Some(&crash),
+        build: Some("26100.4770".parse().expect("a build")),
+        group: None,
+        publishers: &publishers,
+    };
+    let text = payload("csagent.sys");
+    let good = publisher.sign(&text);
+    let with = |from: &str, to: &str| {
+        let changed = text.replace(from, to);
+        assert_ne!(changed, text, "{from}");
+        publisher.sign(&changed)
+    };
+    let target = |more: &str| with("\"bugCheck\":80", &format!("\"bugCheck\":80,{more}"));
+    let path = |path: &str| {
+        let from = r"C:\\Windows\\System32\\drivers\\CrowdStrike\\C-00000291*.sys";
+        with(from, &path.replace('\\', r"\\"))
+    };
+    let write = |path: &str| {
+        let path = path.replace('\\', r"\\");
+        let begin = text.find("[{").expect("actions");
+        let head = &text[..begin];
+        publisher
+            .sign(&format!("{head}[{{\"write\":{{\"path\":\"{path}\",\"content\":\"eA==\"}}}}]}}"))
+    };
+    let verified =
+        verify(&write("C:\\Windows\\x"), &offer(), &machine, 0, now()).expect("verified");
+    assert!(
+        matches!(&verified.actions[..], [remediation::Action::Write(write)] if write.content == b"x")
     );
-    let stolen =
-        Envelope { signature: stranger.sign(&payload("csagent.sys")).signature, ..good.clone() };
-    assert_eq!(check(&stolen, "r1", Some(&crash)), Refusal::BadSignature);
+
+    let forged = Envelope { signature: stranger.sign(&text).signature, ..good.clone() };
     let changed = Envelope { payload: BASE64.encode(payload("other.sys")), ..good.clone() };
-    assert_eq!(check(&changed, "r1", Some(&crash)), Refusal::BadSignature);
-    assert!(matches!(check(&good, "r2", Some(&crash)), Refusal::OtherId { .. }));
-    assert!(matches!(check(&good, "r1", None), Refusal::OtherCrash { .. }));
-    let other = CrashSignature { bug_check: 0xD1, ..crash.clone() };
-    assert!(matches!(check(&good, "r1", Some(&other)), Refusal::OtherCrash { .. }));
-    let unknown = publisher.sign(&payload("csagent.sys").replace("delete", "format"));
-    assert!(matches!(check(&unknown, "r1", Some(&crash)), Refusal::Unreadable(_)));
-    let garbage = Envelope { payload: "%".into(), ..good };
-    assert!(matches!(check(&garbage, "r1", Some(&crash)), Refusal::Unreadable(_)));
+    let cases = [
+        ("a stranger's", stranger.sign(&text), Word::UntrustedPublisher),
+        ("a stranger's signature", forged, Word::BadSignature),
+        ("other bytes", changed, Word::BadSignature),
+        ("no base64", Envelope { payload: "%".into(), ..good.clone() }, Word::Unreadable),
+        ("another format", Envelope { format: 2, ..good.clone() }, Word::UnknownFormat),
+        ("another format inside", with("\"format\":1", "\"format\":2"), Word::UnknownFormat),
+        ("an unknown action", with("\"delete\"", "\"format\""), Word::Unreadable),
+        ("no end", with("\"expires\":\"2024-08-01T00:00:00Z\",", ""), Word::Unreadable),
+        ("no counter", with("\"counter\":3,", ""), Word::Unreadable),
+        ("another id", with("\"id\":\"r1\"", "\"id\":\"r2\""), Word::OtherRemediation),
+        ("over", with("2024-08-01T00:00:00Z", "2024-07-19T04:20:00Z"), Word::Expired),
+        ("older than offered", with("\"counter\":3", "\"counter\":2"), Word::Replayed),
+        ("another crash", with("\"bugCheck\":80", "\"bugCheck\":209"), Word::OtherCrash),
+        ("another module", with("csagent.sys", "other.sys"), Word::OtherCrash),
+        (
+            "another build",
+            target("\"builds\":{\"from\":\"26200.1\",\"to\":\"26200.9\"}"),
+            Word::OtherBuild,
+        ),
+        ("a group", target("\"groups\":[\"canary\"]"), Word::OtherGroup),
+        ("a way up", path(r"C:\Windows\..\x"), Word::UnsafePath),
+        ("a share", path(r"\\server\share\x"), Word::UnsafePath),
+        ("a stream", path(r"C:\Windows\x:y"), Word::UnsafePath),
+        ("a device", path(r"C:\Windows\nul.sys"), Word::UnsafePath),
+        ("a short name", path(r"C:\PROGRA~1\x"), Word::UnsafePath),
+        ("many files to write", write(r"C:\Windows\*"), Word::UnsafePath),
+    ];
+    for (what, envelope, word) in &cases {
+        let refusal = verify(envelope, &offer(), &machine, 0, now()).expect_err(what);
+        assert_eq!(refusal.word, *word, "{what}: {refusal}");
+    }
+    let replayed = verify(&good, &offer(), &machine, 4, now()).expect_err("a newer one was seen");
+    assert_eq!(replayed.word, Word::Replayed);
+    let unknown = Machine { crash: None, ..machine };
+    assert_eq!(
+        verify(&good, &offer(), &unknown, 0, now()).expect_err("no crash").word,
+        Word::OtherCrash
+    );
+    let late: Timestamp = "4097-01-01T00:00:00Z".parse().expect("a time");
+    let over = verify(&good, &offer(), &machine, 0, late).expect_err("the certificate is over");
+    assert_eq!(over.word, Word::ExpiredCertificate);
 }
 
 /// A service that offers from a certain scan on, and a clock that only waiting moves.
@@ -105,9 +180,11 @@ struct Scripted {
     envelope: Option<Envelope>,
     clock: Duration,
     scans: u32,
-    reports: Vec<(String, String)>,
+    reports: Vec<String>,
     applied: u32,
     interrupted: bool,
+    /// The answer to the first scan is to be asked again after so long.
+    busy: Option<Duration>,
 }
 
 impl Scripted {
@@ -120,37 +197,56 @@ impl Scripted {
             reports: Vec::new(),
             applied: 0,
             interrupted: false,
+            busy: None,
         }
     }
 
     fn run(&mut self, trusted: &[Vec<u8>], patience: Patience) -> ScanEnd {
-        run(self, "UNDERSTUDY", Some(&crash()), trusted, patience)
+        let crash = crash();
+        let machine = Machine {
+            name: "UNDERSTUDY",
+            crash: Some(&crash),
+            build: None,
+            group: None,
+            publishers: trusted,
+        };
+        run(self, &machine, patience)
     }
 }
 
 impl World for Scripted {
-    fn scan(&mut self, request: &ScanRequest<'_>) -> Result<ScanAnswer, String> {
+    fn scan(&mut self, request: &ScanRequest<'_>) -> Result<ScanAnswer, NoAnswer> {
         self.scans += 1;
         assert_eq!(request.attempt, self.scans);
         if self.envelope.is_none() {
-            return Err("no route".into());
+            return Err("no route".to_owned().into());
         }
-        let offer = Offer { id: "r1".into(), manifest_url: "/recovery/v1/manifest/r1".into() };
-        let remediations = if self.scans >= self.offers_from { vec![offer] } else { Vec::new() };
+        if let Some(after) = self.busy.take() {
+            return Err(NoAnswer { why: "503".into(), again_after: Some(after) });
+        }
+        let remediations = if self.scans >= self.offers_from { vec![offer()] } else { Vec::new() };
         Ok(ScanAnswer { format: remediation::FORMAT, remediations })
     }
 
-    fn manifest(&mut self, _: &Offer) -> Result<Envelope, String> {
-        self.envelope.clone().ok_or_else(|| "gone".into())
+    fn manifest(&mut self, _: &Offer) -> Result<Envelope, NoAnswer> {
+        self.envelope.clone().ok_or_else(|| "gone".to_owned().into())
     }
 
-    fn apply(&mut self, _: &Manifest) -> Applied {
+    fn seen(&mut self, _: &str) -> u32 {
+        0
+    }
+
+    fn apply(&mut self, _: &Manifest) -> Result<Applied, Refusal> {
         self.applied += 1;
-        Applied { changes: vec!["deleted C:\\x".into()], failure: None }
+        Ok(Applied { changes: vec!["deleted C:\\x".into()], failure: None })
     }
 
-    fn report(&mut self, _: &str, result: &str, reason: &str, _: &[String]) {
-        self.reports.push((result.to_owned(), reason.to_owned()));
+    fn report(&mut self, _: &str, told: Told<'_>) {
+        self.reports.push(match told {
+            Told::Applied(_) => "applied".to_owned(),
+            Told::Refused(refusal) => format!("refused: {}", refusal.word),
+            Told::Failed(why, _) => format!("failed: {why}"),
+        });
     }
 
     fn say(&mut self, _: &str) {}
@@ -179,7 +275,7 @@ fn a_remediation_that_comes_late_is_applied_on_a_later_scan() {
     let end = world.run(&[publisher.certificate], PATIENCE);
     assert!(matches!(end, ScanEnd::Applied { id, .. } if id == "r1"));
     assert_eq!((world.scans, world.applied), (3, 1));
-    assert_eq!(world.reports, [("applied".to_owned(), String::new())]);
+    assert_eq!(world.reports, ["applied"]);
     assert_eq!(world.clock, Duration::from_secs(1) + MINUTE * 240);
 }
 
@@ -192,8 +288,7 @@ fn a_bad_signature_changes_nothing_and_is_reported_once() {
     assert_eq!(end, ScanEnd::TimeOver);
     assert_eq!(world.applied, 0);
     assert_eq!(world.scans, 20);
-    assert_eq!(world.reports.len(), 1);
-    assert_eq!(world.reports[0].0, "refused");
+    assert_eq!(world.reports, ["refused: untrusted-publisher"]);
 }
 
 #[test]
@@ -216,4 +311,22 @@ fn the_power_button_ends_the_wait() {
     let mut world = Scripted::new(1, None);
     world.interrupted = true;
     assert_eq!(world.run(&[], PATIENCE), ScanEnd::Interrupted);
+}
+
+/// `Retry-After` moves the next scan away, never nearer, and not beyond the time that there is.
+#[test]
+fn a_service_that_wants_to_be_asked_later_is_asked_later() {
+    let publisher = Publisher::new(7);
+    let envelope = publisher.sign(&payload("csagent.sys"));
+    for (after, expected) in [(1, 120), (119, 120), (121, 121), (600, 600), (2399, 2399)] {
+        let mut world = Scripted::new(1, Some(envelope.clone()));
+        world.busy = Some(MINUTE * after);
+        let end = world.run(&[publisher.certificate.clone()], PATIENCE);
+        assert!(matches!(end, ScanEnd::Applied { .. }), "{after}: {end:?}");
+        assert_eq!(world.clock, Duration::from_secs(1) + MINUTE * expected, "{after}");
+    }
+    let mut world = Scripted::new(1, Some(envelope));
+    world.busy = Some(MINUTE * 5000);
+    assert_eq!(world.run(&[publisher.certificate], PATIENCE), ScanEnd::TimeOver);
+    assert_eq!((world.scans, world.clock), (1, Duration::from_secs(1) + MINUTE * 2400));
 }

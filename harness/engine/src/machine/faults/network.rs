@@ -9,9 +9,7 @@ use std::time::Duration;
 
 use network::{Conditions, Loss, Names, NetworkHandle};
 use recovery::{RemediationService, Trouble};
-use scenario::{
-    Chance, LateLink, NetworkFault, NetworkTrouble, ServiceFault, ServiceTrouble, Span,
-};
+use scenario::{Chance, LateLink, NetworkFault, NetworkTrouble, ServiceFault, Span};
 use timeline::steps::LIFT;
 use timeline::{Body, Sink, Source, StepState};
 use tokio::sync::{Notify, watch};
@@ -184,7 +182,7 @@ impl<'a> NetworkFaults<'a> {
         };
         let requests = fault.requests;
         if !fault.inert {
-            match trouble(&fault.trouble) {
+            match Trouble::declared(&fault.trouble) {
                 Some(trouble) => service.arm(&fault.name, trouble, requests),
                 None => {
                     let met = self.network.report().borrow().turned_away;
@@ -265,19 +263,6 @@ impl<'a> NetworkFaults<'a> {
             }
         }
     }
-}
-
-/// What a service does by itself; nothing where the network does it.
-fn trouble(trouble: &ServiceTrouble) -> Option<Trouble> {
-    Some(match trouble {
-        ServiceTrouble::Down => return None,
-        ServiceTrouble::Slow(slow) => Trouble::Slow(slow.delay.duration()),
-        ServiceTrouble::Unavailable => Trouble::Unavailable,
-        ServiceTrouble::WrongCertificate => Trouble::WrongCertificate,
-        ServiceTrouble::ExpiredCertificate => Trouble::ExpiredCertificate,
-        ServiceTrouble::TruncatedDownload => Trouble::TruncatedDownload,
-        ServiceTrouble::TamperedDownload => Trouble::TamperedDownload,
-    })
 }
 
 /// A network as a proof tells it, one line each.
