@@ -93,7 +93,6 @@ fn story(outcome: &Outcome) -> Vec<String> {
 
 /// Where it was stopped, or why not.
 fn why(outcome: &Outcome) -> String {
-    let last = outcome.rings.len() - 1;
     let begun = outcome.rings.iter().rposition(|ring| ring.began.is_some()).unwrap_or(0);
     let Some(alarm) = &outcome.alarm else {
         return match (outcome.rings.get(begun + 1), outcome.broke) {
@@ -124,12 +123,11 @@ fn why(outcome: &Outcome) -> String {
     if outcome.broke == 0 {
         return format!("A false alarm after {when}, {by}.");
     }
-    if last == 0 {
+    let Some(ring) = outcome.rings.get(begun).filter(|_| outcome.rings.len() > 1) else {
         return format!(
             "There was no ring to hold back. The alarm came after {when}, {by}; {broken} machines were broken by then."
         );
-    }
-    let ring = &outcome.rings[begun];
+    };
     if let Some(next) = outcome.rings.get(begun + 1) {
         return format!(
             "Stopped in ring {} of {} ({}), by the alarm after {when}, {by}; {broken} machines were broken by then, \
@@ -219,10 +217,10 @@ pub fn render_recommendation(found: &Recommendation) -> String {
          are bad.\n",
         found.bad * 100.0
     ));
-    if slow > 0 {
+    if slow + false_alarms > 0 {
         text.push_str(&format!(
-            "{slow} plans did not bring a good update to so many machines within the horizon; {false_alarms} were \
-             stopped by a false alarm.\n"
+            "With a good update, {slow} plans did not reach so many machines within the horizon, and {false_alarms} \
+             had a false alarm.\n"
         ));
     }
     text.push_str(&format!("\n{}\n", wrapped(LIMITS)));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use engine::replay;
 use fleet::{binomial_interval, fit};
-use timeline::{BootKind, Derived, Micros, Verdict};
+use timeline::{BootKind, Derived, Micros, Phase, Verdict};
 use winfmt::escaped;
 use words::Span;
 
@@ -54,14 +54,23 @@ fn durations(runs: &[Derived]) -> [Durations; 4] {
         about,
         observed: observed.iter().map(|it| Span::from_millis(it.get() / 1000)).collect(),
     };
-    // A boot and its measurements have the same place in their lists.
-    let boots =
-        || runs.iter().flat_map(|run| run.timeline.boots.iter().zip(&run.measurements.boots));
+    // A boot and its measurements have the same place in their lists. What was restored from a checkpoint did not
+    // start, so how long it was there says nothing about a start.
+    let boots = || {
+        let all =
+            runs.iter().flat_map(|run| run.timeline.boots.iter().zip(&run.measurements.boots));
+        all.filter(|(boot, _)| boot.phases.first().is_some_and(|it| it.phase == Phase::Firmware))
+    };
     let took = |wanted: &dyn Fn(&timeline::Boot) -> bool| {
         boots().filter(|(boot, _)| wanted(boot)).filter_map(|(_, it)| it.duration_us).collect()
     };
     [
-        of("failed start", "from power-on or reset to its end", took(&|boot| boot.failed())),
+        // A start in which the fault was put in place lasted as long as the scenario waited.
+        of(
+            "failed start",
+            "from power-on or reset to its end",
+            took(&|boot| boot.failed() && boot.began_after_all_faults),
+        ),
         of(
             "recovery start",
             "of the recovery environment, to its end",
@@ -126,23 +135,33 @@ fn text(runs: &[Derived]) -> String {
         "\n# starts that went well after the fault, before the one that failed\n{}\n",
         starts(runs)
     ));
-    text.push_str("\n# brought back by, with exact intervals at 95 %\n");
-    let mut by = BTreeMap::<&str, u64>::new();
-    for run in runs {
+    // A machine that was never broken was brought back by nobody.
+    let broken: Vec<&Derived> = runs
+        .iter()
+        .filter(|run| run.timeline.boots.iter().any(|boot| boot.after_fault && boot.failed()))
+        .collect();
+    text.push_str(&format!(
+        "\n# broken by the fault, with exact intervals at 95 %\n{}",
+        share("machines", broken.len(), runs.len())
+    ));
+    text.push_str("\n# of these, brought back by\n");
+    let mut by = BTreeMap::<&str, usize>::new();
+    for run in &broken {
         let layer = run.outcome.brought_back_by.map_or("nothing", |layer| layer.name());
         *by.entry(layer).or_default() += 1;
     }
     for (layer, times) in by {
-        let share = binomial_interval(times, runs.len() as u64, CONFIDENCE);
-        text.push_str(&format!(
-            "# {layer}: {times} of {}, {:.2} ({:.2} to {:.2})\n",
-            runs.len(),
-            share.value,
-            share.from,
-            share.to
-        ));
+        text.push_str(&share(layer, times, broken.len()));
     }
     text
+}
+
+fn share(what: &str, times: usize, of: usize) -> String {
+    let share = binomial_interval(times as u64, of as u64, CONFIDENCE);
+    format!(
+        "# {what}: {times} of {of}, {:.2} ({:.2} to {:.2})\n",
+        share.value, share.from, share.to
+    )
 }
 
 /// Of the runs in which a start failed: good starts between the fault and that one. A start in which the fault was put
@@ -185,11 +204,14 @@ mod tests {
         let text = text(&runs);
         assert!(text.contains("a model: these durations and shares are its own"), "{text}");
         assert!(text.contains("# quick-machine-recovery: 1 of 2, 0.50 (0.01 to 0.99)"), "{text}");
+        assert!(text.contains("# machines: 2 of 2, 1.00 (0.16 to 1.00)"), "{text}");
         let failed: usize = runs
             .iter()
-            .map(|run| run.timeline.boots.iter().filter(|boot| boot.failed()).count())
-            .sum();
-        assert!(failed >= 4 && text.contains(&format!("# {failed} observed; mean")), "{text}");
+            .flat_map(|run| &run.timeline.boots)
+            .filter(|boot| boot.failed() && boot.began_after_all_faults)
+            .count();
+        assert!(failed >= 3 && text.contains(&format!("# {failed} observed; mean")), "{text}");
+        assert!(!text.contains("\"0s\""), "what was restored did not start: {text}");
         // Each line that is no comment can be put into a rollout file.
         let values = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
         let mut read = 0;
