@@ -31,7 +31,7 @@ pub(crate) struct RemediationArgs {
     /// Listen for machines on this address
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8443")]
     listen: SocketAddr,
-    /// The name in the certificate, which machines ask for
+    /// The name that machines ask for
     #[arg(long, value_name = "NAME", default_value = "localhost")]
     host: String,
     /// The directory of the certificate authority, made where it is missing

@@ -257,9 +257,20 @@ mod tests {
         attribute.resize(size, 0);
         attribute.extend([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
         let end = record + used - 8;
-        assert!(used + size < 510, "the update sequence is left alone");
+        assert!(used + size <= 1024, "it fits into the record");
+        // The last two bytes of each sector stand in the update sequence, and its number in their place.
+        let sequence =
+            record + usize::from(u16::from_le_bytes([bytes[record + 4], bytes[record + 5]]));
+        let sectors = [(record + 510, sequence + 2), (record + 1022, sequence + 4)];
+        for (last, kept) in sectors {
+            bytes.copy_within(kept..kept + 2, last);
+        }
         bytes[end..end + attribute.len()].copy_from_slice(&attribute);
         bytes[record + 24..record + 28].copy_from_slice(&((used + size) as u32).to_le_bytes());
+        for (last, kept) in sectors {
+            bytes.copy_within(last..last + 2, kept);
+            bytes.copy_within(sequence..sequence + 2, last);
+        }
         device.write_at(0, &bytes).expect("written");
     }
 
