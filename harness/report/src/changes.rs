@@ -144,6 +144,12 @@ fn layers(old: &[LayerOutcome], new: &[LayerOutcome]) -> Vec<String> {
             };
             let (now_why, before_why) = (reason(now), reason(before));
             told.push(format!("{}: its reason is {now_why} instead of {before_why}", now.layer));
+        } else if before.refusal != now.refusal {
+            let word = |layer: &LayerOutcome| {
+                layer.refusal.map_or_else(|| "none".to_owned(), |refusal| refusal.to_string())
+            };
+            let (now_word, before_word) = (word(now), word(before));
+            told.push(format!("{}: its refusal is {now_word} instead of {before_word}", now.layer));
         } else if before.scans != now.scans {
             told.push(format!("{}: another number of scans", now.layer));
         }
