@@ -139,7 +139,12 @@ fn delete_files(
             continue;
         }
         let file = format!("{folder}\\{}", entry.name);
-        let modified = drive.metadata(&file)?.modified;
+        // A folder's entry may not know yet that its file has become a link.
+        let metadata = drive.metadata(&file)?;
+        if metadata.kind != Kind::File {
+            continue;
+        }
+        let modified = metadata.modified;
         let old_enough = delete
             .modified_before
             .is_none_or(|limit| modified < FileTime::from(std::time::SystemTime::from(limit)));
@@ -226,7 +231,8 @@ mod tests {
         let record = (0..bytes.len() - 1024)
             .step_by(512)
             .filter(|at| bytes[*at..].starts_with(b"FILE"))
-            .find(|at| {
+            // The folder above has the name, too, and was made before.
+            .rfind(|at| {
                 let used = number(&bytes, at + 24);
                 let record = &bytes[*at..at + used];
                 // Its own name, with the length in front of it, and none that is longer.
