@@ -148,7 +148,7 @@ pub(crate) mod tests {
             signature: None,
             attempt: 1,
             build: None,
-            group: (number % 50 == 0).then(|| "Canary".to_owned()),
+            group: number.is_multiple_of(50).then(|| "Canary".to_owned()),
         };
         (1..=1000).filter(|number| remediation.reaches(&asks(number))).collect()
     }

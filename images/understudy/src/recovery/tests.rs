@@ -321,7 +321,7 @@ fn a_service_that_wants_to_be_asked_later_is_asked_later() {
     for (after, expected) in [(1, 120), (119, 120), (121, 121), (600, 600), (2399, 2399)] {
         let mut world = Scripted::new(1, Some(envelope.clone()));
         world.busy = Some(MINUTE * after);
-        let end = world.run(&[publisher.certificate.clone()], PATIENCE);
+        let end = world.run(std::slice::from_ref(&publisher.certificate), PATIENCE);
         assert!(matches!(end, ScanEnd::Applied { .. }), "{after}: {end:?}");
         assert_eq!(world.clock, Duration::from_secs(1) + MINUTE * expected, "{after}");
     }
