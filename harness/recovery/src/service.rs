@@ -188,6 +188,7 @@ impl RemediationService {
 
     /// Says in the log that something that was to be published cannot be.
     pub fn not_published(&self, what: &str, reason: &str) {
+        tracing::warn!(file = what, reason, "not published");
         let facts = [("path".to_owned(), brief(what)), ("reason".to_owned(), brief(reason))];
         self.inner.told(&mut self.inner.running(), "publish", "not-read", facts.into());
     }

@@ -110,8 +110,11 @@ pub fn merge_json(files: &[(String, String)]) -> Result<Merged, MergeError> {
     let ran = |document: &Value| {
         !matches!(document["verdict"].as_str(), Some("not-applicable" | "left-out"))
     };
-    let codes = documents.iter().filter_map(|document| document["exit_code"].as_u64()).max();
-    let worst = codes.and_then(|code| u8::try_from(code).ok()).unwrap_or(3);
+    // One that does not say it says nothing about the product.
+    let code = |document: &Value| {
+        document["exit_code"].as_u64().and_then(|code| u8::try_from(code).ok()).unwrap_or(3)
+    };
+    let worst = documents.iter().map(code).max().unwrap_or(3);
     let exit_code = if documents.iter().any(ran) { worst } else { worst.max(2) };
     let text = serde_json::to_string_pretty(&Value::Array(documents));
     let text = text.map_err(|error| MergeError::Unwritten(error.to_string()))? + "\n";

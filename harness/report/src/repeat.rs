@@ -56,6 +56,17 @@ pub struct Repeated {
     pub exit_code: u8,
 }
 
+impl Repeated {
+    /// What stands in the place of a verdict where there is more than one outcome.
+    pub fn instead_of_a_verdict(&self) -> Option<&'static str> {
+        match self.outcomes.as_slice() {
+            _ if self.flaky => Some("flaky"),
+            [_, _, ..] => Some("several"),
+            _ => None,
+        }
+    }
+}
+
 /// An outcome, and how often it came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OutcomeCount {

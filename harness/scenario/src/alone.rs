@@ -55,8 +55,10 @@ pub fn alone(variants: &[Scenario], layer: Layer) -> Result<Alone, String> {
     scenario.name = format!("{}/{layer}", first.folder_name());
     (scenario.reboots, scenario.last_known_good, scenario.safe_mode) = (None, None, None);
     (scenario.host_repair, scenario.rollback) = (None, None);
-    if let Some(settings) = &mut scenario.recovery.quick_machine_recovery {
-        settings.cloud_remediation = false;
+    match &mut scenario.recovery.quick_machine_recovery {
+        Some(settings) => settings.cloud_remediation = false,
+        // The image's own settings decide: without a service it finds nothing.
+        None => scenario.update_service = None,
     }
     match layer {
         Layer::Reboots => scenario.reboots = Some(Reboots { times: RESTARTS }),
@@ -172,7 +174,9 @@ impl Scenario {
             // The settings of the image decide.
             [] if settings.is_none() => None,
             [] => Some(Layer::AutomaticRepair),
-            [layer] if !cloud => Some(*layer),
+            [layer] if !cloud && (settings.is_some() || self.update_service.is_none()) => {
+                Some(*layer)
+            }
             _ => None,
         }
     }

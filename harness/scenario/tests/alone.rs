@@ -1,5 +1,7 @@
 //! The incidents that come with the project, each with one layer and no other.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::path::{Path, PathBuf};
 
 use scenario::{LAYERS_ALONE, Layer, Scenario, alone};

@@ -43,11 +43,9 @@ fn finished(finished: &Finished) -> Row {
     let Finished { scenario, image, turns, .. } = finished;
     let (verdict, reference) = match (finished.repeated(), turns.first().map(|turn| &turn.came)) {
         (Some(repeated), _) => {
-            let verdict = match repeated.outcomes.as_slice() {
-                [one] => one.verdict.clone(),
-                _ if repeated.flaky => "flaky".to_owned(),
-                _ => String::new(),
-            };
+            let one = repeated.outcomes.first().map(|one| one.verdict.clone());
+            let verdict = repeated.instead_of_a_verdict().map(str::to_owned).or(one);
+            let verdict = verdict.unwrap_or_default();
             (verdict, repeated.line())
         }
         (None, Some(Ok(result))) => {

@@ -1,6 +1,7 @@
 //! What records of runs know of scenarios.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use engine::{RunDir, StateDir};
@@ -39,7 +40,9 @@ impl History {
         for run in RunDir::list(&state.runs()).map_err(infrastructure)? {
             // One whose record cannot be read is told of where runs are listed.
             if let Ok(record) = run.record() {
-                let past = Past::of(&run, record.scenario_digest);
+                let mut past = Past::of(&run, record.scenario_digest);
+                // Seeds and a matrix have no reference to be as: their exit code says nothing of the scenario.
+                past.failed &= record.reference.parent().is_some_and(Path::exists);
                 last.insert((record.scenario, record.image), past);
             }
         }

@@ -21,8 +21,10 @@ pub(crate) struct Beginning {
     /// Its disk, variables, TPM state and evidence; gone with this.
     folder: tempfile::TempDir,
     before: Before,
-    /// From `run-started` to the event with which the machine was given up.
+    /// From `run-started` to the event with which the machine was given up, and lines that came late.
     events: Vec<Event>,
+    /// The event with which it was given up.
+    given_up: usize,
     /// How it was switched off, and what came late.
     afterwards: Vec<Observation>,
 }
@@ -73,9 +75,16 @@ impl Beginning {
         let mut events = read.events;
         let Some(facts) = events.first().and_then(facts_of) else { return Ok(None) };
         let Some(last) = given_up_at(facts.clone(), &events) else { return Ok(None) };
-        let later = events.split_off(last + 1);
+        // What was asked until it was off is remembered as well.
         if events.iter().any(|event| matches!(event.body, Body::Service { .. })) {
             return Ok(None);
+        }
+        let mut later = events.split_off(last + 1);
+        // A reset may overtake the stop line that belongs before it; the watcher gives it back.
+        let late = later.extract_if(.., |event| matches!(event.body, Body::SerialLine { .. }));
+        events.extend(late);
+        for (seq, event) in events.iter_mut().enumerate() {
+            event.seq = seq as u64;
         }
         let seen = |file: &str| {
             let is =
@@ -94,13 +103,13 @@ impl Beginning {
         }
         copy_files(files, &kept(folder.path(), files))?;
         copy_evidence(evidence, &folder.path().join("machine"))?;
-        Ok(Some(Self { run: run.to_owned(), folder, before, events, afterwards }))
+        Ok(Some(Self { run: run.to_owned(), folder, before, events, given_up: last, afterwards }))
     }
 
     /// True where a run with these facts goes this way too: nothing else would have been done to its machine until it
     /// is given up, and then it is.
     pub(crate) fn leads_to(&self, facts: &RunFacts) -> bool {
-        given_up_at(facts.clone(), &self.events) == Some(self.events.len() - 1)
+        given_up_at(facts.clone(), &self.events) == Some(self.given_up)
     }
 
     /// Makes a machine of it: its files, and what was seen of it in the folder `evidence`.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use hypervisor::{HypervisorError, Machine, MachineSpec};
 use network::{Network, NetworkConfig, NetworkHandle};
@@ -46,6 +47,12 @@ impl RunContext<'_> {
         }
     }
 
+    /// True where others wait for the beginning that it drives.
+    pub(crate) fn drives_for_others(&self) -> bool {
+        let role = self.role.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(*role, Role::Drives(_))
+    }
+
     /// Keeps a machine that has been given up for the first time, and is off, for the runs that begin like this one;
     /// where there are any.
     pub(crate) async fn keep_beginning(&self, spec: &MachineSpec, before: &Before) {
@@ -76,14 +83,14 @@ impl RunContext<'_> {
         self.jobs.blocking(keeping).await
     }
 
-    /// Watches what `recorder` records; the time limit starts to run.
-    pub(crate) fn watch(&self, recorder: &Recorder) -> Watch {
+    /// Watches what `recorder` records. Of the time limit, so much is `spent` already.
+    pub(crate) fn watch(&self, recorder: &Recorder, spent: Duration) -> Watch {
         Watch::new(
             recorder.progress(),
             recorder.sink(),
             self.session.interrupt.clone(),
             self.reporter.clone(),
-            self.scenario.limits.time.duration(),
+            (self.scenario.limits.time.duration(), spent),
             limits::silence(self.scenario, self.prepared.plan.time_scale),
         )
     }

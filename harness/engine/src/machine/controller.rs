@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use disk::ServedDisk;
 use hypervisor::{Machine, MachineSpec};
@@ -40,6 +41,8 @@ pub(crate) struct MachineController<'a> {
     /// Whether it has been started, which a daemon may take its time for.
     started: watch::Sender<bool>,
     began: Instant,
+    /// How long it had been running before.
+    ran_before: Duration,
     /// What the machine is made of, as it is now.
     pub(crate) spec: MachineSpec,
     /// Its disk, where the harness is the drive.
@@ -76,6 +79,10 @@ impl<'a> MachineController<'a> {
             machine: None,
             started: watch::Sender::new(false),
             began: Instant::now(),
+            ran_before: starting_point
+                .taken_over
+                .as_ref()
+                .map_or(Duration::ZERO, |taken| taken.lasted),
             spec: starting_point.spec.clone(),
             disk: None,
             places: BTreeMap::new(),
@@ -121,7 +128,11 @@ impl<'a> MachineController<'a> {
         }
         off?;
         // The record of it ends with a machine that is off.
-        if ended.is_ok() && self.watch.until_off("the machine to be off").await.is_ok() {
+        if ended.is_ok()
+            && !self.watch.has_failed()
+            && self.context.drives_for_others()
+            && self.watch.until_off("the machine to be off").await.is_ok()
+        {
             self.context
                 .keep_beginning(&self.starting_point.spec, &self.starting_point.before)
                 .await;
@@ -304,8 +315,7 @@ impl<'a> MachineController<'a> {
     /// Switches it on again. What was in RAM is gone; the disk, the firmware's variables and the TPM are the
     /// same, and the clock has gone on.
     pub(crate) async fn on_again(&mut self) -> Result<(), ControlError> {
-        let before = self.starting_point.taken_over.as_ref().map(|taken| taken.lasted);
-        let gone_on = (self.began.elapsed() + before.unwrap_or_default()).as_secs();
+        let gone_on = (self.began.elapsed() + self.ran_before).as_secs();
         let spec = MachineSpec {
             clock: self.starting_point.spec.clock.map(|clock| clock.saturating_add(gone_on)),
             ..self.spec.clone()
@@ -319,7 +329,7 @@ impl<'a> MachineController<'a> {
 
     /// Switches it on as it was frozen.
     pub(crate) async fn on_from(&mut self, ram: &Path) -> Result<(), ControlError> {
-        self.began = Instant::now();
+        (self.began, self.ran_before) = (Instant::now(), Duration::ZERO);
         let machine = self.context.start(Some(ram), &self.spec, self.power_faults.sink()).await?;
         self.take(machine)
     }

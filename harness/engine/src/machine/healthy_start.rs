@@ -2,6 +2,7 @@
 //! key of its volume sealed.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use hypervisor::{Machine, MachineSpec};
 use network::NetworkHandle;
@@ -41,7 +42,7 @@ impl RunContext<'_> {
         let events = self.directory.path().join(events);
         let recorder = Recorder::begin(&events, self.prepared.plan.facts.clone())?;
         let sink = recorder.sink();
-        let mut watch = self.watch(&recorder);
+        let mut watch = self.watch(&recorder, Duration::ZERO);
         let (network, _) = self.start_network(spec, &sink)?;
         let attached = Attached { network, recorder, events };
         let sink = host_disk::guarded(sink, spec.disk.clone());

@@ -58,16 +58,16 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Begins watching; the time limit starts to run.
+    /// Begins watching; what is not spent yet of the time limit starts to run.
     pub(crate) fn new(
         progress: watch::Receiver<Progress>,
         sink: Sink,
         interrupt: Interrupt,
         reporter: Reporter,
-        limit: Duration,
+        (limit, spent): (Duration, Duration),
         silence: Duration,
     ) -> Self {
-        let deadline = Instant::now() + limit;
+        let deadline = Instant::now() + limit.saturating_sub(spent);
         Self { progress, sink, interrupt, reporter, limit, deadline, silence }
     }
 

@@ -1,5 +1,7 @@
 //! One run from its staging to its evidence.
 
+use std::time::Duration;
+
 use disk::{Access, OfflineDisk};
 use faults::Origin;
 use scenario::Start;
@@ -45,7 +47,8 @@ impl RunContext<'_> {
         }
         self.announce_staged(&sink, &starting_point);
 
-        let watch = self.watch(&recorder);
+        let spent = taken.map_or(Duration::ZERO, |taken| taken.lasted);
+        let watch = self.watch(&recorder, spent);
         if let Err(error) =
             self.with_network(&starting_point, &sink, watch, recorder.progress()).await
         {

@@ -5,7 +5,7 @@ use scenario::{Reboots, Scenario};
 use timeline::{Body, Source, Verdict};
 
 use crate::bench::{BAD_FILE, Bench};
-use crate::guest::{Guest, Seen, healthy_start};
+use crate::guest::{Guest, Seen, healthy_start, reset, serial, stop};
 use crate::host_repair::{guest, repaired, stuck};
 use crate::outcomes::events;
 
@@ -122,4 +122,24 @@ async fn scenarios_that_differ_before_that_have_nothing_in_common() {
     let results = bench.run_together(&[alone, other], &machine).await;
     assert_eq!(verdicts(&results)[1], Verdict::Recovered);
     assert_eq!(starts(&machine), 3);
+}
+
+/// A reset may overtake the stop line that belongs before it: the line comes after the machine was given up.
+#[tokio::test(start_paused = true)]
+async fn a_line_that_comes_late_belongs_to_the_beginning() {
+    let Some(bench) = Bench::new() else { return };
+    let [alone, repaired] = alone_and_repaired(&bench);
+    let start = [serial("[bootmgr] starting Windows"), serial("[kernel] started")];
+    let falls = || [start.to_vec(), stop(), vec![reset()]].concat();
+    let mut late = falls();
+    let line = late.remove(2);
+    late.push(line);
+    let looping = || [falls(), falls(), late.clone()].concat();
+    let own = bench.run_together(std::slice::from_ref(&alone), &guest(vec![looping()])).await;
+    assert_eq!(verdicts(&own), [Verdict::Looping]);
+    let machine = guest(vec![looping(), healthy_start()]);
+    let together = bench.run_together(&[repaired, alone], &machine).await;
+    assert_eq!(starts(&machine), 2, "{:?}", machine.fake.calls());
+    assert!(beginning_of(&together[1]).is_some());
+    assert_eq!(together[1].derived.outcome.render(), own[0].derived.outcome.render());
 }

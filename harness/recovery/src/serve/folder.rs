@@ -151,6 +151,10 @@ impl Folder {
 
 fn text_of(path: &Path) -> io::Result<String> {
     let mut text = String::new();
+    // Opening a pipe would wait for whoever writes to it.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
     std::fs::File::open(path)?.take(MOST + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MOST {
         return Err(io::Error::other("it has more than 1 MiB, and a remediation is smaller"));
@@ -160,7 +164,7 @@ fn text_of(path: &Path) -> io::Result<String> {
 
 fn parse(text: &str) -> Result<Remediation, String> {
     let declared: scenario::Remediation =
-        toml::from_str(text).map_err(|error| error.message().to_owned())?;
+        toml::from_str(text).map_err(|error| error.to_string())?;
     let remediation = Remediation::from(&declared);
     if remediation.actions.is_empty() {
         return Err("it does nothing; write what it deletes or writes".to_owned());

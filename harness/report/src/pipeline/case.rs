@@ -6,6 +6,7 @@ use timeline::{Derived, Verdict};
 
 use crate::circumstances::Circumstances;
 use crate::json::Summary;
+use crate::repeat::Repeated;
 use crate::style::Style;
 use crate::terminal::render_timeline;
 use crate::text::{self, GUEST_TEXT, clean};
@@ -101,11 +102,6 @@ impl Case {
         }
     }
 
-    /// True where, unchanged, it had different outcomes.
-    fn is_flaky(&self) -> bool {
-        self.circumstances.repeated.as_ref().is_some_and(|repeated| repeated.flaky)
-    }
-
     /// The run, where it ran.
     pub(crate) fn ran(&self) -> Option<&Ran> {
         match &self.came {
@@ -127,8 +123,9 @@ impl Case {
 
     /// The verdict as a word, or what stands in its place.
     pub(crate) fn verdict(&self) -> String {
-        if self.is_flaky() {
-            return "flaky".to_owned();
+        let repeated = self.circumstances.repeated.as_ref();
+        if let Some(word) = repeated.and_then(Repeated::instead_of_a_verdict) {
+            return word.to_owned();
         }
         match &self.came {
             Came::Ran(ran) => match ran.summary.brought_back_by {

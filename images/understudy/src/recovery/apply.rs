@@ -46,8 +46,9 @@ fn act(drive: &Drive, manifest: &Manifest, changes: &mut Vec<String>) -> Result<
     let mut places = Vec::with_capacity(actions.len());
     for action in actions {
         let place = Place::find(drive, action.path())?;
-        if let (Action::Write(_), Some(folder)) = (action, &place.folder) {
-            place.is_no_link(drive, folder)?;
+        if let Action::Write(write) = action {
+            let nowhere = || ApplyError::NoFolder(write.path.clone());
+            place.is_no_link(drive, place.folder.as_ref().ok_or_else(nowhere)?)?;
         }
         places.push(place);
     }

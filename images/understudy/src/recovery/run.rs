@@ -281,15 +281,17 @@ impl World for RealWorld<'_> {
         apply(&self.drive, manifest)
     }
 
-    fn report(&mut self, id: &str, told: Told<'_>) {
+    fn report(&mut self, id: &str, told: Told<'_>) -> bool {
         let name = self.computer_name.clone();
         let sent = self
             .service()
             .and_then(|service| service.report(&name, id, told).map_err(|error| error.to_string()));
+        let heard = sent.is_ok();
         match sent {
             Ok(result) => self.say(&format!("remediation {id}: reported {result}")),
             Err(error) => self.say(&format!("remediation {id}: report failed: {error}")),
         }
+        heard
     }
 
     fn say(&mut self, text: &str) {

@@ -69,8 +69,8 @@ pub(super) trait World {
     /// Does what a manifest says, or refuses to where the disk is not as it has to be, and keeps in mind that it was
     /// met.
     fn apply(&mut self, manifest: &Manifest) -> Result<Applied, Refusal>;
-    /// Tells the service.
-    fn report(&mut self, id: &str, told: Told<'_>);
+    /// Tells the service. False where it did not hear.
+    fn report(&mut self, id: &str, told: Told<'_>) -> bool;
     /// Tells the observer.
     fn say(&mut self, text: &str);
     /// The clock on the wall.
@@ -111,7 +111,10 @@ pub(super) fn run(world: &mut dyn World, machine: &Machine<'_>, patience: Patien
                         Tried::Applied(changes) => {
                             return ScanEnd::Applied { id: offer.id.clone(), changes };
                         }
-                        Tried::Later(after) => again_after = again_after.max(Some(after)),
+                        Tried::Later(after) => {
+                            again_after = Some(after);
+                            break;
+                        }
                         Tried::NoHelp => {}
                     }
                 }
@@ -172,9 +175,10 @@ fn try_offer(
         Ok(applied) => applied,
         Err(refusal) => {
             world.say(&format!("remediation {id}: refused: {refusal}"));
-            // Said once for each reason, however often it is offered.
-            if refused.insert((id.clone(), refusal.word)) {
-                world.report(id, Told::Refused(&refusal));
+            // Said once for each reason, however often it is offered; again where nobody heard it.
+            let said = (id.clone(), refusal.word);
+            if !refused.contains(&said) && world.report(id, Told::Refused(&refusal)) {
+                refused.insert(said);
             }
             return Tried::NoHelp;
         }

@@ -49,9 +49,10 @@ impl World for Client<'_> {
         apply(self.drive, manifest)
     }
 
-    fn report(&mut self, id: &str, told: Told<'_>) {
+    fn report(&mut self, id: &str, told: Told<'_>) -> bool {
         let sent = self.service.report("PC", id, told);
         self.said.push(format!("{sent:?}"));
+        sent.is_ok()
     }
 
     fn say(&mut self, text: &str) {

@@ -241,12 +241,13 @@ impl World for Scripted {
         Ok(Applied { changes: vec!["deleted C:\\x".into()], failure: None })
     }
 
-    fn report(&mut self, _: &str, told: Told<'_>) {
+    fn report(&mut self, _: &str, told: Told<'_>) -> bool {
         self.reports.push(match told {
             Told::Applied(_) => "applied".to_owned(),
             Told::Refused(refusal) => format!("refused: {}", refusal.word),
             Told::Failed(why, _) => format!("failed: {why}"),
         });
+        true
     }
 
     fn say(&mut self, _: &str) {}

@@ -27,7 +27,7 @@ use crate::choice::Choice;
 use crate::exit::{Exit, infrastructure, usage};
 use crate::output::{print, print_json, tell};
 use crate::progress::status_sink;
-use crate::session::{exit_code, in_session, marked, panicked};
+use crate::session::{exit_code, in_session, marked};
 
 /// Which cells.
 #[derive(Debug, Args)]
@@ -100,12 +100,7 @@ pub(crate) fn run(
     })?;
     let page = filled.matrix()?;
     let mut exit = exit;
-    // What was left behind, or failed, is told by the table as it stands.
-    if exit <= Exit::Differs && filled.is_complete() {
-        journal.close().map_err(infrastructure)?;
-    } else {
-        tell("what has a verdict is kept: the same command goes on from here");
-    }
+    let complete = exit <= Exit::Differs && filled.is_complete();
     let reference = reference(&global.scenarios, &page.line);
     let old = read_reference(&reference)?;
     let changes = old.as_ref().map(|old| page.changes_since(old)).unwrap_or_default();
@@ -126,6 +121,12 @@ pub(crate) fn run(
         }
         (Some(_), false) if changes.is_empty() => {}
         _ => exit = exit.max(Exit::Differs),
+    }
+    // Only now: what is written above may have failed.
+    if complete {
+        journal.close().map_err(infrastructure)?;
+    } else {
+        tell("what has a verdict is kept: the same command goes on from here");
     }
     Ok(exit)
 }
@@ -220,7 +221,12 @@ impl Filled {
         while let Some(over) = tasks.join_next().await {
             let (incident, layer, came) = match over {
                 Ok(over) => over,
-                Err(error) => return panicked(error).map_err(marked),
+                // The others go on to their ends: each has to be cleaned up after.
+                Err(error) => {
+                    tell(format!("error: a run panicked: {error}"));
+                    exit = exit.max(Exit::Infrastructure);
+                    continue;
+                }
             };
             match came {
                 Ok((cell, image, measured)) => {
@@ -232,7 +238,10 @@ impl Filled {
                     }
                     let measured = Some(measured);
                     let done = Done { incident, layer, image, cell, measured };
-                    journal.add(&done).map_err(infrastructure)?;
+                    if let Err(error) = journal.add(&done) {
+                        tell(format!("error: what is done cannot be noted: {error}"));
+                        exit = exit.max(Exit::Infrastructure);
+                    }
                     self.take(done);
                 }
                 Err(error) => {

@@ -156,7 +156,7 @@ impl Finished {
             (turns, Some(repeated)) => {
                 let telling = self.telling().map(of).transpose()?;
                 let verdict = telling.and_then(|it| Some(it["verdict"].as_str()?.to_owned()));
-                let verdict = if repeated.flaky { Some("flaky".to_owned()) } else { verdict };
+                let verdict = repeated.instead_of_a_verdict().map(str::to_owned).or(verdict);
                 let verdict = verdict.unwrap_or_default();
                 let mut document = without_run(&verdict, repeated.line(), self.exit());
                 document["runs"] = turns.iter().map(of).collect::<anyhow::Result<_>>()?;
