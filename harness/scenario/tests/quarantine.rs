@@ -56,6 +56,18 @@ fn an_entry_that_has_expired_or_is_about_nothing_is_an_error_with_its_place() {
     assert!(nothing.contains("no scenario is meant by this entry"), "{nothing}");
 }
 
+/// An entry for another image than the one of this run is about something nevertheless.
+#[test]
+fn an_entry_may_be_about_an_image_of_a_later_run() {
+    let today = date(2026, 12, 1);
+    let with = |filter: &str| check(&GOOD.replace("incident(kb5009624)", filter), today);
+    assert_eq!(with("incident(kb5009624) & image(win11)"), Ok(()));
+    assert_eq!(with("incident(kb5009624) - image(understudy)"), Ok(()));
+    assert_eq!(with("image(win11) | incident(kb5009625)"), Ok(()));
+    assert!(with("incident(kb5009625) & image(win11)").is_err());
+    assert!(with("incident(kb5009625) - image(win11)").is_err());
+}
+
 #[test]
 fn an_entry_without_reason_tracker_or_day_is_refused() {
     for key in ["scenario", "reason", "tracker", "expires"] {

@@ -37,6 +37,11 @@ impl Filter {
         self.expression.matches(scenario, recorded)
     }
 
+    /// Whether it could choose a scenario on one image or another.
+    pub fn may_match(&self, scenario: &Scenario) -> bool {
+        self.expression.on_any_image(scenario) != Some(false)
+    }
+
     /// Whether it asks for what only records of runs tell.
     pub fn asks_for_records(&self) -> bool {
         self.expression.asks_for_records()
@@ -53,6 +58,31 @@ impl Expression {
             }
             Self::Or(one, other) => {
                 one.matches(scenario, recorded) || other.matches(scenario, recorded)
+            }
+        }
+    }
+
+    /// As [`matches`](Self::matches), while the image is not known; `None` where that decides.
+    fn on_any_image(&self, scenario: &Scenario) -> Option<bool> {
+        match self {
+            Self::Asks(Predicate::Image, _) => None,
+            Self::Asks(predicate, pattern) => {
+                Some(predicate.asks(pattern, scenario, Recorded::default()))
+            }
+            Self::Not(other) => other.on_any_image(scenario).map(|known| !known),
+            Self::And(one, other) => {
+                match (one.on_any_image(scenario), other.on_any_image(scenario)) {
+                    (Some(false), _) | (_, Some(false)) => Some(false),
+                    (Some(true), Some(true)) => Some(true),
+                    _ => None,
+                }
+            }
+            Self::Or(one, other) => {
+                match (one.on_any_image(scenario), other.on_any_image(scenario)) {
+                    (Some(true), _) | (_, Some(true)) => Some(true),
+                    (Some(false), Some(false)) => Some(false),
+                    _ => None,
+                }
             }
         }
     }
