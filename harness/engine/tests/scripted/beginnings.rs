@@ -130,13 +130,18 @@ async fn a_line_that_comes_late_belongs_to_the_beginning() {
     let Some(bench) = Bench::new() else { return };
     let [alone, repaired] = alone_and_repaired(&bench);
     let start = [serial("[bootmgr] starting Windows"), serial("[kernel] started")];
-    let falls = || [start.to_vec(), stop(), vec![reset()]].concat();
-    let mut late = falls();
-    let line = late.remove(2);
-    late.push(line);
-    let looping = || [falls(), falls(), late.clone()].concat();
+    // Nothing but the panic is seen of the stops, until the lines of the last one come, behind its reset.
+    let [line, module, panic] = <[Seen; 3]>::try_from(stop()).unwrap();
+    let falls = || [start.to_vec(), vec![panic.clone(), reset()]].concat();
+    // As often as it takes until nobody waits for recovery any more.
+    let looping = || {
+        let falls: Vec<Seen> = std::iter::repeat_with(falls).take(6).flatten().collect();
+        [falls, vec![line.clone(), module.clone()]].concat()
+    };
     let own = bench.run_together(std::slice::from_ref(&alone), &guest(vec![looping()])).await;
     assert_eq!(verdicts(&own), [Verdict::Looping]);
+    let last = own[0].derived.outcome.boots.last().unwrap();
+    assert!(last.stop.as_ref().is_some_and(|stop| stop.module.is_some()), "{last:?}");
     let machine = guest(vec![looping(), healthy_start()]);
     let together = bench.run_together(&[repaired, alone], &machine).await;
     assert_eq!(starts(&machine), 2, "{:?}", machine.fake.calls());
