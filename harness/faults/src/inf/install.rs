@@ -98,6 +98,11 @@ pub fn edits<E>(
     Ok(changes)
 }
 
+/// The names in a list. Real packages end lists with a comma, behind which there is none.
+fn names(entry: &Entry) -> impl Iterator<Item = &Value> {
+    entry.values.iter().filter(|value| !value.text.is_empty())
+}
+
 struct Reader<'i> {
     inf: &'i Inf,
     target: Target,
@@ -141,7 +146,7 @@ impl Reader<'_> {
 
     fn copy_files(&self, section: &str, found: &mut Installation) -> Result<(), InfError> {
         for entry in self.inf.entries(section, "CopyFiles") {
-            for value in &entry.values {
+            for value in names(entry) {
                 if let Some(file) = value.text.strip_prefix('@') {
                     let folder = self.destination("DefaultDestDir", value)?;
                     push_file(found, file, &format!("{folder}{file}"));
@@ -330,7 +335,7 @@ impl Reader<'_> {
         found: &mut Installation,
     ) -> Result<(), InfError> {
         for entry in self.inf.entries(section, "AddReg") {
-            for list in &entry.values {
+            for list in names(entry) {
                 let lines = self.inf.section(&list.text).ok_or_else(|| {
                     let what = format!("there is no section [{}]", list.text);
                     self.inf.error(list.place, what, "add it, or correct the name")
