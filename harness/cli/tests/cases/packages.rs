@@ -15,7 +15,7 @@ fn scenario(state: &std::path::Path, inf: &str, files: &[&str]) -> std::path::Pa
     let written = home.join("scenario.toml");
     let scenario = format!(
         "format = 1\nname = \"package\"\ntitle = \"x\"\ndescription = \"x\"\n\
-         [machine]\nimage = \"base\"\nstart = \"cold\"\n\
+         [machine]\nimage = \"base\"\nstart = \"cold\"\nlacks = [\"default-entry\"]\n\
          [[fault]]\nname = \"p\"\nkind = \"driver-package\"\ninf = \"p/{inf}\"\n\
          [expect]\nverdict = \"unaffected\"\n"
     );
