@@ -30,6 +30,10 @@ fn a_disk_and_the_image_of_it() {
     let json: Value =
         serde_json::from_str(&says(&state, &["image", "inspect", disk, "--json"])).unwrap();
     assert!(json.to_string().contains(&Value::from(ODD).to_string()), "{json}");
+    for arguments in [&["diagnose", disk][..], &["diagnose", disk, "--json"]] {
+        let output = loopbreak(&state, arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stdout(&output));
+    }
     says(&state, &["image", "import", disk, "--dry-run"]);
     says(&state, &["image", "import", disk, "--name", "odd"]);
     let list = says(&state, &["image", "list"]);
