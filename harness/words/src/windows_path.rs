@@ -382,6 +382,8 @@ mod tests {
             r"C:\a..b\..c",
             r"C:\backup~of\file~1-old.text",
             "C:\\\u{fc}ber\\*.*",
+            // Of the spaces, Windows drops only the plain one.
+            "C:\\NUL\u{2000}",
         ] {
             let taken = path.parse::<PayloadPath>();
             assert!(taken.is_ok(), "{path}: {taken:?}");
@@ -427,7 +429,7 @@ mod tests {
                 for component in folders.iter().chain([&last]) {
                     prop_assert!(!component.is_empty() && !component.ends_with(['.', ' ']), "{component:?}");
                     prop_assert!(!component.contains([':', '/', '\\', '\0']), "{component:?}");
-                    let stem = component.split('.').next().unwrap_or_default().trim_end();
+                    let stem = component.split('.').next().unwrap_or_default().trim_end_matches(' ');
                     prop_assert!(!["NUL", "CON"].iter().any(|name| stem.eq_ignore_ascii_case(name)), "{component:?}");
                 }
                 prop_assert!(folders.iter().all(|folder| !folder.contains(['*', '?'])));
