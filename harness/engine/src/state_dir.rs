@@ -65,6 +65,11 @@ impl StateDir {
         self.root.join("work")
     }
 
+    /// Firmware code that profiles want other than the distribution ships it. Made when it is wanted.
+    pub fn firmware(&self) -> PathBuf {
+        self.root.join("firmware")
+    }
+
     /// The harness's certificate authority.
     pub fn authority(&self) -> PathBuf {
         self.root.join("authority")

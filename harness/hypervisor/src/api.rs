@@ -21,6 +21,8 @@ pub struct MachineSpec {
     /// The Unix socket on which the harness serves that disk over NBD, where it has to be the drive itself;
     /// `None`: QEMU opens the file.
     pub disk_socket: Option<PathBuf>,
+    /// Firmware code other than the distribution's, where the firmware is UEFI; see [`crate::own_code`].
+    pub firmware_code: Option<PathBuf>,
     /// The machine's own copy of the firmware variables, where the firmware is UEFI.
     pub firmware_vars: Option<PathBuf>,
     /// The machine's own TPM state directory, where it has a TPM.

@@ -10,7 +10,7 @@ use virt::connect::Connect;
 use crate::accelerator::{Accelerator, prove_accelerator};
 use crate::connection::{Address, Connection};
 use crate::firmware::firmware_files;
-use crate::profile::{Firmware, FirmwareKind};
+use crate::profile::Firmware;
 
 /// How good a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -183,7 +183,7 @@ async fn accelerator() -> Finding {
 }
 
 fn firmware(id: &'static str, secure_boot: bool) -> Finding {
-    match firmware_files(Firmware { kind: FirmwareKind::Uefi, secure_boot }) {
+    match firmware_files(Firmware { secure_boot, ..Firmware::default() }) {
         Ok(Some(files)) => finding(id, FindingStatus::Ok, files.code.display().to_string(), ""),
         Ok(None) => finding(id, FindingStatus::Ok, "none is needed".to_owned(), ""),
         Err(searched) => {

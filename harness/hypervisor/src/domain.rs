@@ -196,7 +196,7 @@ fn os(spec: &MachineSpec, host: &Host<'_>) -> Result<Os, HypervisorError> {
                 readonly: "yes",
                 secure: profile.firmware.secure_boot.then_some("yes"),
                 kind: "pflash",
-                path: text(&files.code)?,
+                path: text(spec.firmware_code.as_ref().unwrap_or(&files.code))?,
             };
             (Some(loader), Some(text(variables)?))
         }
@@ -447,6 +447,7 @@ mod tests {
             profile: MachineProfile::parse(&text, Path::new("profile.toml")).unwrap(),
             disk: "/state/m/disk.qcow2".into(),
             disk_socket: None,
+            firmware_code: None,
             firmware_vars: Some("/state/m/vars.fd".into()),
             tpm_state: Some("/state/m/tpm".into()),
             cable: Some("/state/s/cable,1".into()),

@@ -430,6 +430,7 @@ mod tests {
             profile: MachineProfile::parse(text, Path::new("profile.toml")).unwrap(),
             disk: PathBuf::new(),
             disk_socket: None,
+            firmware_code: None,
             firmware_vars: None,
             tpm_state: None,
             cable: None,

@@ -45,7 +45,7 @@ pub use doctor::{Finding, FindingStatus, examine};
 pub use domain::{ByHand, MAC_ADDRESS, command_line};
 pub use error::HypervisorError;
 pub use fake::{FakeHypervisor, Trigger};
-pub use firmware::{FirmwareFiles, firmware_files};
+pub use firmware::{FirmwareFiles, firmware_files, own_code};
 pub use machine::{Libvirt, Options};
 pub use orphans::adopt_emulators;
 pub use process::{Ended, end_process};

@@ -139,7 +139,7 @@ impl Architecture {
 }
 
 /// Firmware of the machine.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Firmware {
     /// UEFI or BIOS. Default UEFI.
@@ -148,6 +148,21 @@ pub struct Firmware {
     /// Secure boot, UEFI only. The image's variables carry the keys. Default false.
     #[serde(default)]
     pub secure_boot: bool,
+    /// False: a machine without a TPM starts with firmware that does not look for one. OVMF waits 1.75 s at each
+    /// start for a TPM that is not there; the module that waits is taken out of a copy of it. Default true: the
+    /// firmware as the distribution ships it.
+    #[serde(default = "shipped")]
+    pub tpm_detection: bool,
+}
+
+fn shipped() -> bool {
+    true
+}
+
+impl Default for Firmware {
+    fn default() -> Self {
+        Self { kind: FirmwareKind::default(), secure_boot: false, tpm_detection: shipped() }
+    }
 }
 
 /// Kind of firmware.

@@ -24,6 +24,7 @@ fn spec(extra: &str, served: bool) -> MachineSpec {
         profile: MachineProfile::parse(&text, Path::new("profile.toml")).unwrap(),
         disk: "/state/m/disk.qcow2".into(),
         disk_socket: served.then(|| "/tmp/s/disk".into()),
+        firmware_code: None,
         firmware_vars: Some("/state/m/vars.fd".into()),
         tpm_state: Some("/state/m/tpm".into()),
         cable: Some("/tmp/s/cable".into()),

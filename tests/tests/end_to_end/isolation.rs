@@ -57,6 +57,7 @@ async fn only_the_services_of_the_scenario_answer() {
         profile,
         disk: staged.join("disk.qcow2"),
         disk_socket: None,
+        firmware_code: None,
         firmware_vars: Some(staged.join("vars.fd")),
         tpm_state: None,
         cable: Some(cable),

@@ -101,7 +101,11 @@ impl ProposedProfile {
                 generation,
                 Generation::Vista | Generation::Eight | Generation::Eleven
             ),
-            firmware: Firmware { kind, secure_boot: secure_boot(facts, kind, &mut why) },
+            firmware: Firmware {
+                kind,
+                secure_boot: secure_boot(facts, kind, &mut why),
+                ..Firmware::default()
+            },
             disk_bus,
             network,
             display: Display::Vga,

@@ -47,6 +47,7 @@ impl Prepared {
             profile: profile.clone(),
             disk: work.join("disk.qcow2"),
             disk_socket: None,
+            firmware_code: self.firmware_code.clone(),
             firmware_vars: image.firmware_vars().map(|_| work.join("vars.fd")),
             tpm_state: profile.tpm.map(|_| work.join("tpm")),
             cable: Some(sockets.join("cable")),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use disk::Store;
-use hypervisor::{Accelerator, ByHand, FirmwareKind, command_line, firmware_files};
+use hypervisor::{Accelerator, ByHand, FirmwareFiles, FirmwareKind, command_line, firmware_files};
 use recovery::Authority;
 use scenario::{Scenario, Start};
 
@@ -53,7 +53,10 @@ pub fn stage_for_hand(
                     "no OVMF was found at any of {searched:?}; install the package `ovmf`"
                 ))
             })?
-            .map(|files| (files, vars)),
+            .map(|files| {
+                let code = prepared.firmware_code.clone().unwrap_or(files.code);
+                (FirmwareFiles { code, ..files }, vars)
+            }),
         FirmwareKind::Bios => None,
     };
     let clock = prepared.plan.clock_chip.and_then(|clock| i64::try_from(clock).ok());

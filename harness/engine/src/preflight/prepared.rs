@@ -1,10 +1,11 @@
 //! What a machine is made of, before there is one: image, profile, staging plan, plan.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use disk::{Image, Starting, Store};
 use faults::StagePlan;
-use hypervisor::{MachineProfile, TpmVersion};
+use hypervisor::{MachineProfile, TpmVersion, own_code};
 use inspect::DriveLetters;
 use recovery::Authority;
 use scenario::{Scenario, Start};
@@ -22,6 +23,8 @@ use crate::state_dir::StateDir;
 pub(crate) struct Prepared {
     pub(crate) image: Image,
     pub(crate) profile: MachineProfile,
+    /// Firmware code other than the distribution's.
+    pub(crate) firmware_code: Option<PathBuf>,
     pub(crate) stage: StagePlan,
     pub(crate) plan: Plan,
     /// What the scenario needs and is not known of the image.
@@ -107,6 +110,7 @@ pub(crate) fn prepare(
     if scenario.encryption().is_some() {
         profile.tpm = Some(TpmVersion::V2);
     }
+    let firmware_code = own_code(&profile, &preparing.state.firmware())?;
     let inputs = PlanInputs {
         image_digest: &image.digest,
         image_line: &facts.line,
@@ -119,6 +123,7 @@ pub(crate) fn prepare(
     Ok(Prepared {
         image,
         profile,
+        firmware_code,
         stage,
         plan,
         unknown,

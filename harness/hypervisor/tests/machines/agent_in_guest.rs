@@ -35,6 +35,7 @@ fn spec(
         profile: profile.clone(),
         disk: overlay(disk, directory, name)?,
         disk_socket: None,
+        firmware_code: None,
         firmware_vars: Some(own),
         tpm_state: None,
         cable: None,

@@ -90,6 +90,7 @@ fn spec(directory: &Path, name: &str, disk: PathBuf, profile: &str) -> MachineSp
             .expect("the profiles of these tests are right"),
         disk,
         disk_socket: None,
+        firmware_code: None,
         firmware_vars: None,
         tpm_state: None,
         cable: None,
