@@ -56,10 +56,23 @@ struct Known {
     remediation: Arc<Remediation>,
     /// Scans so far for its target.
     scans: u32,
+    /// A machine has its manifest.
+    served: bool,
+    /// It is offered and handed out no more. What machines that have it report still counts, and the next of its
+    /// name is held to its counter.
+    withdrawn: bool,
 }
 
 impl Known {
+    fn new(remediation: Arc<Remediation>) -> Self {
+        Self { remediation, scans: 0, served: false, withdrawn: false }
+    }
+
     fn is_published(&self) -> bool {
+        !self.withdrawn && self.is_due()
+    }
+
+    fn is_due(&self) -> bool {
         match self.remediation.available {
             Availability::AtStart => true,
             Availability::AfterScans(scans) => self.scans >= scans,
@@ -77,38 +90,43 @@ pub struct State {
 impl State {
     /// A service that has these remediations and was never asked.
     pub fn new(remediations: impl IntoIterator<Item = Arc<Remediation>>) -> Self {
-        let known = |remediation| Known { remediation, scans: 0 };
-        Self { known: remediations.into_iter().map(known).collect() }
+        Self { known: remediations.into_iter().map(Known::new).collect() }
     }
 
-    /// The remediation of this name.
+    /// The remediation of this name, also where it is withdrawn.
     pub fn find(&self, id: &str) -> Option<&Arc<Remediation>> {
         self.known.iter().map(|known| &known.remediation).find(|remediation| remediation.id == id)
     }
 
-    /// All remediations.
+    /// All remediations but those that are withdrawn.
     pub fn remediations(&self) -> impl Iterator<Item = &Arc<Remediation>> {
-        self.known.iter().map(|known| &known.remediation)
+        self.known.iter().filter(|known| !known.withdrawn).map(|known| &known.remediation)
+    }
+
+    /// True where this very remediation is there and not withdrawn.
+    pub fn has(&self, remediation: &Remediation) -> bool {
+        self.remediations().any(|known| **known == *remediation)
     }
 
     /// Adds a remediation, or puts it in the place of the one with its name.
     pub fn publish(&mut self, remediation: Arc<Remediation>) {
         match self.known.iter_mut().find(|known| known.remediation.id == remediation.id) {
-            Some(known) => known.remediation = remediation,
-            None => self.known.push(Known { remediation, scans: 0 }),
+            Some(known) => {
+                known.remediation = remediation;
+                known.withdrawn = false;
+            }
+            None => self.known.push(Known::new(remediation)),
         }
     }
 
     /// Takes a remediation away. False where there is none of that name.
     pub fn withdraw(&mut self, id: &str) -> bool {
-        let before = self.known.len();
-        self.known.retain(|known| known.remediation.id != id);
-        self.known.len() != before
+        let known = self.known.iter_mut().find(|known| known.remediation.id == id);
+        known.is_some_and(|known| !std::mem::replace(&mut known.withdrawn, true))
     }
 
-    fn published(&self, id: &str) -> Option<&Arc<Remediation>> {
-        let known = self.known.iter().find(|known| known.remediation.id == id)?;
-        known.is_published().then_some(&known.remediation)
+    fn known(&mut self, id: &str) -> Option<&mut Known> {
+        self.known.iter_mut().find(|known| known.remediation.id == id)
     }
 
     /// Handles one request.
@@ -118,18 +136,23 @@ impl State {
             Request::Manifest { id } => {
                 let mut facts = Facts::default();
                 facts.put("id", id);
-                match self.published(id) {
-                    Some(remediation) => (
-                        Response::Manifest(Arc::clone(remediation)),
-                        facts.record(Kind::Manifest, "served"),
-                    ),
+                match self.known(id).filter(|known| known.is_published()) {
+                    Some(known) => {
+                        known.served = true;
+                        (
+                            Response::Manifest(Arc::clone(&known.remediation)),
+                            facts.record(Kind::Manifest, "served"),
+                        )
+                    }
                     None => (Response::NotFound, facts.record(Kind::Manifest, "not-found")),
                 }
             }
             Request::Report(report) => {
                 let mut facts = Facts::default();
                 facts.put("id", &report.id);
-                if self.published(&report.id).is_some() {
+                // A machine may have it from before this service was started.
+                if self.known(&report.id).is_some_and(|known| known.served || known.is_published())
+                {
                     facts.put("result", report.result.name());
                     facts.put("refusal", report.refusal.map_or("", words::Refusal::name));
                     facts.put("reason", &report.reason);
@@ -263,6 +286,35 @@ mod tests {
         let (_, response, record) = state.handle(&get);
         assert!(matches!(response, Response::Manifest(_)));
         assert_eq!(record.answer, "served");
+    }
+
+    #[test]
+    fn what_was_withdrawn_is_still_reported_by_those_who_have_it() {
+        let mut state = State::new([
+            offer("fix", Availability::AtStart),
+            offer("other", Availability::AtStart),
+        ]);
+        let get = |id: &str| Request::Manifest { id: id.into() };
+        let report = |id: &str| {
+            let body = format!(r#"{{"format":1,"machine":"PC","id":"{id}","result":"applied"}}"#);
+            Request::report(body.as_bytes())
+        };
+        (state, _, _) = state.handle(&get("fix"));
+        assert!(state.withdraw("fix") && state.withdraw("other"));
+        assert!(!state.withdraw("fix"), "it is withdrawn once");
+        assert_eq!(state.remediations().count(), 0);
+        let (state, ids) = offered(state, &scan("csagent.sys", 0x50));
+        assert!(ids.is_empty());
+        let (state, response, _) = state.handle(&get("fix"));
+        assert_eq!(response, Response::NotFound);
+        let (state, response, record) = state.handle(&report("fix"));
+        assert_eq!((response, record.facts["result"].as_str()), (Response::Accepted, "applied"));
+        let (mut state, response, _) = state.handle(&report("other"));
+        assert_eq!(response, Response::NotFound, "no machine has it");
+        assert!(state.find("fix").is_some(), "its counter is known");
+        state.publish(offer("fix", Availability::AtStart));
+        let (_, ids) = offered(state, &scan("csagent.sys", 0x50));
+        assert_eq!(ids, ["fix"]);
     }
 
     #[test]

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, FailedToBufferBody, PathRejection};
-use axum::extract::{DefaultBodyLimit, Path, State as Shared};
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State as Shared};
 use axum::http::header::RETRY_AFTER;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Json, Response as HttpResponse};
@@ -17,7 +17,7 @@ use crate::download;
 use crate::manifest::FORMAT;
 use crate::messages::{Kind, Request};
 use crate::protocol::Response;
-use crate::service::{Inner, Reply};
+use crate::service::{Inner, PATIENCE, Reply};
 
 /// A longer request body is refused, in bytes.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -29,7 +29,6 @@ pub(crate) fn router(inner: Arc<Inner>) -> Router {
         .route("/recovery/v1/report", post(report))
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(inner)
 }
 
@@ -86,37 +85,46 @@ fn later(mut response: HttpResponse, after: Option<Duration>) -> HttpResponse {
     response
 }
 
-type Received = Result<Bytes, BytesRejection>;
-
-fn readable(body: &Received) -> Option<Value> {
-    serde_json::from_slice(body.as_ref().ok()?).ok()
-}
-
-/// A body that did not come whole: too large, which is wrong, or cut off on its way, which is the fate of a machine
-/// that loses its power or its network.
-fn not_received(kind: Kind, error: &BytesRejection) -> Request {
-    match error {
-        BytesRejection::FailedToBufferBody(FailedToBufferBody::UnknownBodyError(_)) => {
-            Request::BrokenOff { kind }
+/// The body of a request, or what is to be made of one that did not come whole: too large, which is wrong, or cut off
+/// or stuck on its way, which is the fate of a machine that loses its power or its network.
+async fn received(kind: Kind, body: Body) -> Result<Bytes, Request> {
+    match tokio::time::timeout(PATIENCE, to_bytes(body, BODY_LIMIT)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(error)) if is_too_long(&error) => {
+            Err(Request::bad(kind, format!("it has more than {BODY_LIMIT} bytes")))
         }
-        error => Request::bad(kind, error),
+        Ok(Err(_)) | Err(_) => Err(Request::BrokenOff { kind }),
     }
 }
 
-async fn scan(Shared(inner): Shared<Arc<Inner>>, body: Received) -> Reply {
-    let request = match &body {
-        Ok(body) => Request::scan(body),
-        Err(error) => not_received(Kind::Scan, error),
-    };
-    inner.reply(&request, readable(&body).as_ref()).await
+fn is_too_long(error: &axum::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    std::iter::from_fn(|| {
+        let this = source?;
+        source = this.source();
+        Some(this)
+    })
+    .any(|error| error.is::<http_body_util::LengthLimitError>())
 }
 
-async fn report(Shared(inner): Shared<Arc<Inner>>, body: Received) -> Reply {
-    let request = match &body {
-        Ok(body) => Request::report(body),
-        Err(error) => not_received(Kind::Report, error),
-    };
-    inner.reply(&request, readable(&body).as_ref()).await
+async fn scan(Shared(inner): Shared<Arc<Inner>>, body: Body) -> Reply {
+    inner.take(Kind::Scan, body, Request::scan).await
+}
+
+async fn report(Shared(inner): Shared<Arc<Inner>>, body: Body) -> Reply {
+    inner.take(Kind::Report, body, Request::report).await
+}
+
+impl Inner {
+    async fn take(&self, kind: Kind, body: Body, read: fn(&[u8]) -> Request) -> Reply {
+        match received(kind, body).await {
+            Ok(body) => {
+                let readable: Option<Value> = serde_json::from_slice(&body).ok();
+                self.reply(&read(&body), readable.as_ref()).await
+            }
+            Err(request) => self.reply(&request, None).await,
+        }
+    }
 }
 
 async fn manifest(

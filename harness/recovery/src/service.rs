@@ -37,7 +37,7 @@ pub const SERVICE: &str = "remediation";
 pub const PORT: u16 = 443;
 
 /// A connection on which nothing comes is closed. Long: an emulated machine can be slow.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How much a service answers.
 #[derive(Debug, Clone, Copy)]
@@ -146,16 +146,18 @@ impl RemediationService {
     /// that very one.
     ///
     /// # Errors
-    /// [`ServiceError`] where its name does not do, or where it is another than the one that is published and has no
-    /// greater counter: machines could not tell which is the newer. Then what was published stays.
+    /// [`ServiceError`] where its name does not do, or where it is another than the one that is or was published
+    /// under its name and has no greater counter: machines could not tell which is the newer. Then what was published
+    /// stays.
     pub fn publish(&self, remediation: Remediation) -> Result<(), ServiceError> {
         remediation.check()?;
         let mut running = self.inner.running();
+        if running.state.has(&remediation) {
+            return Ok(());
+        }
         if let Some(known) = running.state.find(&remediation.id) {
-            if **known == remediation {
-                return Ok(());
-            }
-            if known.counter >= remediation.counter {
+            // The same one, withdrawn, may come back.
+            if known.counter >= remediation.counter && **known != remediation {
                 let (id, counter) = (remediation.id, known.counter);
                 return Err(ServiceError::Counter { id, counter });
             }

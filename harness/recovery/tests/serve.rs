@@ -196,6 +196,7 @@ async fn what_lies_in_the_folder_is_published_as_it_changes() {
         assert!(bench.scan("PC", None).await.contains(&("fix".to_owned(), 2)), "{broken}");
     }
 
+    bench.put("fix.toml", &FIX.replace("Remove", "Delete").replace("counter = 1", "counter = 2"));
     std::fs::remove_file(bench.file("more.toml")).unwrap();
     bench.told("publish", "withdrawn", 1).await;
     assert_eq!(bench.scan("PC", None).await, [("fix".to_owned(), 2)]);
@@ -214,6 +215,54 @@ async fn what_lies_in_the_folder_is_published_as_it_changes() {
     ] {
         assert!(page.contains(line), "{line}: {page}");
     }
+    bench.end().await;
+}
+
+/// A file counts once it is closed or renamed into place, whatever else changes meanwhile.
+#[tokio::test]
+async fn a_file_that_is_being_written_is_not_published() {
+    let bench = Bench::new(&[], None).await;
+    let mut half = std::fs::File::create(bench.file("half.toml")).unwrap();
+    std::io::Write::write_all(&mut half, FIX.as_bytes()).unwrap();
+    bench.put("other.toml", &FIX.replace("\"fix\"", "\"other\""));
+    bench.told("publish", "published", 1).await;
+    assert_eq!(bench.scan("PC", None).await, [("other".to_owned(), 1)]);
+    std::io::Write::write_all(&mut half, b"release = { percent = 0 }\n").unwrap();
+    drop(half);
+    bench.told("publish", "published", 2).await;
+    assert_eq!(bench.scan("PC", None).await, [("other".to_owned(), 1)], "it goes to nobody yet");
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_file_that_stood_behind_another_is_published_once_that_is_gone() {
+    let bench = Bench::new(&[("fix.toml", FIX)], None).await;
+    bench.put("twin.toml", FIX);
+    let told = bench.told("publish", "not-read", 1).await;
+    assert!(told[0]["facts"]["reason"].as_str().unwrap().contains("another file"), "{told:?}");
+    let (head, _) = bench.ask("GET", "manifest/fix", "").await.unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    std::fs::remove_file(bench.file("fix.toml")).unwrap();
+    bench.told("publish", "published", 2).await;
+    assert_eq!(bench.scan("PC", None).await, [("fix".to_owned(), 1)]);
+    std::fs::remove_file(bench.file("twin.toml")).unwrap();
+    bench.told("publish", "withdrawn", 2).await;
+    // Who has it may say how it went.
+    let report = json!({ "format": 1, "machine": "PC", "id": "fix", "result": "applied" });
+    let (head, _) = bench.ask("POST", "report", &report.to_string()).await.unwrap();
+    assert!(head.starts_with("HTTP/1.1 204"), "{head}");
+    assert_eq!(bench.told("publish", "not-read", 1).await.len(), 1, "it was told once");
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_folder_that_goes_away_is_told() {
+    let bench = Bench::new(&[("fix.toml", FIX)], None).await;
+    std::fs::remove_dir_all(bench.directory.path().join("remediations")).unwrap();
+    bench.told("publish", "withdrawn", 1).await;
+    let told = bench.told("publish", "not-read", 1).await;
+    assert!(told[0]["facts"]["reason"].as_str().unwrap().contains("gone"), "{told:?}");
+    assert!(bench.scan("PC", None).await.is_empty());
     bench.end().await;
 }
 
@@ -281,10 +330,18 @@ async fn failures_come_and_go_with_a_file() {
     bench.put("troubles.toml", "[[trouble]]\ntrouble = \"nonsense\"\n");
     bench.told("publish", "not-read", 1).await;
 
-    // Nobody listens any more, and then somebody does again.
+    bench.put("troubles.toml", "[[trouble]]\ntrouble = \"unavailable\"\nrequests = 0\n");
+    let told = bench.told("publish", "not-read", 2).await;
+    assert!(told[1]["facts"]["reason"].as_str().unwrap().contains("no request"), "{told:?}");
+
+    // Nobody listens any more, who is there goes, and then somebody listens again.
+    let mut held = bench.connect().await.unwrap();
     bench.put("troubles.toml", "[[trouble]]\ntrouble = \"down\"\n");
     let down = async { while TcpStream::connect(bench.address).await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(60), down).await.unwrap();
+    // Closed, with or without a farewell.
+    let closed = async { drop(held.read_to_end(&mut Vec::new()).await) };
+    tokio::time::timeout(Duration::from_secs(30), closed).await.unwrap();
     std::fs::remove_file(bench.file("troubles.toml")).unwrap();
     let up = async { while TcpStream::connect(bench.address).await.is_err() {} };
     tokio::time::timeout(Duration::from_secs(60), up).await.unwrap();
@@ -300,11 +357,14 @@ async fn it_ends_while_somebody_holds_a_connection() {
     idle.write_all(request).await.unwrap();
     let mut first = [0; 1];
     idle.read_exact(&mut first).await.unwrap();
+    assert!(bench.metrics().await.contains("loopbreak_remediation_connections_open 1\n"));
     let address = bench.address;
     bench.end().await;
     let mut rest = Vec::new();
-    // Closed, with or without a farewell.
-    let _ = idle.read_to_end(&mut rest).await;
+    // Closed, with or without a farewell; the answer came whole before.
+    let closed = async { drop(idle.read_to_end(&mut rest).await) };
+    tokio::time::timeout(Duration::from_secs(30), closed).await.unwrap();
+    assert!(String::from_utf8_lossy(&rest).contains("\"signature\""));
     assert!(TcpStream::connect(address).await.is_err());
 }
 

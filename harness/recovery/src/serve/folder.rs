@@ -11,6 +11,7 @@ use words::PayloadPath;
 
 use crate::manifest::Action;
 use crate::remediation::Remediation;
+use crate::serve::watch::Changed;
 use crate::service::RemediationService;
 use crate::trouble::Trouble;
 
@@ -34,12 +35,21 @@ struct Wrong {
     requests: Option<u32>,
 }
 
+/// A file as it was read last.
+#[derive(Debug, Default)]
+struct Known {
+    text: String,
+    /// The remediation that was published from it.
+    published: Option<String>,
+    /// Why it is not published as it is now. Another file may be the reason, so it is tried again when one changes.
+    rejected: Option<String>,
+}
+
 /// A folder, and what was read of it last.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
-    /// The text of each file as it was read, and the remediation that it is published as, if it is one.
-    known: BTreeMap<String, (String, Option<String>)>,
+    known: BTreeMap<String, Known>,
     troubles: String,
     down: bool,
 }
@@ -54,11 +64,22 @@ impl Folder {
         self.down
     }
 
-    /// Reads the folder, and has the service offer what lies in it. A file that cannot be read changes nothing, and is
-    /// told: what was published from it stays.
-    pub(crate) fn refresh(&mut self, service: &RemediationService) -> io::Result<()> {
+    /// Reads what has changed, and has the service offer what lies in the folder. A file that has not changed is not
+    /// read: somebody may be writing it. One that cannot be read changes nothing, and is told: what was published from
+    /// it stays.
+    pub(crate) fn refresh(
+        &mut self,
+        service: &RemediationService,
+        changed: &Changed,
+    ) -> io::Result<()> {
         let mut files = BTreeMap::new();
-        for entry in std::fs::read_dir(&self.path)? {
+        let entries = match std::fs::read_dir(&self.path) {
+            Ok(entries) => entries.collect(),
+            // It was removed with all that lay in it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
             let path = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if path.extension().is_some_and(|it| it == "toml") && !name.starts_with('.') {
@@ -70,14 +91,28 @@ impl Folder {
         let gone: Vec<String> =
             self.known.keys().filter(|name| !files.contains_key(*name)).cloned().collect();
         for name in gone {
-            if let Some((_, Some(id))) = self.known.remove(&name) {
+            if let Some(Known { published: Some(id), .. }) = self.known.remove(&name) {
                 service.withdraw(&id);
             }
         }
         for (name, path) in &files {
-            self.read(service, name, path);
+            if changed.names(name) {
+                self.read(service, name, path);
+            }
         }
-        self.trouble(service, troubles.as_deref());
+        let rejected: Vec<String> = self
+            .known
+            .iter()
+            .filter(|(name, known)| known.rejected.is_some() && !changed.names(name))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in rejected {
+            let text = self.known.get(&name).map(|known| known.text.clone()).unwrap_or_default();
+            self.publish(service, &name, text);
+        }
+        if changed.names(TROUBLES) {
+            self.trouble(service, troubles.as_deref());
+        }
         Ok(())
     }
 
@@ -88,36 +123,37 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
             Err(error) => return service.not_published(name, &error.to_string()),
         };
-        let before = self.known.get(name);
-        if before.is_some_and(|(known, _)| *known == text) {
-            return;
+        if self.known.get(name).is_none_or(|known| known.text != text) {
+            self.publish(service, name, text);
         }
-        let before = before.and_then(|(_, id)| id.clone());
+    }
+
+    fn publish(&mut self, service: &RemediationService, name: &str, text: String) {
+        let before = self.known.remove(name).unwrap_or_default();
         let published = parse(&text).and_then(|remediation| {
             let id = remediation.id.clone();
-            let elsewhere = self
-                .known
-                .iter()
-                .any(|(other, (_, known))| other != name && known.as_deref() == Some(id.as_str()));
+            let elsewhere = self.known.values().any(|other| other.published.as_ref() == Some(&id));
             if elsewhere {
                 return Err(format!("the remediation `{id}` is in another file, too"));
             }
             service.publish(remediation).map_err(|error| error.to_string())?;
             Ok(id)
         });
-        let id = match published {
+        let known = match published {
             Ok(id) => {
-                if let Some(before) = before.filter(|before| *before != id) {
+                if let Some(before) = before.published.filter(|before| *before != id) {
                     service.withdraw(&before);
                 }
-                Some(id)
+                Known { text, published: Some(id), rejected: None }
             }
             Err(reason) => {
-                service.not_published(name, &reason);
-                before
+                if before.text != text || before.rejected.as_ref() != Some(&reason) {
+                    service.not_published(name, &reason);
+                }
+                Known { text, published: before.published, rejected: Some(reason) }
             }
         };
-        self.known.insert(name.to_owned(), (text, id));
+        self.known.insert(name.to_owned(), known);
     }
 
     fn trouble(&mut self, service: &RemediationService, path: Option<&Path>) {
@@ -137,6 +173,10 @@ impl Folder {
         service.disarm();
         self.down = false;
         for wrong in file.trouble {
+            if wrong.requests == Some(0) {
+                service.not_published(TROUBLES, "a trouble that no request meets; remove it");
+                continue;
+            }
             match Trouble::declared(&wrong.trouble) {
                 Some(trouble) => service.arm(trouble.name(), trouble, wrong.requests),
                 None if wrong.requests.is_some() => service.not_published(

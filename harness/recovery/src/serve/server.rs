@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use super::error::ServeError;
 use super::folder::Folder;
 use super::metrics::Metrics;
-use super::watch::Watch;
+use super::watch::{Changed, Watch};
 use crate::authority::Authority;
 use crate::service::{Limits, RemediationConfig, RemediationService};
 
@@ -90,7 +90,7 @@ impl Server {
         // Watched before it is read, so that no change falls in between.
         let watch = Watch::new(&config.folder).map_err(failed)?;
         let mut folder = Folder::new(config.folder.clone());
-        folder.refresh(&service).map_err(failed)?;
+        folder.refresh(&service, &Changed::All).map_err(failed)?;
         let machines = listen(config.listen).await?;
         let address = machines
             .local_addr()
@@ -118,41 +118,49 @@ impl Server {
     }
 
     /// Answers machines until `end` comes. Then nobody is let in any more, and those that are being answered have some
-    /// seconds.
+    /// seconds. Where the folder says that the service is down, the request that a machine is being answered is its
+    /// last, too.
     ///
     /// # Errors
     /// [`ServeError`] where it cannot listen again after it was down.
     pub async fn run(mut self, end: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let (ending, ended) = watch::channel(false);
+        let (ending, over) = watch::channel(false);
+        // For the machines that were let in since the service was up.
+        let mut going = watch::Sender::new(false);
         let mut answering = JoinSet::new();
         if let Some(listener) = self.metrics.take() {
-            answering.spawn(metrics(
-                listener,
-                self.service.clone(),
-                Arc::clone(&self.counts),
-                ended.clone(),
-            ));
+            let counts = Arc::clone(&self.counts);
+            answering.spawn(metrics(listener, self.service.clone(), counts, over));
         }
+        let mut watched = Some(self.watch);
         let mut machines = Some(self.machines);
         tokio::pin!(end);
         loop {
             if self.folder.is_down() {
-                machines = None;
+                if machines.take().is_some() {
+                    going.send_replace(true);
+                    going = watch::Sender::new(false);
+                }
             } else if machines.is_none() {
                 machines = Some(listen(self.address).await?);
             }
             let full = answering.len() >= CONNECTIONS;
             tokio::select! {
                 () = &mut end => break,
-                Ok(()) = self.watch.changed() => {
-                    if let Err(error) = self.folder.refresh(&self.service) {
+                changed = changed(watched.as_ref()) => {
+                    let changed = changed.unwrap_or_else(|error| {
+                        watched = None;
+                        self.service.not_published("", &error.to_string());
+                        Changed::All
+                    });
+                    if let Err(error) = self.folder.refresh(&self.service, &changed) {
                         self.service.not_published("", &error.to_string());
                     }
                 }
                 Some(_) = answering.join_next(), if !answering.is_empty() => {}
                 stream = accepted(machines.as_ref()), if !full => {
                     let (service, counts) = (self.service.clone(), Arc::clone(&self.counts));
-                    let ended = ended.clone();
+                    let ended = going.subscribe();
                     answering.spawn(async move {
                         let _open = counts.connection();
                         service.serve_until(stream, ended).await;
@@ -163,11 +171,20 @@ impl Server {
         drop(machines);
         // Nobody listens where all have gone.
         let _ = ending.send(true);
+        going.send_replace(true);
         let gone = async { while answering.join_next().await.is_some() {} };
         if tokio::time::timeout(FAREWELL, gone).await.is_err() {
             tracing::warn!("machines were still being answered and are cut off");
         }
         Ok(())
+    }
+}
+
+/// What changes next in the folder; never, where it cannot be watched.
+async fn changed(watch: Option<&Watch>) -> std::io::Result<Changed> {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
     }
 }
 

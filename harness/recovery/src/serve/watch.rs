@@ -1,11 +1,32 @@
-//! Tells when a folder's files change, by the kernel's word (inotify(7)).
+//! Tells which of a folder's files have changed, by the kernel's word (inotify(7)).
 
+use std::collections::BTreeSet;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use tokio::io::unix::AsyncFd;
+
+/// What has changed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Changed {
+    /// Nobody knows: each file may have.
+    All,
+    /// The files of these names.
+    Files(BTreeSet<String>),
+}
+
+impl Changed {
+    /// True where the file of this name may have changed.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Files(names) => names.contains(name),
+        }
+    }
+}
 
 /// A watched folder.
 #[derive(Debug)]
@@ -30,16 +51,30 @@ impl Watch {
     }
 
     /// Waits for a change. Many at once are one.
-    pub(crate) async fn changed(&self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// The folder is gone, or cannot be watched any more.
+    pub(crate) async fn changed(&self) -> io::Result<Changed> {
         let mut guard = self.0.readable().await?;
-        let mut events = [0_u8; 4096];
+        let mut events = [MaybeUninit::<u8>::uninit(); 4096];
+        let mut reader = inotify::Reader::new(self.0.get_ref(), &mut events);
+        let mut names = BTreeSet::new();
+        let mut lost = false;
         loop {
-            match rustix::io::read(self.0.get_ref(), &mut events) {
-                Ok(_) => {}
+            let event = match reader.next() {
+                Ok(event) => event,
                 Err(rustix::io::Errno::WOULDBLOCK) => break guard.clear_ready(),
                 Err(error) => return Err(error.into()),
+            };
+            if event.events().contains(ReadFlags::IGNORED) {
+                return Err(io::Error::new(io::ErrorKind::NotFound, "the folder is gone"));
+            }
+            lost |= event.events().contains(ReadFlags::QUEUE_OVERFLOW);
+            // A name that is no UTF-8 is none of a remediation.
+            if let Some(name) = event.file_name().and_then(|name| name.to_str().ok()) {
+                names.insert(name.to_owned());
             }
         }
-        Ok(())
+        Ok(if lost { Changed::All } else { Changed::Files(names) })
     }
 }
