@@ -213,13 +213,19 @@ fn is_short(component: &str) -> bool {
     digits && (open || (stem.chars().count() <= 8 && extension.chars().count() <= 3))
 }
 
-/// The files in which NTFS keeps itself.
+/// The files in which NTFS keeps itself, and wildcards that could stand for one.
 fn is_of_the_file_system(first: &str) -> bool {
     const NAMES: [&str; 11] = [
         "$MFT", "$MFTMirr", "$LogFile", "$Volume", "$AttrDef", "$Bitmap", "$Boot", "$BadClus",
         "$Secure", "$UpCase", "$Extend",
     ];
-    NAMES.iter().any(|name| name.eq_ignore_ascii_case(first))
+    let first = first.to_ascii_lowercase();
+    let (begin, end) = match (first.find(['*', '?']), first.rfind(['*', '?'])) {
+        (Some(begin), Some(end)) => (&first[..begin], &first[end + 1..]),
+        _ => return NAMES.iter().any(|name| name.eq_ignore_ascii_case(&first)),
+    };
+    let mut names = NAMES.iter().map(|name| name.to_ascii_lowercase());
+    names.any(|name| name.starts_with(begin) && name.ends_with(end))
 }
 
 #[cfg(test)]
@@ -337,7 +343,17 @@ mod tests {
         ),
         (
             "the file system",
-            &[r"C:\$MFT", r"C:\$mft", r"C:\$LogFile", r"C:\$Extend\$UsnJrnl", r"C:\$Secure"],
+            &[
+                r"C:\$MFT",
+                r"C:\$mft",
+                r"C:\$LogFile",
+                r"C:\$Extend\$UsnJrnl",
+                r"C:\$Secure",
+                r"C:\*",
+                r"C:\$M*",
+                r"C:\?mft",
+                r"C:\$*e",
+            ],
         ),
         (
             "no name",
@@ -374,6 +390,9 @@ mod tests {
             r"c:\WINDOWS\system32\Drivers\x.sys",
             r"%SystemRoot%\Temp\x",
             r"C:\$WinREAgent\x",
+            r"C:\*.dmp",
+            r"C:\$Win*",
+            r"C:\Windows\*",
             r"C:\Windows\$MFT",
             r"C:\console.log",
             r"C:\com10",
