@@ -281,12 +281,12 @@ fn default_wait_interval() -> Span {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Limits {
-    /// Wall clock of the host for the whole watch. Reaching it is a failure of the infrastructure or a
+    /// For the whole watch, on the host's clock, without the time for which the host gave the machine's emulator no
+    /// processor. Reaching it is a failure of the infrastructure or a
     /// hang, never a result by itself.
     #[serde(default = "default_time")]
     pub time: Span,
-    /// A machine that is on its way and of which nothing is seen for this long, on the host's clock, stands
-    /// still. What it is told to wait in recovery comes on top.
+    /// A machine that is on its way and of which nothing is seen for this long, on the same clock, stands still. What it is told to wait in recovery comes on top.
     #[serde(default = "default_silence")]
     pub silence: Span,
     /// A loop: this many boots in a row that ended the same way.

@@ -288,6 +288,7 @@ impl<'a> MachineController<'a> {
 
     fn take(&mut self, machine: Box<dyn Machine>) -> Result<(), ControlError> {
         let noted = self.context.note_emulator(&*machine, &self.starting_point.spec);
+        self.watch.clock().follow(machine.emulator_pid());
         self.machine = Some(machine);
         self.started.send_replace(true);
         noted.map_err(|error| ControlError::Ledger(error.to_string()))?;

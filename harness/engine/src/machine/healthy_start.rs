@@ -48,6 +48,7 @@ impl RunContext<'_> {
         let sink = host_disk::guarded(sink, spec.disk.clone());
         let machine = self.start(None, spec, sink).await?;
         self.note_emulator(&*machine, spec)?;
+        watch.clock().follow(machine.emulator_pid());
         let ended = match wait_healthy(&*machine, &mut watch).await {
             Ok(()) => return Ok(HealthyMachine { machine, watch, attached }),
             Err(ended) => ended,

@@ -10,6 +10,7 @@ mod healthy_start;
 mod in_common;
 mod layers;
 mod limits;
+mod machine_clock;
 mod services;
 mod shutdown;
 mod spec;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use timeline::steps::{SETTLED, SILENT};
 use timeline::{Body, Conclusion, Layer, Phase, Sink, Source, StepState};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::limits::stands;
+use super::machine_clock::{MachineClock, Moment};
 use crate::record::{Progress, Reporter};
 use crate::tasks::{EndsEarly, Interrupt};
 
@@ -53,8 +53,11 @@ pub(crate) struct Watch {
     interrupt: Interrupt,
     reporter: Reporter,
     limit: Duration,
-    deadline: Instant,
+    /// What is left of it, from `began` on.
+    left: Duration,
+    began: Moment,
     silence: Duration,
+    clock: MachineClock,
 }
 
 impl Watch {
@@ -67,8 +70,14 @@ impl Watch {
         (limit, spent): (Duration, Duration),
         silence: Duration,
     ) -> Self {
-        let deadline = Instant::now() + limit.saturating_sub(spent);
-        Self { progress, sink, interrupt, reporter, limit, deadline, silence }
+        let clock = MachineClock::default();
+        let (left, began) = (limit.saturating_sub(spent), clock.now());
+        Self { progress, sink, interrupt, reporter, limit, left, began, silence, clock }
+    }
+
+    /// The clock by which it waits.
+    pub(crate) fn clock(&self) -> &MachineClock {
+        &self.clock
     }
 
     /// Waits until `found` sees what it looks for in the state after some event.
@@ -78,6 +87,7 @@ impl Watch {
         mut found: impl FnMut(&Progress) -> Option<T>,
     ) -> Result<T, WatchEnd> {
         self.reporter.waits_for(what);
+        let mut silent_since = self.clock.now();
         loop {
             {
                 let progress = self.progress.borrow_and_update();
@@ -95,8 +105,9 @@ impl Watch {
                     if changed.is_err() {
                         return Err(WatchEnd::RecorderBroken);
                     }
+                    silent_since = self.clock.now();
                 }
-                () = tokio::time::sleep(patience), if ought_to_move => {
+                () = self.clock.has_had(patience, silent_since), if ought_to_move => {
                     let seconds = patience.as_secs();
                     let detail = if self.progress.borrow().at_stop_screen {
                         format!("the stop screen has not changed for {seconds} s")
@@ -105,9 +116,10 @@ impl Watch {
                     };
                     let (name, state) = (SILENT.to_owned(), StepState::Done);
                     self.sink.emit(Source::Harness, Body::Step { name, state, detail });
+                    silent_since = self.clock.now();
                 }
                 why = self.interrupt.raised() => return Err(why.into()),
-                () = tokio::time::sleep_until(self.deadline) => {
+                () = self.clock.has_had(self.left, self.began) => {
                     return Err(WatchEnd::TimeLimit {
                         waited_for: what.to_owned(),
                         limit: self.limit,
@@ -210,22 +222,23 @@ impl Watch {
                 Next::Decided(decision) => return Ok(decision),
                 Next::Settling(boot) => boot,
             };
+            let clock = self.clock.clone();
             let moved_on = self.until("the machine to fall, or to stay healthy", |progress| {
                 (progress.conclusion.is_some() || progress.settling != Some(boot)).then_some(())
             });
-            match tokio::time::timeout(settle, moved_on).await {
-                Ok(result) => result?,
-                Err(_) => self.sink.emit(
-                    Source::Harness,
-                    Body::Step {
-                        name: SETTLED.to_owned(),
-                        state: StepState::Done,
-                        detail: format!(
-                            "healthy for {} s with all faults in place",
-                            settle.as_secs()
-                        ),
-                    },
-                ),
+            let stayed = tokio::select! {
+                biased;
+                moved_on = moved_on => {
+                    moved_on?;
+                    false
+                }
+                () = clock.has_had(settle, clock.now()) => true,
+            };
+            if stayed {
+                let (name, state) = (SETTLED.to_owned(), StepState::Done);
+                let seconds = settle.as_secs();
+                let detail = format!("healthy for {seconds} s with all faults in place");
+                self.sink.emit(Source::Harness, Body::Step { name, state, detail });
             }
         }
     }
