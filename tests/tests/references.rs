@@ -45,7 +45,15 @@ fn hold(
     folder: &Path,
     change: impl FnOnce(String) -> String,
 ) -> anyhow::Result<Comparison> {
-    let derived = timeline::derive(&events(&recording(scenario))?);
+    let events = events(&recording(scenario))?;
+    // What it shows is then what a slow host left time for.
+    let out_of_time = |event: &timeline::Event| matches!(&event.body, timeline::Body::WatchEnded { why, .. } if why == "time-limit");
+    ensure!(
+        !events.iter().any(out_of_time),
+        "{}: ended by the time limit; scripts/record records it anew",
+        scenario.name
+    );
+    let derived = timeline::derive(&events);
     // The timeline of the recording was told what the scenario expected then; now it may expect something else.
     let verdict = serde_json::to_value(derived.outcome.verdict)?;
     let expected = scenario.expect.verdict.name();
