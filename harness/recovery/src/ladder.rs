@@ -29,7 +29,7 @@ pub fn explain_layer(layer: Layer) -> Option<&'static LayerInfo> {
     LAYERS.iter().find(|info| info.layer == layer)
 }
 
-const LAYERS: [LayerInfo; 9] = [
+const LAYERS: [LayerInfo; 10] = [
     LayerInfo {
         layer: Layer::Reboots,
         title: "starting again and again",
@@ -108,6 +108,25 @@ const LAYERS: [LayerInfo; 9] = [
         limits: "What safe mode itself needs, it cannot do without: boot and file-system drivers, system processes, the \
                  store.",
         sources: "windows-facts 3.3 (25000080), 4 (SafeBoot), 5.1, remedy (b).",
+    },
+    LayerInfo {
+        layer: Layer::UninstallUpdate,
+        title: "an update or a driver package taken back",
+        does: "The machine is switched off, and what came with an update is taken back from the host as the servicing \
+               tools do it: of a package each component becomes its earlier version from the component store, or goes; \
+               of a driver package what its INF put in place goes, and the one that was there before comes back; of a \
+               half-done update list and order go. Each change is read back.",
+        needs: "`[uninstall-update]` in the scenario with `package`, `driver` or `pending-actions`; a Windows volume that \
+                can be written from outside; of a package, manifests and files that lie in the store as a whole. \
+                Windows compresses the manifests of its own components: their packages are refused with the reason, \
+                and the layer has failed.",
+        set_up: "Nothing. By hand in the recovery environment: Uninstall updates, latest quality update; or `dism \
+                 /image:C:\\ /get-packages`, `/remove-package /packagename:...`, `/remove-driver /driver:oem0.inf`, \
+                 `/cleanup-image /revertpendingactions`.",
+        evidence: "What was read back of each change, in the step `layer uninstall-update`: files, values, the package's \
+                   own key. Before the second start, that no update waits for it.",
+        limits: "It takes back what came with an update, and no content that a vendor's own service brought.",
+        sources: "windows-facts 4 (offline servicing), 4.5, 5.2.",
     },
     LayerInfo {
         layer: Layer::BootMedia,

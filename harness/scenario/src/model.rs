@@ -14,6 +14,7 @@ use crate::ladder::{LastKnownGood, Reboots, SafeMode};
 use crate::network::{LateLink, NetworkTrouble};
 use crate::network_services::{ContentService, UpdateService};
 use crate::rollback::Rollback;
+use crate::uninstall_update::UninstallUpdate;
 use words::WindowsPath;
 
 /// A scenario: image, what was there, what goes wrong, what may bring it back, what is expected.
@@ -66,7 +67,11 @@ pub struct Scenario {
     /// A repair in safe mode, when the machine would be given up; after `last-known-good`. Without it there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub safe_mode: Option<SafeMode>,
-    /// What is done to the disk from the host when the machine would be given up; after `safe-mode`. Without it
+    /// An update, a driver package or a half-done update is taken back when the machine would be given up; after
+    /// `safe-mode`. Without it nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uninstall_update: Option<UninstallUpdate>,
+    /// What is done to the disk from the host when the machine would be given up; after `uninstall-update`. Without it
     /// nothing is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_repair: Option<HostRepair>,

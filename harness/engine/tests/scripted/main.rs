@@ -16,3 +16,4 @@ mod operator;
 mod outcomes;
 mod power;
 mod troubles;
+mod uninstall_update;

@@ -13,6 +13,7 @@ mod reboots;
 mod rollback;
 mod safe_mode;
 mod start_again;
+mod uninstall_update;
 mod work;
 
 use work::Worked;
