@@ -37,32 +37,42 @@ pub(super) fn remove(
     Ok(edits)
 }
 
-/// The package that is meant, and its name.
+/// The package that is meant, and its name. The one that was installed last is looked at first.
 fn installed(wanted: &str, disk: &mut dyn Offline) -> Result<(String, Package), UninstallError> {
-    let mut found: Option<(u64, String, Package)> = None;
+    let mut packages = Vec::new();
     for name in in_state(INSTALLED, disk)? {
+        packages.push((install_time(&name, disk)?.unwrap_or_default(), name));
+    }
+    packages.sort();
+    for (_, name) in packages.into_iter().rev() {
         let path = format!("{PACKAGES}\\{name}.mum");
         let Some((bytes, _)) = disk.read_file(C, &path)? else { continue };
         let package = match Package::parse(&bytes) {
             Ok(package) => package,
-            // One that is not asked for may be in any form.
-            Err(_) if wanted != LATEST && !name.contains(wanted) => continue,
+            // One that is not asked for may be in any form; the latest may be any.
+            Err(_) if wanted != LATEST && !is_named(&name, wanted) => continue,
             Err(source) => return Err(UninstallError::Servicing { object: C.path(&path), source }),
         };
         let meant = match wanted {
             LATEST => package.release_type.contains("Update"),
             article => package.identifier.eq_ignore_ascii_case(article),
         };
-        let time = install_time(&name, disk)?.unwrap_or_default();
-        if meant && found.as_ref().is_none_or(|(latest, ..)| time > *latest) {
-            found = Some((time, name, package));
+        if meant {
+            return Ok((name, package));
         }
     }
-    match found {
-        Some((_, name, package)) => Ok((name, package)),
-        None if wanted == LATEST => Err(UninstallError::NoUpdate),
-        None => Err(UninstallError::NoPackage { wanted: wanted.to_owned() }),
-    }
+    Err(match wanted {
+        LATEST => UninstallError::NoUpdate,
+        article => UninstallError::NoPackage { wanted: article.to_owned() },
+    })
+}
+
+/// True of a package that is called after an article.
+fn is_named(package: &str, article: &str) -> bool {
+    let (package, article) = (package.to_ascii_lowercase(), article.to_ascii_lowercase());
+    package
+        .strip_prefix("package_for_")
+        .is_some_and(|rest| rest.split('~').next().is_some_and(|name| name == article))
 }
 
 /// What a component has in place becomes what an earlier version of it has; where the store has none, it goes.

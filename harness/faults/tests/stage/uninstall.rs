@@ -1,19 +1,15 @@
 //! What the layer `uninstall-update` takes back from a disk.
 
 use faults::{
-    Change, Edit, HiveName, Offline, Origin, RegistryValue, StagePlan, StagedEdit, UninstallError,
-    VolumeRole, inert_control, stage, uninstall,
+    Edit, HiveName, Offline, Origin, RegistryValue, UninstallError, VolumeRole, inert_control,
+    stage, uninstall,
 };
 use scenario::{LATEST, Layer, Scenario, UninstallUpdate};
 
 use crate::disk::Disk;
-use crate::{load, trust};
+use crate::trust;
 
 const STORED: &str = r"Windows\WinSxS\Manifests";
-
-fn scenario(name: &str) -> Scenario {
-    load(&format!("kb{name}"))
-}
 
 fn package(package: &str) -> UninstallUpdate {
     UninstallUpdate { package: Some(package.to_owned()), ..UninstallUpdate::default() }
@@ -196,16 +192,17 @@ fn driver_package(disk: &mut Disk, version: &str) {
     let inf = crate::vendor::INF.replace("StartType=3", &format!("StartType={version}"));
     let text = format!(
         "format = 1\nname = \"package\"\ntitle = \"t\"\ndescription = \"d\"\n[machine]\nimage = \"x\"\n\
-         [[fault]]\nname = \"package\"\nkind = \"driver-package\"\ninf = \"filter.inf\"\n\
+         [[fault]]\nname = \"package\"\nkind = \"driver-package\"\ninf = \"own/filter.inf\"\n\
          [expect]\nverdict = \"unaffected\"\n"
     );
     for (name, bytes) in [
         ("scenario.toml", text.as_bytes()),
-        ("filter.inf", inf.as_bytes()),
-        ("filter.sys", format!("MZ {version}").as_bytes()),
+        ("own/filter.inf", inf.as_bytes()),
+        ("own/filter.sys", format!("MZ {version}").as_bytes()),
     ] {
-        std::fs::create_dir_all(&place).unwrap();
-        std::fs::write(place.join(name), bytes).unwrap();
+        let path = place.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
     }
     let scenario = Scenario::load(&place).unwrap_or_else(|error| panic!("{error}"));
     stage(&scenario, &trust()).unwrap().apply(disk).unwrap();
