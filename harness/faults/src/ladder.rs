@@ -139,7 +139,7 @@ fn plan(layer: Layer, changes: impl IntoIterator<Item = Change>) -> StagePlan {
 /// The disk or the store cannot be read.
 pub fn left_over(scenario: &Scenario, disk: &mut dyn Offline) -> Result<Vec<String>, RepairError> {
     let mut left = Vec::new();
-    if scenario.uninstall_update.is_some() {
+    if scenario.uninstall_update.is_some() || scenario.restore_point.is_some() {
         left.extend(left_pending(disk).map_err(RepairError::Disk)?);
     }
     let flagged = scenario.safe_mode.is_some() || scenario.last_known_good.is_some();

@@ -12,18 +12,20 @@ use crate::ladder::{LastKnownGood, Reboots, SafeMode, SafeModeAction};
 use crate::model::{QuickMachineRecovery, Scenario, Start, default_total_wait_time};
 use crate::moment::Moment;
 use crate::network_services::{Available, Signature, UpdateService, default_update_host};
+use crate::restore_point::RestorePoint;
 use crate::rollback::{Rollback, RollbackTo};
 use crate::uninstall_update::{LATEST, UninstallUpdate};
 use words::Span;
 
 /// The layers that an incident can be held against, in the order of the ladder.
-pub const LAYERS_ALONE: [Layer; 8] = [
+pub const LAYERS_ALONE: [Layer; 9] = [
     Layer::Reboots,
     Layer::AutomaticRepair,
     Layer::QuickMachineRecovery,
     Layer::LastKnownGood,
     Layer::SafeMode,
     Layer::UninstallUpdate,
+    Layer::RestorePoint,
     Layer::HostRepair,
     Layer::Rollback,
 ];
@@ -57,7 +59,8 @@ pub fn alone(variants: &[Scenario], layer: Layer) -> Result<Alone, String> {
     let mut scenario = local.unwrap_or(first).clone();
     scenario.name = format!("{}/{layer}", first.folder_name());
     (scenario.reboots, scenario.last_known_good, scenario.safe_mode) = (None, None, None);
-    (scenario.uninstall_update, scenario.host_repair, scenario.rollback) = (None, None, None);
+    (scenario.uninstall_update, scenario.restore_point) = (None, None);
+    (scenario.host_repair, scenario.rollback) = (None, None);
     match &mut scenario.recovery.quick_machine_recovery {
         Some(settings) => settings.cloud_remediation = false,
         // The image's own settings decide: without a service it finds nothing.
@@ -82,6 +85,7 @@ pub fn alone(variants: &[Scenario], layer: Layer) -> Result<Alone, String> {
         Layer::LastKnownGood => scenario.last_known_good = Some(LastKnownGood { enabled: true }),
         Layer::SafeMode => scenario.safe_mode = Some(in_safe_mode(variants)?),
         Layer::UninstallUpdate => scenario.uninstall_update = Some(uninstalled(&scenario)?),
+        Layer::RestorePoint => scenario.restore_point = Some(RestorePoint { files: true }),
         Layer::HostRepair => {
             scenario.host_repair = Some(repair(variants)?);
         }

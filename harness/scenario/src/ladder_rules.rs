@@ -7,7 +7,7 @@ use crate::rules::{Rules, Step};
 use crate::uninstall_update::UninstallUpdate;
 
 /// The tables that declare a layer, and what to write in each.
-const DECLARED: [(Layer, &str, &str); 6] = [
+const DECLARED: [(Layer, &str, &str); 7] = [
     (Layer::Reboots, "`[reboots]` with `times`", "add `[reboots]` with `times = 15`"),
     (Layer::LastKnownGood, "`[last-known-good]`", "add `[last-known-good]`"),
     (
@@ -20,6 +20,7 @@ const DECLARED: [(Layer, &str, &str); 6] = [
         "`[uninstall-update]` with what is taken back",
         "add `[uninstall-update]` with `package = \"latest\"`",
     ),
+    (Layer::RestorePoint, "`[restore-point]`", "add `[restore-point]`"),
     (
         Layer::HostRepair,
         "a `[[host-repair.action]]`",

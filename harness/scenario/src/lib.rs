@@ -49,6 +49,7 @@ mod problem;
 mod quarantine;
 mod recovery_rules;
 mod registry;
+mod restore_point;
 mod rollback;
 mod rules;
 mod schema;
@@ -105,6 +106,7 @@ pub use registry::{
     HiveFile, MissingFilter, RegistryChange, RegistryDamage, RegistryData, RegistryFault,
     WrongControlSet,
 };
+pub use restore_point::RestorePoint;
 pub use rollback::{Rollback, RollbackTo};
 pub use schema::{SCHEMA_FILE, schema, schema_text};
 pub use servicing::{

@@ -13,6 +13,7 @@ use crate::host_repair::HostRepair;
 use crate::ladder::{LastKnownGood, Reboots, SafeMode};
 use crate::network::{LateLink, NetworkTrouble};
 use crate::network_services::{ContentService, UpdateService};
+use crate::restore_point::RestorePoint;
 use crate::rollback::Rollback;
 use crate::uninstall_update::UninstallUpdate;
 use words::WindowsPath;
@@ -71,7 +72,11 @@ pub struct Scenario {
     /// `safe-mode`. Without it nothing is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uninstall_update: Option<UninstallUpdate>,
-    /// What is done to the disk from the host when the machine would be given up; after `uninstall-update`. Without it
+    /// Registry and system files go back to an earlier point when the machine would be given up; after
+    /// `uninstall-update`. Without it they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore_point: Option<RestorePoint>,
+    /// What is done to the disk from the host when the machine would be given up; after `restore-point`. Without it
     /// nothing is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_repair: Option<HostRepair>,

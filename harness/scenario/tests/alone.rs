@@ -62,6 +62,7 @@ fn layers_of_one_incident_begin_in_the_same_way() {
     let local = digest(Layer::AutomaticRepair);
     assert_eq!(digest(Layer::HostRepair), local);
     assert_eq!(digest(Layer::Reboots), local);
+    assert_eq!(digest(Layer::RestorePoint), local);
     // These have something set before anything goes wrong.
     assert_ne!(digest(Layer::QuickMachineRecovery), local);
     assert_ne!(digest(Layer::LastKnownGood), local);

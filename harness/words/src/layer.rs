@@ -26,6 +26,8 @@ pub enum Layer {
     SafeMode,
     /// Taking an update or a driver package back.
     UninstallUpdate,
+    /// Registry and system files of an earlier point.
+    RestorePoint,
     /// Starting from other media.
     BootMedia,
     /// Repair of the disk from outside.
@@ -38,13 +40,14 @@ pub enum Layer {
 
 impl Layer {
     /// All of them, in the order of the ladder.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Reboots,
         Self::AutomaticRepair,
         Self::QuickMachineRecovery,
         Self::LastKnownGood,
         Self::SafeMode,
         Self::UninstallUpdate,
+        Self::RestorePoint,
         Self::BootMedia,
         Self::HostRepair,
         Self::Rollback,
@@ -60,6 +63,7 @@ impl Layer {
             Self::LastKnownGood => "last-known-good",
             Self::SafeMode => "safe-mode",
             Self::UninstallUpdate => "uninstall-update",
+            Self::RestorePoint => "restore-point",
             Self::BootMedia => "boot-media",
             Self::HostRepair => "host-repair",
             Self::Rollback => "rollback",
@@ -77,7 +81,8 @@ impl Layer {
             Self::BootMedia => Touch::Console,
             // The flag is put on the disk from outside.
             Self::LastKnownGood | Self::SafeMode => Touch::Host,
-            Self::UninstallUpdate | Self::HostRepair | Self::Rollback => Touch::Host,
+            Self::UninstallUpdate | Self::RestorePoint => Touch::Host,
+            Self::HostRepair | Self::Rollback => Touch::Host,
         }
     }
 }

@@ -266,6 +266,16 @@ impl WindowsDisk {
 }
 
 impl WindowsDisk {
+    /// A path of the Windows volume as edits have it: from the root of `C:`, with another drive in front where that is
+    /// the volume's.
+    pub(crate) fn on_its_drive(&self, path: &str) -> String {
+        match self.drives.system {
+            'C' => path.to_owned(),
+            _ if is_of_the_system(path) => path.to_owned(),
+            letter => format!("{letter}:\\{path}"),
+        }
+    }
+
     /// The hive of the servicing stack is the only one that a system may be without.
     fn has_hive(&mut self, name: HiveName) -> Result<bool, OfflineError> {
         let (open, volume) = self.hive(name);

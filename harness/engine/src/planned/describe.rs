@@ -9,7 +9,8 @@ use hypervisor::{Accelerator, definition};
 use jiff::Timestamp;
 use recovery::Authority;
 use scenario::{
-    AtStopScreen, LATEST, Reboots, Rollback, RollbackTo, Scenario, Start, UninstallUpdate,
+    AtStopScreen, LATEST, Reboots, RestorePoint, Rollback, RollbackTo, Scenario, Start,
+    UninstallUpdate,
 };
 use timeline::Layer;
 
@@ -222,6 +223,11 @@ fn layers(scenario: &Scenario, prepared: &Prepared) -> Vec<Rung> {
         });
         let driver = driver.iter().map(|inf| format!("the driver package {inf} is uninstalled"));
         rung(Layer::UninstallUpdate, pending.into_iter().chain(package).chain(driver).collect());
+    }
+    if let Some(RestorePoint { files }) = scenario.restore_point {
+        let registry = "the registry goes back to what it is before the first fault".to_owned();
+        let files = files.then(|| "system files go back, too, by their endings".to_owned());
+        rung(Layer::RestorePoint, [registry].into_iter().chain(files).collect());
     }
     if let Some(repair) = &scenario.host_repair {
         rung(Layer::HostRepair, repair.action.iter().map(described).collect());

@@ -1,7 +1,10 @@
 //! Machines that would be given up, and an update that is uninstalled instead.
 
 use engine::{RunOptions, RunResult, replay};
-use scenario::{Fault, Layer, Moment, QualityUpdate, Scenario, UninstallUpdate};
+use scenario::{
+    Fault, Layer, Moment, QualityUpdate, Scenario, ServicingTransaction, TransactionState,
+    UninstallUpdate,
+};
 use timeline::{Cause, End, LayerResult};
 
 use crate::bench::{BAD_FILE, Bench, Meanwhile};
@@ -101,4 +104,30 @@ async fn a_machine_that_does_not_start_once_more_has_not_come_back() {
     let result = run(&bench, "stuck-in-recovery", "latest", &guest).await;
     assert_eq!(layer(&result).0, LayerResult::Applied);
     assert_eq!(result.derived.outcome.brought_back_by, None);
+}
+
+/// This system has no hive of the servicing stack, so there is nothing in it to take back.
+#[tokio::test(start_paused = true)]
+async fn what_an_update_left_to_be_done_is_given_up() {
+    let Some(bench) = Bench::new() else { return };
+    let mut scenario = bench.scenario("staged", "recovered");
+    scenario.fault = vec![Fault::ServicingTransaction(ServicingTransaction {
+        name: "half-done".to_owned(),
+        when: Moment::Staged,
+        state: TransactionState::MissingFiles,
+        moves: Vec::new(),
+        inert: false,
+    })];
+    scenario.uninstall_update =
+        Some(UninstallUpdate { pending_actions: true, ..UninstallUpdate::default() });
+    scenario.expect.layers = vec![Layer::UninstallUpdate];
+    let guest = guest(vec![stuck(), healthy_start(), healthy_start()]);
+    let options = RunOptions::default();
+    let result = bench.run(&scenario, &guest, &options, Meanwhile::Nothing).await.unwrap();
+    assert_eq!(unmet(&result), [""; 0], "{}", because(&result));
+    let changes = &result.derived.outcome.disk_changes;
+    let list = r"C:\Windows\WinSxS\pending.xml";
+    for (path, what) in [(list.to_owned(), "removed"), (format!("{list}.old"), "added")] {
+        assert!(changes.iter().any(|own| own.path == path && own.change == what), "{changes:?}");
+    }
 }
