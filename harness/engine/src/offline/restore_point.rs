@@ -1,12 +1,15 @@
 //! What differs between a disk and an earlier state of it, as far as a restore point covers it: the registry, and system
 //! files by the endings of their names (windows-facts 4.6).
 
+use std::collections::BTreeMap;
+
+use blake3::Hash;
 use disk::{Difference, Noise, Tree};
 use faults::{Edit, Offline, OfflineError, VolumeRole};
 use scenario::RestorePoint;
-use winfmt::hive::EMPTY_LOG;
+use winfmt::hive::{EMPTY_LOG, WalkedKey};
 
-use super::windows_disk::WindowsDisk;
+use super::windows_disk::{WindowsDisk, read_hive};
 use crate::error::RunError;
 
 const C: VolumeRole = VolumeRole::Windows;
@@ -55,7 +58,7 @@ pub(crate) fn back_to(
     Ok(edits)
 }
 
-/// A hive with its logs, where it differs from what it was.
+/// A hive with its logs, where it holds something else than it did.
 fn registry(
     hive: &str,
     windows: &mut WindowsDisk,
@@ -63,29 +66,43 @@ fn registry(
 ) -> Result<Vec<Edit>, OfflineError> {
     let path = format!("{CONFIG}\\{hive}");
     let Some((bytes, modified)) = point.read_file(C, &path)? else { return Ok(Vec::new()) };
-    let logs = LOGS.map(|ending| format!("{path}.{ending}"));
-    let held = |disk: &mut WindowsDisk, log: &str| -> Result<Option<Vec<u8>>, OfflineError> {
-        Ok(disk.read_file(C, log)?.map(|(bytes, _)| bytes))
-    };
-    let mut same = windows.read_file(C, &path)?.is_some_and(|(now, _)| now == bytes);
-    for log in &logs {
-        same &= held(windows, log)? == held(point, log)?;
-    }
-    if same {
+    let earlier = content(point, &path)?;
+    // One that cannot be read holds something else.
+    if content(windows, &path).is_ok_and(|now| now == earlier) {
         return Ok(Vec::new());
     }
     let write = |path, bytes, modified| Edit::WriteFile { volume: C, path, bytes, modified };
-    let mut edits = vec![write(path, bytes, modified)];
+    let mut edits = vec![write(path.clone(), bytes, modified)];
     // A log that belongs to what the hive was since would be carried out over it.
-    for log in logs {
-        let (earlier, now) = (held(point, &log)?, held(windows, &log)?);
-        match (earlier, now) {
-            (Some(bytes), _) => edits.push(write(log, bytes, None)),
+    for ending in LOGS {
+        let log = format!("{path}.{ending}");
+        match (point.read_file(C, &log)?, windows.read_file(C, &log)?) {
+            (Some((bytes, _)), _) => edits.push(write(log, bytes, None)),
             (None, Some(_)) => edits.push(write(log, EMPTY_LOG.to_vec(), None)),
             (None, None) => {}
         }
     }
     Ok(edits)
+}
+
+/// What a hive holds: its keys by their paths, each with a digest of its values. Times, and the order in the file, are
+/// no part of it.
+fn content(disk: &mut WindowsDisk, path: &str) -> Result<BTreeMap<String, Hash>, OfflineError> {
+    let (hive, _) = read_hive(disk.windows(), path)?;
+    let mut keys = BTreeMap::new();
+    for walked in hive.walk() {
+        let WalkedKey { path, key } = walked?;
+        let mut values: Vec<String> = key
+            .values()?
+            .into_iter()
+            .map(|value| format!("{:?} {:?}\n", value.name.text().to_lowercase(), value.data))
+            .collect();
+        values.sort();
+        let names: Vec<String> =
+            path.names().iter().map(|name| name.text().to_lowercase()).collect();
+        keys.insert(names.join("\\"), blake3::hash(values.concat().as_bytes()));
+    }
+    Ok(keys)
 }
 
 /// True of what belongs to the system by its ending, and is no user's own.
