@@ -190,11 +190,9 @@ fn driver_package(disk: &mut Disk, version: &str) {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("package");
     let inf = crate::vendor::INF.replace("StartType=3", &format!("StartType={version}"));
-    let text = format!(
-        "format = 1\nname = \"package\"\ntitle = \"t\"\ndescription = \"d\"\n[machine]\nimage = \"x\"\n\
+    let text = "format = 1\nname = \"package\"\ntitle = \"t\"\ndescription = \"d\"\n[machine]\nimage = \"x\"\n\
          [[fault]]\nname = \"package\"\nkind = \"driver-package\"\ninf = \"own/filter.inf\"\n\
-         [expect]\nverdict = \"unaffected\"\n"
-    );
+         [expect]\nverdict = \"unaffected\"\n";
     for (name, bytes) in [
         ("scenario.toml", text.as_bytes()),
         ("own/filter.inf", inf.as_bytes()),
