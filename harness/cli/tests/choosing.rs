@@ -438,7 +438,8 @@ fn the_plan_of_a_matrix_says_what_goes_on_from_what() {
     assert!(line("host-repair").contains("goes on from the machine that automatic-repair gave up"));
     assert!(line("reboots").contains("made of its other variants"), "{plan}");
     assert!(line("safe-mode").contains("not applicable: its repair is more than deleting"));
-    assert!(plan.contains("5 runs: 3 from a start of their own, 2 go on"), "{plan}");
+    assert!(line("uninstall-update").contains("not applicable: nothing that goes wrong came with"));
+    assert!(plan.contains("6 runs: 3 from a start of their own, 3 go on"), "{plan}");
     assert!(plan.contains("by the last recorded runs of 1 of them"), "{plan}");
 }
 

@@ -15,6 +15,9 @@ pub enum RunError {
     /// The disk cannot be repaired as the scenario says.
     #[error(transparent)]
     Repair(#[from] faults::RepairError),
+    /// What is to be uninstalled cannot be.
+    #[error(transparent)]
+    Uninstall(#[from] faults::UninstallError),
     /// The scenario asks for what this image or this connection cannot do: what that is, and what to do.
     /// Nothing was run.
     #[error("{0}")]

@@ -62,6 +62,7 @@ fn make_inert(fault: &mut Fault) {
                 .parse()
                 .expect("a scenario's names hold letters, digits and hyphens only");
         }
+        Fault::QualityUpdate(update) => update.inert = true,
         Fault::ServicingTransaction(fault) => fault.inert = true,
         Fault::FileVersion(fault) => fault.inert = true,
         Fault::FileLoss(fault) => fault.inert = true,

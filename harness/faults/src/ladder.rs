@@ -10,6 +10,7 @@ use crate::plan::{
     VolumeRole, real_key,
 };
 use crate::repair::{RepairError, matching};
+use crate::uninstall::left_pending;
 
 /// `Start` of a service that is disabled (windows-facts 4).
 pub const DISABLED: u32 = 4;
@@ -131,19 +132,27 @@ fn plan(layer: Layer, changes: impl IntoIterator<Item = Change>) -> StagePlan {
     StagePlan { staged: changes.into_iter().map(staged).collect(), online: Vec::new() }
 }
 
-/// What of the layers' own doing is left where it would change how Windows starts: their flags on the default entry, and
-/// a one-time entry of the boot manager.
+/// What of the layers' own doing is left where it would change how Windows starts: their flags on the default entry, a
+/// one-time entry of the boot manager, and an update that Windows would go on with although it was uninstalled.
 ///
 /// # Errors
 /// The disk or the store cannot be read.
 pub fn left_over(scenario: &Scenario, disk: &mut dyn Offline) -> Result<Vec<String>, RepairError> {
+    let mut left = Vec::new();
+    if scenario.uninstall_update.is_some() || scenario.restore_point.is_some() {
+        left.extend(left_pending(disk).map_err(RepairError::Disk)?);
+    }
+    let flagged = scenario.safe_mode.is_some() || scenario.last_known_good.is_some();
+    // A machine that starts in another way has no store, and these two layers are the only ones that write to it.
+    if !flagged && disk.partition_of(VolumeRole::System).map_err(RepairError::Disk)?.is_none() {
+        return Ok(left);
+    }
     let file = disk.read_file(VolumeRole::System, STORE).map_err(RepairError::Disk)?;
     let Some((bytes, _)) = file else {
         return Err(RepairError::Disk("there is no boot configuration store".into()));
     };
     let bcd = |error: BcdError| RepairError::Disk(error.into());
     let store = BcdStore::open(bytes).map_err(bcd)?;
-    let mut left = Vec::new();
     if let Some(entry) = store.default_loader().map_err(bcd)? {
         let flags = [
             (scenario.safe_mode.is_some(), ElementId::SAFE_BOOT, "safeboot"),

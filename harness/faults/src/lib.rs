@@ -15,6 +15,7 @@
 //! - `stage`, `plan`: from a scenario to changes, and applying them.
 //! - `repair`: what the layer `host-repair` does to a disk, with the same changes.
 //! - `ladder`: what the layers with a start of their own do to it, before that start and after it.
+//! - `uninstall`: what the layer `uninstall-update` takes back.
 //! - `inert`: the same machinery with a harmless payload, which has to boot healthy.
 //! - `catalogue`: the kinds as text.
 
@@ -29,6 +30,7 @@ mod inert;
 mod ladder;
 mod placing;
 mod plan;
+mod quality_update;
 mod registry;
 mod repair;
 mod service;
@@ -36,6 +38,7 @@ mod servicing;
 mod stage;
 mod stage_error;
 mod trust;
+mod uninstall;
 mod updater;
 mod user_mode;
 mod vendor;
@@ -51,10 +54,11 @@ pub use ladder::{
 pub use placing::on_drive;
 pub use plan::{
     Act, Applied, ApplyError, Before, Change, Edit, FileState, HiveName, InterruptedWrite, Offline,
-    OfflineError, Online, OnlineAct, OnlineWrite, Origin, RegistryValue, Rewrite, StagePlan,
-    StagedEdit, TpmState, VolumeRole,
+    OfflineError, Online, OnlineAct, OnlineWrite, Origin, RegistryValue, Rewrite, Servicing,
+    StagePlan, StagedEdit, Touched, TpmState, VolumeRole,
 };
 pub use repair::{RepairError, repair};
 pub use stage::{Trust, signs, stage, stage_signed};
 pub use stage_error::StageError;
+pub use uninstall::{UninstallError, uninstall};
 pub use vendor::arch_of;

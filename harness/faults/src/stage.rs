@@ -15,6 +15,7 @@ use crate::plan::{
     Act, Change, Edit, HiveName, InterruptedWrite, Online, OnlineAct, OnlineWrite, Origin,
     RegistryValue, StagePlan, StagedEdit, VolumeRole,
 };
+use crate::quality_update;
 use crate::registry;
 use crate::service::{DriverService, nt_path};
 use crate::servicing;
@@ -66,6 +67,7 @@ pub fn stage_signed(
         let origin = Origin::Given(given.name().to_owned());
         add(&mut plan, scenario, given, origin, authority, build)?;
     }
+    updates(&mut plan, scenario, &scenario.given, Origin::Given)?;
     for canary in &scenario.canary {
         let path = on_drive(&canary.path);
         let bytes = canary.text.clone().into_bytes();
@@ -78,7 +80,23 @@ pub fn stage_signed(
         let origin = Origin::Fault(fault.name().to_owned());
         add(&mut plan, scenario, fault, origin, authority, build)?;
     }
+    updates(&mut plan, scenario, &scenario.fault, Origin::Fault)?;
     Ok(plan)
+}
+
+/// The records of updates, which need to know what they bring.
+fn updates(
+    plan: &mut StagePlan,
+    scenario: &Scenario,
+    faults: &[Fault],
+    of: fn(String) -> Origin,
+) -> Result<(), StageError> {
+    for fault in faults {
+        if let Fault::QualityUpdate(update) = fault {
+            quality_update::record(plan, update, of, scenario.machine.clock)?;
+        }
+    }
+    Ok(())
 }
 
 fn push(plan: &mut StagePlan, origin: Origin, change: impl Into<Change>) {
@@ -157,6 +175,7 @@ fn add(
             | Fault::Driver(_)
             | Fault::DriverFile(_)
             | Fault::DriverPackage(_)
+            | Fault::QualityUpdate(_)
             | Fault::ServicingTransaction(_)
             | Fault::BootConfiguration(_)
             | Fault::Registry(_)
@@ -168,6 +187,8 @@ fn add(
             let (fault, kind) = (fault.name().to_owned(), fault.kind());
             return Err(StageError::NotOnline { fault, kind });
         }
+        // Recorded once all that it brings is planned.
+        (Fault::QualityUpdate(_), Moment::Staged) => {}
         (Fault::ServicingTransaction(fault), Moment::Staged) => {
             for change in servicing::transaction(fault, scenario.machine.clock)? {
                 push(plan, origin.clone(), change);

@@ -70,6 +70,17 @@ pub enum StageError {
         /// What is wrong with it.
         what: String,
     },
+    /// An update brings what is neither a file of `C:` nor a value of the registry.
+    #[error(
+        "update `{fault}` brings {object}, which is no file or value that a package has; take the fault that changes \
+         it out of `brings`"
+    )]
+    NoPackage {
+        /// The update.
+        fault: String,
+        /// What is changed.
+        object: String,
+    },
     /// A fault can only be done while the machine runs.
     #[error("fault `{fault}` of kind {kind} can only be `when = \"healthy\"`")]
     OnlyOnline {

@@ -8,7 +8,7 @@ use winfmt::certificates::{self, Store};
 
 use crate::driver::{self, DriverKind, FaultyDriverOptions};
 use crate::inf::{self, Inf, Target};
-use crate::plan::{Change, Edit, HiveName, RegistryValue};
+use crate::plan::{Change, Edit, HiveName, RegistryValue, Servicing};
 use crate::service::DriverService;
 use crate::signing::{Authority, Signing, sign};
 use crate::stage_error::StageError;
@@ -138,7 +138,8 @@ pub(crate) fn driver_package(
     let installation =
         inf::installation(&parsed, fault.section.as_deref(), Target { arch: fault.arch, build })
             .map_err(failed)?;
-    inf::edits(&installation, scenario.machine.clock, |name| {
+    let mut package = vec![(parsed.file_name().to_owned(), text.to_vec())];
+    let mut changes = inf::edits(&installation, scenario.machine.clock, |name| {
         let wanted = format!("{beside}/{name}");
         let found = scenario
             .files
@@ -151,8 +152,23 @@ pub(crate) fn driver_package(
             file: name.to_owned(),
         })?;
         let is_driver = name.to_ascii_lowercase().ends_with(".sys");
-        if fault.inert && is_driver { inert(&fault.name, name, fault.arch) } else { Ok(bytes) }
-    })
+        let bytes = match fault.inert && is_driver {
+            true => inert(&fault.name, name, fault.arch)?,
+            false => bytes,
+        };
+        if !package.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
+            package.push((name.to_owned(), bytes.clone()));
+        }
+        Ok(bytes)
+    })?;
+    // Windows keeps the package, so that it can be taken back.
+    changes.push(Change::Servicing(Servicing::Published {
+        folder: parsed.store_folder(fault.arch),
+        inf: parsed.file_name().to_owned(),
+        files: package,
+        modified: scenario.machine.clock,
+    }));
+    Ok(changes)
 }
 
 /// The files of an update with the paths that they go to.

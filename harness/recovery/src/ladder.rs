@@ -29,7 +29,7 @@ pub fn explain_layer(layer: Layer) -> Option<&'static LayerInfo> {
     LAYERS.iter().find(|info| info.layer == layer)
 }
 
-const LAYERS: [LayerInfo; 9] = [
+const LAYERS: [LayerInfo; 11] = [
     LayerInfo {
         layer: Layer::Reboots,
         title: "starting again and again",
@@ -108,6 +108,44 @@ const LAYERS: [LayerInfo; 9] = [
         limits: "What safe mode itself needs, it cannot do without: boot and file-system drivers, system processes, the \
                  store.",
         sources: "windows-facts 3.3 (25000080), 4 (SafeBoot), 5.1, remedy (b).",
+    },
+    LayerInfo {
+        layer: Layer::UninstallUpdate,
+        title: "an update or a driver package taken back",
+        does: "The machine is switched off, and what came with an update is taken back from the host as the servicing \
+               tools do it: of a package each component becomes its earlier version from the component store, or goes; \
+               of a driver package what its INF put in place goes, and the one that was there before comes back; of a \
+               half-done update list and order go. Each change is read back.",
+        needs: "`[uninstall-update]` in the scenario with `package`, `driver` or `pending-actions`; a Windows volume that \
+                can be written from outside; of a package, manifests and files that lie in the store as a whole. \
+                Windows compresses the manifests of its own components: their packages are refused with the reason, \
+                and the layer has failed.",
+        set_up: "Nothing. By hand in the recovery environment: Uninstall updates, latest quality update; or `dism \
+                 /image:C:\\ /get-packages`, `/remove-package /packagename:...`, `/remove-driver /driver:oem0.inf`, \
+                 `/cleanup-image /revertpendingactions`.",
+        evidence: "What was read back of each change, in the step `layer uninstall-update`: files, values, the package's \
+                   own key. Before the second start, that no update waits for it.",
+        limits: "It takes back what came with an update, and no content that a vendor's own service brought.",
+        sources: "windows-facts 4 (offline servicing), 4.5, 5.2.",
+    },
+    LayerInfo {
+        layer: Layer::RestorePoint,
+        title: "registry and system files of an earlier point",
+        does: "The machine is switched off. Its hives, and system files by the endings of their names, become what they \
+               were before anything went wrong: changed ones go back, new ones go, missing ones come. Other files, and \
+               all below Users, stay. It is done from the host, from a copy of the disk of then; Windows' own points \
+               (shadow copies) are not read.",
+        needs: "`[restore-point]` in the scenario, with `files = false` for the registry alone; a Windows volume that can \
+                be written from outside.",
+        set_up: "System Restore: protection of C: switched on, a point made (`Checkpoint-Computer`); in the recovery \
+                 environment Troubleshoot, System Restore, or `rstrui.exe /offline:C:\\Windows=active`. Point-in-time \
+                 restore: the Recovery CSP, PointInTimeRestore; restored from the recovery environment, with the \
+                 recovery key.",
+        evidence: "What was read back of each change, in the step `layer restore-point`; where nothing differed, the \
+                   layer has failed. What is lost since then: `disk_changes`, and the canaries.",
+        limits: "Settings that were made since are lost. Boot manager, boot configuration, firmware variables and the \
+                 drive itself do not go back, nor content files with other endings.",
+        sources: "windows-facts 1.10 (point-in-time restore), 3.6, 4.6.",
     },
     LayerInfo {
         layer: Layer::BootMedia,

@@ -6,21 +6,26 @@ use words::{Layer, Verdict};
 use crate::boot_configuration::SafeBootMode;
 use crate::content::Content;
 use crate::expect::Expect;
+use crate::fault::Fault;
 use crate::host_repair::{FileWrite, HostRepair, RepairAction};
 use crate::ladder::{LastKnownGood, Reboots, SafeMode, SafeModeAction};
 use crate::model::{QuickMachineRecovery, Scenario, Start, default_total_wait_time};
 use crate::moment::Moment;
 use crate::network_services::{Available, Signature, UpdateService, default_update_host};
+use crate::restore_point::RestorePoint;
 use crate::rollback::{Rollback, RollbackTo};
+use crate::uninstall_update::{LATEST, UninstallUpdate};
 use words::Span;
 
 /// The layers that an incident can be held against, in the order of the ladder.
-pub const LAYERS_ALONE: [Layer; 7] = [
+pub const LAYERS_ALONE: [Layer; 9] = [
     Layer::Reboots,
     Layer::AutomaticRepair,
     Layer::QuickMachineRecovery,
     Layer::LastKnownGood,
     Layer::SafeMode,
+    Layer::UninstallUpdate,
+    Layer::RestorePoint,
     Layer::HostRepair,
     Layer::Rollback,
 ];
@@ -54,6 +59,7 @@ pub fn alone(variants: &[Scenario], layer: Layer) -> Result<Alone, String> {
     let mut scenario = local.unwrap_or(first).clone();
     scenario.name = format!("{}/{layer}", first.folder_name());
     (scenario.reboots, scenario.last_known_good, scenario.safe_mode) = (None, None, None);
+    (scenario.uninstall_update, scenario.restore_point) = (None, None);
     (scenario.host_repair, scenario.rollback) = (None, None);
     match &mut scenario.recovery.quick_machine_recovery {
         Some(settings) => settings.cloud_remediation = false,
@@ -78,6 +84,8 @@ pub fn alone(variants: &[Scenario], layer: Layer) -> Result<Alone, String> {
         }
         Layer::LastKnownGood => scenario.last_known_good = Some(LastKnownGood { enabled: true }),
         Layer::SafeMode => scenario.safe_mode = Some(in_safe_mode(variants)?),
+        Layer::UninstallUpdate => scenario.uninstall_update = Some(uninstalled(&scenario)?),
+        Layer::RestorePoint => scenario.restore_point = Some(RestorePoint { files: true }),
         Layer::HostRepair => {
             scenario.host_repair = Some(repair(variants)?);
         }
@@ -150,6 +158,26 @@ fn repair(variants: &[Scenario]) -> Result<HostRepair, String> {
     match action.is_empty() {
         true => Err("the scenario says no repair".to_owned()),
         false => Ok(HostRepair { action }),
+    }
+}
+
+/// What came with an update can be uninstalled: what goes wrong says what that is.
+fn uninstalled(scenario: &Scenario) -> Result<UninstallUpdate, String> {
+    let mut uninstall = UninstallUpdate::default();
+    for fault in &scenario.fault {
+        match fault {
+            Fault::QualityUpdate(_) => uninstall.package = Some(LATEST.to_owned()),
+            Fault::DriverPackage(package) => {
+                let name = package.inf.rsplit('/').next().unwrap_or_default();
+                uninstall.driver = Some(name.to_owned());
+            }
+            Fault::ServicingTransaction(_) => uninstall.pending_actions = true,
+            _ => {}
+        }
+    }
+    match uninstall == UninstallUpdate::default() {
+        true => Err("nothing that goes wrong came with an update or a driver package".to_owned()),
+        false => Ok(uninstall),
     }
 }
 

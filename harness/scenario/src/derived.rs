@@ -46,6 +46,8 @@ impl Scenario {
         let once = [
             self.last_known_good.map(|_| Layer::LastKnownGood),
             self.safe_mode.as_ref().map(|_| Layer::SafeMode),
+            self.uninstall_update.as_ref().map(|_| Layer::UninstallUpdate),
+            self.restore_point.map(|_| Layer::RestorePoint),
             self.host_repair.as_ref().map(|_| Layer::HostRepair),
             self.rollback.map(|_| Layer::Rollback),
         ];
@@ -73,7 +75,7 @@ impl Scenario {
         let mut shared = serde_json::to_value(self).ok()?;
         // The layers act on a machine that was given up. `last-known-good` stays: it is also a setting of the machine
         // from the start.
-        const APART: [&str; 9] = [
+        const APART: [&str; 11] = [
             "name",
             "title",
             "description",
@@ -81,6 +83,8 @@ impl Scenario {
             "expect",
             "reboots",
             "safe-mode",
+            "uninstall-update",
+            "restore-point",
             "host-repair",
             "rollback",
         ];
@@ -90,9 +94,12 @@ impl Scenario {
     }
 
     /// True where a machine that a layer brought back has to come up healthy once more: a layer that changes how
-    /// Windows starts may have left that on.
+    /// Windows starts may have left that on, and Windows may go on at a later start with what was taken back.
     pub fn starts_again(&self) -> bool {
-        self.last_known_good.is_some() || self.safe_mode.is_some()
+        self.last_known_good.is_some()
+            || self.safe_mode.is_some()
+            || self.uninstall_update.is_some()
+            || self.restore_point.is_some()
     }
 
     /// What it needs of its image: what follows from the recovery and the stop that it declares, and

@@ -10,7 +10,9 @@ use crate::moment::Moment;
 use crate::network::{ClockFault, NetworkFault, ServiceFault};
 use crate::power::PowerFault;
 use crate::registry::RegistryFault;
-use crate::servicing::{FileLoss, FileVersion, InterruptedWrite, ServicingTransaction};
+use crate::servicing::{
+    FileLoss, FileVersion, InterruptedWrite, QualityUpdate, ServicingTransaction,
+};
 use crate::storage::StorageFault;
 use crate::trust::{Encryption, TrustFault};
 use crate::user_mode::ProcessDeath;
@@ -34,6 +36,8 @@ pub enum Fault {
     DriverPackage(DriverPackage),
     /// A folder of yours, copied to the machine.
     Update(Update),
+    /// An update that was installed as a package, and can be uninstalled.
+    QualityUpdate(QualityUpdate),
     /// An update that was left half done.
     ServicingTransaction(ServicingTransaction),
     /// A system file of another version than the rest.
@@ -75,6 +79,7 @@ impl Fault {
             Self::DriverFile(fault) => (&fault.name, "driver-file", fault.when),
             Self::DriverPackage(fault) => (&fault.name, "driver-package", fault.when),
             Self::Update(fault) => (&fault.name, "update", fault.when),
+            Self::QualityUpdate(fault) => (&fault.name, "quality-update", fault.when),
             Self::ServicingTransaction(fault) => (&fault.name, "servicing-transaction", fault.when),
             Self::FileVersion(fault) => (&fault.name, "file-version", fault.when),
             Self::FileLoss(fault) => (&fault.name, "file-loss", fault.when),

@@ -4,9 +4,10 @@ use words::Layer;
 
 use crate::ladder::SafeModeAction;
 use crate::rules::{Rules, Step};
+use crate::uninstall_update::UninstallUpdate;
 
 /// The tables that declare a layer, and what to write in each.
-const DECLARED: [(Layer, &str, &str); 5] = [
+const DECLARED: [(Layer, &str, &str); 7] = [
     (Layer::Reboots, "`[reboots]` with `times`", "add `[reboots]` with `times = 15`"),
     (Layer::LastKnownGood, "`[last-known-good]`", "add `[last-known-good]`"),
     (
@@ -14,6 +15,12 @@ const DECLARED: [(Layer, &str, &str); 5] = [
         "a `[[safe-mode.action]]`",
         "add `[[safe-mode.action]]` with what is done in safe mode",
     ),
+    (
+        Layer::UninstallUpdate,
+        "`[uninstall-update]` with what is taken back",
+        "add `[uninstall-update]` with `package = \"latest\"`",
+    ),
+    (Layer::RestorePoint, "`[restore-point]`", "add `[restore-point]`"),
     (
         Layer::HostRepair,
         "a `[[host-repair.action]]`",
@@ -80,6 +87,37 @@ impl Rules<'_> {
                     }
                 }
             }
+        }
+    }
+
+    pub(crate) fn uninstall_update(&mut self) {
+        let Some(uninstall) = self.scenario.uninstall_update.clone() else { return };
+        if uninstall == UninstallUpdate::default() {
+            self.problem(
+                &[Step::Key("uninstall-update")],
+                "something is to be uninstalled, but not what",
+                "`package`, `driver` or `pending-actions`",
+                "write `package = \"latest\"`, or remove `[uninstall-update]`",
+            );
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let named = |name: &str| !name.is_empty() && name.chars().all(plain);
+        if uninstall.package.as_deref().is_some_and(|package| !named(package)) {
+            self.problem(
+                &[Step::Key("uninstall-update"), Step::Key("package")],
+                "this cannot be the number of an article",
+                "`latest`, or a number",
+                "write a number such as \"KB5039302\"",
+            );
+        }
+        let is_inf = |name: &str| named(name) && name.to_ascii_lowercase().ends_with(".inf");
+        if uninstall.driver.as_deref().is_some_and(|driver| !is_inf(driver)) {
+            self.problem(
+                &[Step::Key("uninstall-update"), Step::Key("driver")],
+                "this cannot be the name of an INF",
+                "letters, digits, `-`, `_` and `.`, with `.inf` at the end",
+                "write the name that the vendor gave it, such as \"lbnet.inf\"",
+            );
         }
     }
 }

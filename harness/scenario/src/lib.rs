@@ -49,6 +49,7 @@ mod problem;
 mod quarantine;
 mod recovery_rules;
 mod registry;
+mod restore_point;
 mod rollback;
 mod rules;
 mod schema;
@@ -59,6 +60,7 @@ mod storage;
 mod storage_rules;
 mod trust;
 mod trust_rules;
+mod uninstall_update;
 mod user_mode;
 mod variants;
 
@@ -104,13 +106,16 @@ pub use registry::{
     HiveFile, MissingFilter, RegistryChange, RegistryDamage, RegistryData, RegistryFault,
     WrongControlSet,
 };
+pub use restore_point::RestorePoint;
 pub use rollback::{Rollback, RollbackTo};
 pub use schema::{SCHEMA_FILE, schema, schema_text};
 pub use servicing::{
-    FileLoss, FileVersion, InterruptedWrite, PendingMove, ServicingTransaction, TransactionState,
+    FileLoss, FileVersion, InterruptedWrite, PendingMove, QualityUpdate, ServicingTransaction,
+    TransactionState,
 };
 pub use storage::{Extent, Sectors, SlowDisk, StorageFault, StorageTrouble};
 pub use trust::{Encryption, TrustChange, TrustFault};
+pub use uninstall_update::{LATEST, UninstallUpdate};
 pub use user_mode::ProcessDeath;
 pub use words::WindowsPath;
 pub use words::{CheckName, Layer, LayerResult, ServiceAnswer, Span, Verdict};

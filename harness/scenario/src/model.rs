@@ -13,7 +13,9 @@ use crate::host_repair::HostRepair;
 use crate::ladder::{LastKnownGood, Reboots, SafeMode};
 use crate::network::{LateLink, NetworkTrouble};
 use crate::network_services::{ContentService, UpdateService};
+use crate::restore_point::RestorePoint;
 use crate::rollback::Rollback;
+use crate::uninstall_update::UninstallUpdate;
 use words::WindowsPath;
 
 /// A scenario: image, what was there, what goes wrong, what may bring it back, what is expected.
@@ -66,7 +68,15 @@ pub struct Scenario {
     /// A repair in safe mode, when the machine would be given up; after `last-known-good`. Without it there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub safe_mode: Option<SafeMode>,
-    /// What is done to the disk from the host when the machine would be given up; after `safe-mode`. Without it
+    /// An update, a driver package or a half-done update is taken back when the machine would be given up; after
+    /// `safe-mode`. Without it nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uninstall_update: Option<UninstallUpdate>,
+    /// Registry and system files go back to an earlier point when the machine would be given up; after
+    /// `uninstall-update`. Without it they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore_point: Option<RestorePoint>,
+    /// What is done to the disk from the host when the machine would be given up; after `restore-point`. Without it
     /// nothing is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_repair: Option<HostRepair>,

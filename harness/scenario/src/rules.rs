@@ -39,6 +39,7 @@ pub(crate) fn check(
                 Fault::DriverFile(driver) => rules.driver_file(&at, driver),
                 Fault::DriverPackage(package) => rules.driver_package(&at, package),
                 Fault::Update(update) => rules.update(&at, update),
+                Fault::QualityUpdate(update) => rules.quality_update(&at, list, update),
                 Fault::ServicingTransaction(fault) => rules.transaction(&at, fault),
                 Fault::FileVersion(fault) => rules.file_version(&at, fault),
                 Fault::FileLoss(fault) => rules.file_loss(&at, fault),
@@ -67,6 +68,7 @@ pub(crate) fn check(
     rules.host_repair();
     rules.rollback();
     rules.safe_mode();
+    rules.uninstall_update();
     rules.layers();
     rules.expect();
     rules.problems

@@ -28,6 +28,27 @@ pub struct ServicingTransaction {
     pub inert: bool,
 }
 
+/// An update that Windows has installed as a package: what it brought is in place, and the component store has what was
+/// there before, so that it can be uninstalled (windows-facts 4.5).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct QualityUpdate {
+    /// Unique within the scenario.
+    pub name: String,
+    /// Only `staged`.
+    #[serde(default)]
+    pub when: Moment,
+    /// The number of its article, such as `KB5039302`.
+    pub kb: String,
+    /// The faults of this scenario that came with it, by their names: what they change on the disk is what the update
+    /// brought. Each has to be staged. None: a text in `C:\Windows\Temp` that nothing reads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub brings: Vec<String>,
+    /// An update that brought nothing but that text. For comparison.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inert: bool,
+}
+
 /// What is wrong with a servicing transaction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

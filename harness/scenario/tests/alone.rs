@@ -62,6 +62,7 @@ fn layers_of_one_incident_begin_in_the_same_way() {
     let local = digest(Layer::AutomaticRepair);
     assert_eq!(digest(Layer::HostRepair), local);
     assert_eq!(digest(Layer::Reboots), local);
+    assert_eq!(digest(Layer::RestorePoint), local);
     // These have something set before anything goes wrong.
     assert_ne!(digest(Layer::QuickMachineRecovery), local);
     assert_ne!(digest(Layer::LastKnownGood), local);
@@ -71,8 +72,21 @@ fn layers_of_one_incident_begin_in_the_same_way() {
 fn what_cannot_be_made_says_why() {
     let why = of("kb5021233", Layer::SafeMode).unwrap_err();
     assert!(why.contains("more than deleting files"), "{why}");
+    let why = of("kb5021233", Layer::UninstallUpdate).unwrap_err();
+    assert!(why.contains("nothing that goes wrong came with an update"), "{why}");
     let why = of("kb5021233", Layer::Rollback).unwrap_err();
     assert!(why.contains("no checkpoint from before"), "{why}");
+}
+
+/// What goes wrong says what can be uninstalled.
+#[test]
+fn what_came_with_an_update_is_uninstalled() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios/kb4041676");
+    let mut variants = Scenario::load_all(&folder).unwrap();
+    variants.retain(|variant| variant.uninstall_update.is_none());
+    let alone = alone(&variants, Layer::UninstallUpdate).unwrap();
+    assert!(alone.made);
+    assert_eq!(alone.scenario.uninstall_update.unwrap().package.as_deref(), Some("latest"));
 }
 
 /// Without a repair of its own for the host, what the vendor's remediation deletes is deleted.

@@ -379,3 +379,38 @@ fn a_roll_back_needs_a_checkpoint_and_trouble_that_it_can_end() {
     let error = load_text(&cold).unwrap_err().to_string();
     assert!(error.contains("but it starts from power-on"), "{error}");
 }
+
+#[test]
+fn what_is_uninstalled_has_to_be_said_and_a_package_brings_files_and_values() {
+    let with = |table: &str| problem_with("[expect]", &format!("{table}\n\n[expect]")).0;
+    for table in [
+        "[uninstall-update]\npackage = \"latest\"",
+        "[uninstall-update]\ndriver = \"lbnet.inf\"\npending-actions = true",
+        "[[given]]\nname = \"update\"\nkind = \"quality-update\"\nkb = \"KB1\"\nbrings = [\"sensor\"]",
+    ] {
+        load_with("[expect]", &format!("{table}\n\n[expect]")).expect(table);
+    }
+    let problem = with("[uninstall-update]");
+    assert!(problem.what.contains("but not what"), "{problem:#?}");
+    let problem = with("[uninstall-update]\ndriver = \"net.sys\"");
+    assert!(problem.fix.contains("lbnet.inf"), "{problem:#?}");
+    let problem = with("[uninstall-update]\npackage = \"a b\"");
+    assert!(problem.expected.contains("latest"), "{problem:#?}");
+
+    let update = |keys: &str| {
+        with(&format!("[[given]]\nname = \"update\"\nkind = \"quality-update\"\n{keys}"))
+    };
+    let problem = update("kb = \"5000001\"");
+    assert!(problem.expected.contains("`KB`"), "{problem:#?}");
+    // It is a fault, which happens later, and no given.
+    let problem = update("kb = \"KB1\"\nbrings = [\"channel-file-32\"]");
+    assert!(problem.what.contains("no `channel-file-32` in `[[given]]`"), "{problem:#?}");
+    let store = "[[given]]\nname = \"store\"\nkind = \"boot-configuration\"\ndamage = { signing-policy = { testsigning = true } }";
+    let problem = with(&format!(
+        "{store}\n\n[[given]]\nname = \"update\"\nkind = \"quality-update\"\nkb = \"KB1\"\nbrings = [\"store\"]"
+    ));
+    assert!(problem.what.contains("a boot-configuration, which no package brings"), "{problem:#?}");
+    let (problem, _) =
+        problem_with("layers = [\"quick-machine-recovery\"]", "layers = [\"uninstall-update\"]");
+    assert!(problem.what.contains("nothing is declared"), "{problem:#?}");
+}

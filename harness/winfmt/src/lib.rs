@@ -13,6 +13,7 @@
 //! - [`protector`]: the understudy's stand-in for BitLocker's metadata.
 //! - [`recovery_settings`] and [`reagent`]: what Quick Machine Recovery and `reagentc` keep on disk.
 //! - [`certificates`]: certificates as the registry's certificate stores hold them.
+//! - [`servicing`]: packages and components of updates.
 //! - [`variables`]: what UEFI firmware remembers: Secure Boot's databases.
 //! - [`imports`]: what a driver or program needs from others.
 //! - [`wim`]: the header of a Windows image file.
@@ -32,6 +33,7 @@ pub mod paths;
 pub mod protector;
 pub mod reagent;
 pub mod recovery_settings;
+pub mod servicing;
 pub mod variables;
 pub mod wim;
 

@@ -10,7 +10,7 @@ const MAX_NODES: u32 = 10_000;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum XmlError {
     /// Far larger than any such file.
-    #[error("the file has {size} bytes, more than {MAX_SIZE}; it is not a settings file")]
+    #[error("the file has {size} bytes, more than {MAX_SIZE}; it is not read")]
     TooLarge {
         /// Its size.
         size: usize,
@@ -22,10 +22,12 @@ pub enum XmlError {
     #[error("the file is not well-formed XML: {0}")]
     Syntax(String),
     /// Another document.
-    #[error("the root element is `{found}`, it should be `WindowsRE`")]
+    #[error("the root element is `{found}`, it should be `{wanted}`")]
     Root {
         /// The root element.
         found: String,
+        /// What it should be.
+        wanted: &'static str,
     },
 }
 
@@ -55,13 +57,18 @@ fn text(bytes: &[u8]) -> Result<String, XmlError> {
 
 /// Parses a document whose root element is `WindowsRE`.
 pub(crate) fn parse_windows_re(text: &str) -> Result<Document<'_>, XmlError> {
+    parse(text, "WindowsRE")
+}
+
+/// Parses a document with this root element.
+pub(crate) fn parse<'t>(text: &'t str, wanted: &'static str) -> Result<Document<'t>, XmlError> {
     let options =
         ParsingOptions { allow_dtd: false, nodes_limit: MAX_NODES, ..ParsingOptions::default() };
     let document = Document::parse_with_options(text, options)
         .map_err(|error| XmlError::Syntax(error.to_string()))?;
     let root = document.root_element();
-    if !named(root, "WindowsRE") {
-        return Err(XmlError::Root { found: root.tag_name().name().to_owned() });
+    if !named(root, wanted) {
+        return Err(XmlError::Root { found: root.tag_name().name().to_owned(), wanted });
     }
     Ok(document)
 }

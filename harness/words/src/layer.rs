@@ -24,6 +24,10 @@ pub enum Layer {
     LastKnownGood,
     /// Safe mode.
     SafeMode,
+    /// Taking an update or a driver package back.
+    UninstallUpdate,
+    /// Registry and system files of an earlier point.
+    RestorePoint,
     /// Starting from other media.
     BootMedia,
     /// Repair of the disk from outside.
@@ -36,12 +40,14 @@ pub enum Layer {
 
 impl Layer {
     /// All of them, in the order of the ladder.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Reboots,
         Self::AutomaticRepair,
         Self::QuickMachineRecovery,
         Self::LastKnownGood,
         Self::SafeMode,
+        Self::UninstallUpdate,
+        Self::RestorePoint,
         Self::BootMedia,
         Self::HostRepair,
         Self::Rollback,
@@ -56,6 +62,8 @@ impl Layer {
             Self::QuickMachineRecovery => "quick-machine-recovery",
             Self::LastKnownGood => "last-known-good",
             Self::SafeMode => "safe-mode",
+            Self::UninstallUpdate => "uninstall-update",
+            Self::RestorePoint => "restore-point",
             Self::BootMedia => "boot-media",
             Self::HostRepair => "host-repair",
             Self::Rollback => "rollback",
@@ -73,6 +81,7 @@ impl Layer {
             Self::BootMedia => Touch::Console,
             // The flag is put on the disk from outside.
             Self::LastKnownGood | Self::SafeMode => Touch::Host,
+            Self::UninstallUpdate | Self::RestorePoint => Touch::Host,
             Self::HostRepair | Self::Rollback => Touch::Host,
         }
     }

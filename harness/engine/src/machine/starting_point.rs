@@ -130,6 +130,27 @@ impl RunContext<'_> {
         self.jobs.blocking(forking).await
     }
 
+    /// The disk of the machine with all that is given, before its first fault: what a restore point of then holds. It
+    /// goes with the run.
+    pub(crate) async fn earlier_disk(&self) -> Result<PathBuf, RunError> {
+        let spec = self.spec("p")?;
+        match (&self.prepared.plan.start, &self.prepared.plan.checkpoint) {
+            (Start::Checkpoint, Some(key)) => {
+                let checkpoint = self.session.store.checkpoint(key).ok_or_else(|| {
+                    let gone = "the checkpoint that the machine started from is gone";
+                    RunError::Refused(gone.to_owned())
+                })?;
+                create_overlay(&spec.disk, &checkpoint.disk()).map_err(disk::DiskError::from)?;
+            }
+            _ => {
+                self.lay_out(&spec).await?;
+                let (given, _) = self.prepared.stage.clone().before_and_after_a_start();
+                self.stage(&spec, given).await?;
+            }
+        }
+        Ok(spec.disk)
+    }
+
     /// Makes the parts of a machine anew from the checkpoint that it started from, and gives the RAM to restore.
     pub(crate) async fn fork_again(&self, spec: &MachineSpec) -> Result<PathBuf, RunError> {
         let key = self.prepared.plan.checkpoint.as_deref();

@@ -34,6 +34,7 @@ pub(crate) struct WindowsDisk {
     clock: Option<FileTime>,
     system: OpenHive,
     software: OpenHive,
+    components: OpenHive,
 }
 
 struct OpenHive {
@@ -124,6 +125,7 @@ impl WindowsDisk {
             clock: clock.map(FileTime::from_unix_seconds),
             system: OpenHive::at(root, "SYSTEM"),
             software: OpenHive::at(root, "SOFTWARE"),
+            components: OpenHive::at(root, "COMPONENTS"),
         };
         set_clock(&mut *opened.windows, opened.clock);
         Ok(opened)
@@ -246,7 +248,7 @@ impl WindowsDisk {
             return Ok(());
         }
         let path = inner;
-        for hive in [&mut self.system, &mut self.software] {
+        for hive in [&mut self.system, &mut self.software, &mut self.components] {
             if volume == VolumeRole::Windows && hive.path.eq_ignore_ascii_case(path) {
                 hive.write_back(&mut *self.windows)?;
             }
@@ -258,7 +260,26 @@ impl WindowsDisk {
         match name {
             HiveName::System => (&mut self.system, &mut *self.windows),
             HiveName::Software => (&mut self.software, &mut *self.windows),
+            HiveName::Components => (&mut self.components, &mut *self.windows),
         }
+    }
+}
+
+impl WindowsDisk {
+    /// A path of the Windows volume as edits have it: from the root of `C:`, with another drive in front where that is
+    /// the volume's.
+    pub(crate) fn on_its_drive(&self, path: &str) -> String {
+        match self.drives.system {
+            'C' => path.to_owned(),
+            _ if is_of_the_system(path) => path.to_owned(),
+            letter => format!("{letter}:\\{path}"),
+        }
+    }
+
+    /// The hive of the servicing stack is the only one that a system may be without.
+    fn has_hive(&mut self, name: HiveName) -> Result<bool, OfflineError> {
+        let (open, volume) = self.hive(name);
+        Ok(name != HiveName::Components || open.hive.is_some() || volume.exists(&open.path)?)
     }
 }
 
@@ -328,12 +349,18 @@ impl Offline for WindowsDisk {
         key: &str,
         name: &str,
     ) -> Result<Option<RegistryValue>, OfflineError> {
+        if !self.has_hive(hive)? {
+            return Ok(None);
+        }
         let (open, volume) = self.hive(hive);
         let hive = open.get(volume)?;
         Ok(hive.get(key, name)?.map(from_data))
     }
 
     fn key_exists(&mut self, hive: HiveName, key: &str) -> Result<bool, OfflineError> {
+        if !self.has_hive(hive)? {
+            return Ok(false);
+        }
         let (open, volume) = self.hive(hive);
         let hive = open.get(volume)?;
         Ok(hive.find_key(key)?.is_some())
@@ -447,6 +474,7 @@ impl Offline for WindowsDisk {
     fn commit(&mut self) -> Result<(), OfflineError> {
         self.system.write_back(&mut *self.windows)?;
         self.software.write_back(&mut *self.windows)?;
+        self.components.write_back(&mut *self.windows)?;
         self.windows.flush()?;
         // What is read from here on comes from the disk.
         let others = std::mem::take(&mut self.others).into_values();

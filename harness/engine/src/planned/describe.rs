@@ -8,7 +8,10 @@ use faults::{Origin, StagePlan};
 use hypervisor::{Accelerator, definition};
 use jiff::Timestamp;
 use recovery::Authority;
-use scenario::{AtStopScreen, Reboots, Rollback, RollbackTo, Scenario, Start};
+use scenario::{
+    AtStopScreen, LATEST, Reboots, RestorePoint, Rollback, RollbackTo, Scenario, Start,
+    UninstallUpdate,
+};
 use timeline::Layer;
 
 use super::document::{
@@ -209,6 +212,22 @@ fn layers(scenario: &Scenario, prepared: &Prepared) -> Vec<Rung> {
         let what = format!("`safeboot` ({mode}) of the default entry is set for one start");
         let acts: Vec<String> = safe.action.iter().map(described).collect();
         rung(Layer::SafeMode, [vec![what], acts, own_start(&before, &after)].concat());
+    }
+    if let Some(uninstall) = &scenario.uninstall_update {
+        let UninstallUpdate { pending_actions, package, driver } = uninstall;
+        let pending =
+            pending_actions.then(|| "what an update left to be done is given up".to_owned());
+        let package = package.iter().map(|package| match package.as_str() {
+            LATEST => "the update that was installed last is uninstalled".to_owned(),
+            article => format!("{article} is uninstalled"),
+        });
+        let driver = driver.iter().map(|inf| format!("the driver package {inf} is uninstalled"));
+        rung(Layer::UninstallUpdate, pending.into_iter().chain(package).chain(driver).collect());
+    }
+    if let Some(RestorePoint { files }) = scenario.restore_point {
+        let registry = "the registry goes back to what it is before the first fault".to_owned();
+        let files = files.then(|| "system files go back, too, by their endings".to_owned());
+        rung(Layer::RestorePoint, [registry].into_iter().chain(files).collect());
     }
     if let Some(repair) = &scenario.host_repair {
         rung(Layer::HostRepair, repair.action.iter().map(described).collect());

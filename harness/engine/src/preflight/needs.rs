@@ -71,7 +71,9 @@ fn signs(scenario: &Scenario, profile: &MachineProfile) -> Vec<Lack> {
 /// What is staged has to be written to the disk from outside.
 fn offline(wanted: &Wanted<'_>) -> Option<Lack> {
     let reason = wanted.facts.sealed.as_ref()?;
-    let edits = !wanted.stage.staged.is_empty();
+    let edits = !wanted.stage.staged.is_empty()
+        || wanted.scenario.uninstall_update.is_some()
+        || wanted.scenario.restore_point.is_some();
     let remedy = "use an image whose Windows volume can be written to: shut down in good order, and not encrypted";
     edits.then(|| Lack::new("offline-edits", reason.as_str(), remedy))
 }

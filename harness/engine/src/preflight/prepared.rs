@@ -33,6 +33,8 @@ pub(crate) struct Prepared {
     pub(crate) windows: Option<u32>,
     /// Its drive letters.
     pub(crate) drives: DriveLetters,
+    /// The build of its system, where it is known.
+    pub(crate) build: Option<u32>,
 }
 
 /// What preparing needs besides the scenario.
@@ -129,5 +131,6 @@ pub(crate) fn prepare(
         unknown,
         windows: facts.windows,
         drives: facts.drives.clone(),
+        build: facts.build,
     })
 }

@@ -15,4 +15,6 @@ mod leaks;
 mod operator;
 mod outcomes;
 mod power;
+mod restore_point;
 mod troubles;
+mod uninstall_update;

@@ -98,8 +98,9 @@ pub(super) const KINDS: &[KindInfo] = &[
         name: "driver-package",
         title: "a driver package of yours, installed as its INF says",
         what: "An INF and the files beside it: CopyFiles, AddReg, AddService with the service's section, \
-               and the class's own registry values, filters among them. What binds a driver to a device \
-               is left out, because nothing is plugged in offline.",
+               and the class's own registry values, filters among them. The package is put into the \
+               driver store, so that it can be uninstalled. What binds a driver to a device is left \
+               out, because nothing is plugged in offline.",
         lands: "Offline: files and registry values as the sections say, each read back from the disk. A \
                 filter is added to the list that is there.",
         undone: "Files, keys and values are removed, or what was there before is put back.",

@@ -3,6 +3,7 @@
 use super::{ANY_DISK, Example, KindInfo};
 
 pub(super) const KINDS: &[KindInfo] = &[
+    QUALITY_UPDATE,
     KindInfo {
         name: "servicing-transaction",
         title: "an update that was left half done",
@@ -53,6 +54,46 @@ pub(super) const KINDS: &[KindInfo] = &[
         examples: LOSS_EXAMPLES,
     },
     INTERRUPTED_WRITE,
+];
+
+const QUALITY_UPDATE: KindInfo = KindInfo {
+    name: "quality-update",
+    title: "an update that was installed as a package",
+    what: "What other faults of the scenario change (`brings`) came with an update: the package is \
+           recorded as installed (`Windows\\servicing\\Packages`, `Component Based Servicing\\Packages` \
+           in the SOFTWARE hive), and the component store has its component in two versions, what was there \
+           before and what the update brought (windows-facts 4.5). So it can be uninstalled.",
+    lands: "Offline, around the changes that it brings: manifests, files of the store and the package's \
+            key are read back from the disk.",
+    undone: "The record is removed; what the faults that it brings changed is undone as theirs.",
+    inert: "An update that brings nothing but a text in `C:\\Windows\\Temp`.",
+    images: ANY_DISK,
+    expect: "By itself nothing: what it brings decides. Windows' own tools would list the package; they do \
+             not trust its publisher, who is this project. The understudy reads none of it.",
+    examples: UPDATE_EXAMPLES,
+};
+
+const UPDATE_EXAMPLES: &[Example] = &[
+    example!(
+        "quality-update-driver",
+        [
+            "[[fault]]\nname = \"crash\"\nkind = \"driver\"\ndriver = \"lbfault.sys\"\ndefect = \
+             \"null-read\"\n\n[[fault]]\nname = \"update\"\nkind = \"quality-update\"\nkb = \
+             \"KB5039302\"\nbrings = [\"crash\"]\n\n[uninstall-update]\npackage = \"latest\"\n\n\
+             [limits]\nrecovery-rounds = 1\n\n[expect]\nverdict = \"recovered\"\nlayers = \
+             [\"uninstall-update\"]\n",
+            stop!("0x7E", "lbfault.sys")
+        ],
+        "0x7E at every start, until the update is uninstalled"
+    ),
+    shows!(
+        "quality-update",
+        "alone",
+        "update",
+        ["kb = \"KB5040442\""],
+        healthy!(),
+        "none: it brought a text that nothing reads"
+    ),
 ];
 
 const INTERRUPTED_WRITE: KindInfo = KindInfo {

@@ -6,12 +6,11 @@
 //! with a start type of 0 to 2 starts all the same.
 
 use jiff::Timestamp;
-use scenario::Arch;
 
 use super::{Entry, Inf, InfError, Place, Value};
 
 pub use super::target::Target;
-use crate::plan::{Change, Edit, HiveName, RegistryValue, VolumeRole};
+use crate::plan::{Change, DRIVER_STORE, Edit, HiveName, RegistryValue, VolumeRole};
 
 /// What an install section does.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -207,14 +206,9 @@ impl Reader<'_> {
             "11" => "Windows\\System32\\",
             "12" => "Windows\\System32\\drivers\\",
             "13" => {
-                let name = self.inf.file.rsplit('/').next().unwrap_or_default().to_lowercase();
-                let arch = match self.target.arch {
-                    Arch::X86_64 => "amd64",
-                    Arch::X86 => "x86",
-                };
                 return Ok(format!(
-                    "Windows\\System32\\DriverStore\\FileRepository\\{name}_{arch}_{:016x}\\",
-                    0
+                    "{DRIVER_STORE}\\{}\\",
+                    self.inf.store_folder(self.target.arch)
                 ));
             }
             "17" => "Windows\\INF\\",

@@ -9,6 +9,7 @@ mod target;
 
 use std::collections::BTreeMap;
 
+use scenario::Arch;
 use winfmt::escaped;
 
 pub use install::{Installation, Target, edits, installation};
@@ -66,6 +67,8 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inf {
     file: String,
+    /// Made of its bytes.
+    digits: u64,
     /// Entries by the section's name in lower case. A section that is written twice is one.
     sections: BTreeMap<String, Vec<Entry>>,
 }
@@ -77,7 +80,9 @@ impl Inf {
     /// # Errors
     /// It is too large, or a line cannot be read.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self, InfError> {
-        let mut inf = Self { file: file.to_owned(), sections: BTreeMap::new() };
+        let hash = blake3::hash(bytes);
+        let digits = hash.as_bytes().first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
+        let mut inf = Self { file: file.to_owned(), digits, sections: BTreeMap::new() };
         let start = Place { line: 1, column: 1 };
         if bytes.len() > MOST_BYTES {
             let what = format!("the file has {} bytes, more than 1 MiB", bytes.len());
@@ -121,6 +126,21 @@ impl Inf {
         }
         inf.replace_strings()?;
         Ok(inf)
+    }
+
+    /// Its own name, without folders.
+    pub fn file_name(&self) -> &str {
+        self.file.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// The folder of its package in the driver store. How Windows makes the last sixteen digits is not documented; here
+    /// they are made of its bytes, so that each version of a package has its own.
+    pub fn store_folder(&self, arch: Arch) -> String {
+        let arch = match arch {
+            Arch::X86_64 => "amd64",
+            Arch::X86 => "x86",
+        };
+        format!("{}_{arch}_{:016x}", self.file_name().to_lowercase(), self.digits)
     }
 
     /// The entries of a section; upper and lower case are the same.

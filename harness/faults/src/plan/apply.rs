@@ -62,15 +62,16 @@ impl StagePlan {
                 object: staged.change.object(),
                 source,
             };
-            let edit = staged.change.resolved(disk).map_err(fail)?;
-            if edit.replaces_a_hive() {
-                // The values that were set before cannot be read from it afterwards.
-                applied.settle(&mut done, disk)?;
+            for edit in staged.change.resolved(disk).map_err(fail)? {
+                if edit.replaces_a_hive() {
+                    // The values that were set before cannot be read from it afterwards.
+                    applied.settle(&mut done, disk)?;
+                }
+                let before = edit.before(disk).map_err(fail)?;
+                disk.edit(&edit).map_err(fail)?;
+                applied.undo.extend(before.into_iter().map(|before| edit.undone(before)));
+                done.push((&staged.origin, edit));
             }
-            let before = edit.before(disk).map_err(fail)?;
-            disk.edit(&edit).map_err(fail)?;
-            applied.undo.extend(before.into_iter().map(|before| edit.undone(before)));
-            done.push((&staged.origin, edit));
         }
         applied.settle(&mut done, disk)?;
         applied.undo.reverse();
@@ -235,7 +236,7 @@ impl Edit {
         matches!(self,
             Self::WriteFile { volume: VolumeRole::Windows, path, .. }
             | Self::RemoveFile { volume: VolumeRole::Windows, path }
-                if [HiveName::System, HiveName::Software]
+                if [HiveName::System, HiveName::Software, HiveName::Components]
                     .iter()
                     .any(|hive| path.eq_ignore_ascii_case(hive.file())))
     }
@@ -336,6 +337,7 @@ impl fmt::Display for HiveName {
         f.write_str(match self {
             Self::System => "HKLM\\SYSTEM",
             Self::Software => "HKLM\\SOFTWARE",
+            Self::Components => "HKLM\\COMPONENTS",
         })
     }
 }

@@ -6,6 +6,7 @@ use winfmt::hive::{Data, ValueType};
 
 use super::edit::{Edit, HiveName, RegistryValue, VolumeRole};
 use super::offline::{Offline, OfflineError};
+use super::servicing::Servicing;
 
 /// Largest file that is made to fill a volume, in bytes: it is held in memory.
 const FILLER_LIMIT: u64 = 1 << 30;
@@ -69,6 +70,8 @@ pub enum Change {
         /// The value's name.
         name: String,
     },
+    /// What the servicing stack writes down of what is there.
+    Servicing(Servicing),
     /// A program gets another version.
     Version {
         /// The volume.
@@ -128,6 +131,7 @@ impl Change {
             Self::Copy { volume, to, .. } => volume.path(to),
             Self::Keep { hive, key, name } => format!("{hive}\\{key}\\{name}"),
             Self::Version { volume, path, .. } => volume.path(path),
+            Self::Servicing(servicing) => servicing.object(),
             Self::List { volume, .. } => {
                 format!("the entry of the {volume} in the partition table")
             }
@@ -135,8 +139,9 @@ impl Change {
     }
 
     /// What it comes to on this disk.
-    pub(super) fn resolved(&self, disk: &mut dyn Offline) -> Result<Edit, OfflineError> {
+    pub(super) fn resolved(&self, disk: &mut dyn Offline) -> Result<Vec<Edit>, OfflineError> {
         let edit = match self {
+            Self::Servicing(servicing) => return servicing.resolved(disk),
             Self::Edit(edit) => edit.clone(),
             Self::AddTexts { hive, key, name, texts } => {
                 let key = real_key(*hive, key, disk)?;
@@ -196,7 +201,7 @@ impl Change {
                 Edit::WriteFile { volume: *volume, path: path.clone(), bytes, modified }
             }
         };
-        edit.in_the_real_set(disk)
+        Ok(vec![edit.in_the_real_set(disk)?])
     }
 }
 

@@ -44,6 +44,9 @@ pub enum HiveName {
     System,
     /// `C:\Windows\System32\config\SOFTWARE`.
     Software,
+    /// `C:\Windows\System32\config\COMPONENTS`: that of the servicing stack. Not every system has one; without it
+    /// there is none of its keys.
+    Components,
 }
 
 impl HiveName {
@@ -52,6 +55,7 @@ impl HiveName {
         match self {
             Self::System => "Windows\\System32\\config\\SYSTEM",
             Self::Software => "Windows\\System32\\config\\SOFTWARE",
+            Self::Components => "Windows\\System32\\config\\COMPONENTS",
         }
     }
 }

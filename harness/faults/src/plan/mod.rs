@@ -11,6 +11,7 @@ mod change;
 mod edit;
 mod offline;
 mod online;
+mod servicing;
 mod stage_plan;
 
 pub use apply::{Applied, ApplyError};
@@ -19,4 +20,9 @@ pub use change::{Change, Rewrite};
 pub use edit::{Before, Edit, FileState, HiveName, RegistryValue, TpmState, VolumeRole};
 pub use offline::{Offline, OfflineError};
 pub use online::{Act, InterruptedWrite, Online, OnlineAct, OnlineWrite};
+pub(crate) use servicing::{
+    DRIVER_DATABASE, DRIVER_STORE, PUBLISHED, hive_of, install_time, package_names,
+    published_number, value_of,
+};
+pub use servicing::{Servicing, Touched};
 pub use stage_plan::{Origin, StagePlan, StagedEdit};

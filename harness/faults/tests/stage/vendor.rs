@@ -53,7 +53,7 @@ folder = "update"
 to = 'C:\Program Files\Sensor'
 "#;
 
-const INF: &str = "[Version]\nSignature=\"$Windows NT$\"\n[DestinationDirs]\nDefaultDestDir=12\n\
+pub(crate) const INF: &str = "[Version]\nSignature=\"$Windows NT$\"\n[DestinationDirs]\nDefaultDestDir=12\n\
     [DefaultInstall]\nCopyFiles=@filter.sys\nAddReg=R\n[DefaultInstall.Services]\n\
     AddService=filter,,S\n[S]\nServiceType=1\nStartType=3\nErrorControl=1\n\
     ServiceBinary=%12%\\filter.sys\n[R]\n\

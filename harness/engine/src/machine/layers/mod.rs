@@ -10,9 +10,11 @@ mod host_repair;
 mod last_known_good;
 mod own_start;
 mod reboots;
+mod restore_point;
 mod rollback;
 mod safe_mode;
 mod start_again;
+mod uninstall_update;
 mod work;
 
 use work::Worked;

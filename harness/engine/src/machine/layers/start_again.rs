@@ -22,7 +22,7 @@ impl MachineController<'_> {
             self.look_at_disk(move |windows| Ok(faults::left_over(&scenario, windows)?)).await?;
         if !left.is_empty() {
             // A later start would not be the one that a user has.
-            let why = format!("left on the default boot entry by a layer: {}", left.join(", "));
+            let why = format!("left on the disk by a layer: {}", left.join(", "));
             return Err(RunError::Refused(why).into());
         }
         let (name, state) = (START_AGAIN.to_owned(), StepState::Started);

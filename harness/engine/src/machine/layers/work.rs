@@ -28,6 +28,8 @@ impl MachineController<'_> {
             Layer::HostRepair => "repairing the disk",
             Layer::Rollback => "rolling the machine back",
             Layer::SafeMode => "repairing in safe mode",
+            Layer::UninstallUpdate => "uninstalling",
+            Layer::RestorePoint => "going back to the restore point",
             Layer::LastKnownGood => "starting with the last known good control set",
             Layer::Reboots => "switching the machine off and on again",
             _ => "working a layer",
@@ -38,6 +40,8 @@ impl MachineController<'_> {
             Layer::HostRepair => self.host_repair().await,
             Layer::Rollback => self.roll_back().await?,
             Layer::SafeMode => self.safe_mode().await?,
+            Layer::UninstallUpdate => self.uninstall_update().await,
+            Layer::RestorePoint => self.restore_point().await?,
             Layer::LastKnownGood => self.last_known_good().await?,
             Layer::Reboots => self.reboot(),
             // Nobody asks for another.
