@@ -9,6 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use self::run::{FlakyArg, RunArgs, StartArg};
 use crate::choice::Choice;
 use crate::commands::bcd::BcdCommand;
+use crate::commands::bisect::BisectCommand;
+use crate::commands::bundle::{BundleArgs, ShowArgs};
 use crate::commands::diagnose::DiagnoseArgs;
 use crate::commands::driver::DriverCommand;
 use crate::commands::fault::FaultCommand;
@@ -112,6 +114,11 @@ pub(crate) enum Command {
         #[command(flatten)]
         output: MatrixOutput,
     },
+    /// Find the first build that breaks a machine, or the faults that break it together
+    ///
+    /// A search that was interrupted goes on where it was. Exit code 1 if nothing breaks, or if the machine breaks by itself.
+    #[command(subcommand)]
+    Bisect(BisectCommand),
     /// Say what a command would do, without a machine
     #[command(subcommand)]
     Plan(PlanCommand),
@@ -167,6 +174,15 @@ pub(crate) enum Command {
         #[command(flatten)]
         reports: Reports,
     },
+    /// Put recorded runs into one file, without secrets, for somebody else
+    ///
+    /// The file is a tar archive, compressed with zstd. Recovery keys, tokens, private keys, and the host's names and paths
+    /// are taken out; its manifest says what was. `loopbreak show` opens it on any host.
+    Bundle(BundleArgs),
+    /// Open a bundle of runs: check it, and show what happened
+    ///
+    /// Every file is held against the manifest, every outcome is derived again.
+    Show(ShowArgs),
     /// Put the results of shards together: JSON, or JUnit
     ///
     /// What `run --shard` left on several machines becomes what one run of the whole would have left, with its exit code.

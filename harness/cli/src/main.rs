@@ -67,6 +67,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
         Command::Run(args) => commands::run::run(global, args),
         Command::Matrix { cells, output } => commands::matrix::run(global, cells, output),
+        Command::Bisect(command) => commands::bisect::run(global, command),
         Command::Plan(command) => commands::plan::run(global, command),
         Command::Timeline { run, json } => commands::runs::timeline(global, run, *json),
         Command::Replay { run } => commands::runs::replay_run(global, run),
@@ -74,6 +75,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Report { runs, choice, reports } => {
             commands::report::run(global, runs, choice, reports)
         }
+        Command::Bundle(args) => commands::bundle::bundle(global, args),
+        Command::Show(args) => commands::bundle::show(global, args),
         Command::Merge { files, output } => commands::merge::run(files, output.as_deref()),
         Command::Settings => commands::settings::run(),
         Command::Runs { command: Some(RunsCommand::Prune(args)), .. } => {

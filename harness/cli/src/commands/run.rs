@@ -17,7 +17,7 @@ use scenario::{Quarantine, Scenario, Span, Start};
 use winfmt::escaped;
 
 pub(super) use self::finished::{Finished, LEFT_OUT, Skipped, Turned, quarantined};
-use self::machines::{Manner, Target, run_targets};
+pub(super) use self::machines::{Manner, Target, run_targets};
 use crate::args::{Global, RunArgs, StartArg};
 use crate::choice;
 use crate::commands::{repeat, run_table};
