@@ -21,6 +21,7 @@ use crate::commands::image::ImageCommand;
 use crate::commands::matrix::{MatrixArgs, MatrixOutput};
 use crate::commands::report::Reports;
 use crate::commands::serve::ServeCommand;
+use crate::commands::trend::TrendArgs;
 use crate::settings::{SettingsArgs, Size};
 
 /// Break Windows virtual machines on purpose and prove that they come back.
@@ -162,6 +163,10 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show what became of scenarios from day to day, from kept runs
+    ///
+    /// Verdicts, medians of the main times, and where an outcome changed, in words. Runs are derived again from their events.
+    Trend(TrendArgs),
     /// Write reports on recorded runs: HTML, JUnit, Markdown
     Report {
         /// Each a run's name, part of it, its directory, or `latest`
@@ -268,6 +273,20 @@ pub(crate) enum Command {
     /// before the first failure, what recovery tried, whether it can work at all; and the suspects, ranked, each with
     /// its reasons and with the repair that the layer `host-repair` could do. Nothing is changed.
     Diagnose(DiagnoseArgs),
+    /// Print completions for a shell: bash, zsh, fish, elvish or powershell
+    ///
+    /// `scripts/install` puts them where the shells look.
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL", hide_possible_values = true)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write the pages of all commands
+    Man {
+        /// Write a page for each command into this folder
+        #[arg(short, long, value_name = "DIR")]
+        output: Option<PathBuf>,
+    },
     /// Check what this host can do, and say how to fix the rest
     ///
     /// The accelerator is tested by running a guest. Exit code 3 if no machine would run.

@@ -72,6 +72,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Timeline { run, json } => commands::runs::timeline(global, run, *json),
         Command::Replay { run } => commands::runs::replay_run(global, run),
         Command::Diff { one, other, json } => commands::diff::run(global, one, other, *json),
+        Command::Trend(args) => commands::trend::run(global, args),
         Command::Report { runs, choice, reports } => {
             commands::report::run(global, runs, choice, reports)
         }
@@ -101,6 +102,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Fault(command) => commands::fault::run(global, command),
         Command::Fleet(command) => commands::fleet::run(global, command),
         Command::Diagnose(args) => commands::diagnose::run(global, args),
+        Command::Completions { shell } => commands::manual::completions(*shell),
+        Command::Man { output } => commands::manual::man(output.as_deref()),
         Command::Doctor { json } => commands::doctor::run(global, *json),
         Command::Clean { json } => commands::clean::run(global, *json),
     }

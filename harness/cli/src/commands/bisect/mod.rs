@@ -315,3 +315,117 @@ impl Search {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::Cli;
+    use crate::commands::run::scripted::Record;
+
+    fn global() -> Global {
+        let scenarios = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/scenarios");
+        Cli::try_parse_from(["loopbreak", "--scenarios", scenarios, "doctor"]).unwrap().global
+    }
+
+    fn search() -> Search {
+        let subject = Subject::builds(&global(), "twelve-builds", None).unwrap();
+        // What the recording of a machine that stayed in recovery stands for.
+        let breaks = vec![Verdict::StuckInRecovery];
+        Search { subject, breaks, clean_runs: 1, answers: Answers::default(), about: None }
+    }
+
+    /// Answers as a machine would, until something is found or so many runs are done. Each answer is in the journal first.
+    fn go_on(search: &mut Search, journal: &Journal<Done>, most: usize) -> Option<Found> {
+        let record = Record::new();
+        let mut runs = 0;
+        loop {
+            let open = match search.step(1) {
+                Ok(found) => return Some(found),
+                Err(open) => open,
+            };
+            for question in search.answers.next_runs(&open, search.clean_runs, 1) {
+                if runs == most {
+                    return None;
+                }
+                let is_broken = question[0] >= 7;
+                let result = if is_broken {
+                    record.other_run(Exit::Differs)
+                } else {
+                    record.run(Exit::Differs)
+                };
+                let done = search.judged(question, &result);
+                journal.add(&done).unwrap();
+                search.answers.add(done);
+                runs += 1;
+            }
+        }
+    }
+
+    #[test]
+    fn a_search_that_was_interrupted_goes_on_from_its_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::open(Some(folder.path())).unwrap();
+        let open =
+            || Journal::<Done>::open(&state, "bisect", search().subject.parts(), false).unwrap();
+        let mut first = search();
+        let (journal, before) = open();
+        assert!(before.is_empty());
+        assert_eq!(go_on(&mut first, &journal, 3), None);
+        drop(journal);
+
+        let mut again = search();
+        let (journal, before) = open();
+        assert_eq!(before.len(), 3);
+        before.into_iter().for_each(|done| again.answers.add(done));
+        assert_eq!(go_on(&mut again, &journal, usize::MAX), Some(Found::First(7)));
+        // 2 ends, and 4 halvings of 11.
+        assert_eq!(again.answers.count(), 6);
+
+        let searched = Searched {
+            subject: &again.subject,
+            found: &Found::First(7),
+            answers: &again.answers,
+            certainty: Certainty { rate: 1.0, confidence: 0.95 },
+            clean_runs: 1,
+            is_model: Some(true),
+        };
+        let page = searched.page();
+        for part in [
+            "twelve-builds on understudy, a model, not Windows: 12 builds",
+            "the first that breaks: build-8",
+            "how         stuck-in-recovery, 0x00000050 in csagent.sys",
+            "before it   build-7 does not",
+            "runs        6",
+            "certain, if what breaks the machine breaks it in each run",
+            "if it shows in 9 of 10 runs only, 70.0 %",
+            "and if every build after the first that breaks does so, too",
+            "next        loopbreak diff ",
+        ] {
+            assert!(page.contains(part), "no `{part}` in\n{page}");
+        }
+        assert_eq!(document(&searched)["found"], serde_json::json!(["build-8"]));
+        journal.close().unwrap();
+        assert!(open().1.is_empty());
+    }
+
+    #[test]
+    fn a_part_of_the_faults_leaves_everything_else_as_it_is() {
+        let keep = ["keyboard".to_owned()];
+        let subject = Subject::faults(&global(), "seven-drivers", &keep).unwrap();
+        assert_eq!(subject.count(), 7);
+        let part = subject.scenario(&[3, 6]);
+        let names: Vec<&str> = part.fault.iter().map(scenario::Fault::name).collect();
+        assert_eq!(names, ["sensor", "content", "keyboard"]);
+        assert_eq!(part.name, "seven-drivers/bisect");
+        assert_eq!(subject.called(&[3, 6]), "sensor + content");
+        let unknown = Subject::faults(&global(), "seven-drivers", &["mouse".to_owned()]);
+        let told = unknown.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(told.contains("no fault `mouse`") && told.contains("keyboard"), "{told}");
+        let several = Subject::faults(&global(), "twelve-builds", &[]);
+        assert!(
+            several.err().is_some_and(|error| error.to_string().contains("twelve-builds/build-12"))
+        );
+    }
+}
