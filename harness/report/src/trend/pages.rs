@@ -9,6 +9,11 @@ use crate::text::{GUEST_TEXT, clean, duration, html};
 /// The most words on one change; the run's own page has all of them.
 const CHANGES: usize = 4;
 
+/// What the pictures show.
+const LEGEND: &str = "<p><small>In each picture a bar is a run, the oldest first, as high as it took; the darker part is how \
+                      long the machine was away. Green: recovered or unaffected. Red: not. Yellow: otherwise than \
+                      expected, or without a verdict.</small></p>\n";
+
 /// For the terminal.
 pub fn render_trend(trend: &Trend) -> String {
     let mut text = String::new();
@@ -113,6 +118,7 @@ pub fn trend_page(title: &str, trend: &Trend) -> String {
         );
     }
     body += "</tbody>\n</table>\n</div>\n</section>\n";
+    body += LEGEND;
     for (number, series) in trend.series.iter().enumerate() {
         body += &section(number, series);
     }
@@ -210,6 +216,5 @@ fn picture(series: &Series) -> String {
             run.outage_us.map(|outage| bar(outage, "")).unwrap_or_default()
         );
     }
-    text + "</svg>\n<p><small>A bar is a run, the oldest first, as high as it took; the darker part is how long the machine was \
-            away. Green: recovered or unaffected. Red: not. Yellow: otherwise than expected, or no verdict.</small></p>\n"
+    text + "</svg>\n"
 }

@@ -33,17 +33,18 @@ impl Searched<'_> {
             subject.image(),
             subject.count()
         );
+        let called = |question: &[usize]| escaped(subject.called(question)).to_string();
+        let width = self.answers.runs().map(|(question, _)| called(question).chars().count()).max();
         for (question, runs) in self.answers.runs() {
             let broken = runs.iter().filter(|done| done.broke).count();
-            let answer = match broken {
-                0 => "clean ",
-                _ => "breaks",
-            };
-            let of =
-                format!("{} of {} runs", if broken > 0 { broken } else { runs.len() }, runs.len());
+            let (answer, of) = if broken > 0 { ("breaks", broken) } else { ("clean", runs.len()) };
             let way = self.answers.broken(question).map(Done::way).unwrap_or_default();
-            text += &format!("  {answer}  {of:<14} {}  {way}", escaped(subject.called(question)));
-            text.truncate(text.trim_end().len());
+            let (of, called) = (format!("in {of} of {}", runs.len()), called(question));
+            let line = format!(
+                "  {answer:<6}  {of:<10}  {called:<width$}  {way}",
+                width = width.unwrap_or_default().min(60)
+            );
+            text += line.trim_end();
             text.push('\n');
         }
         text.push('\n');
@@ -104,7 +105,7 @@ impl Searched<'_> {
             let half = Certainty { rate: 0.5, ..self.certainty }.reached(&clean);
             let tenth = Certainty { rate: 0.9, ..self.certainty }.reached(&clean);
             lines.push(format!(
-                "if it shows in 9 of 10 runs only, {}; in every other run, {} (--rate repeats until it is enough)",
+                "if it shows in 9 of 10 runs only: {}, in 5 of 10: {}; --rate repeats until it is enough",
                 percent(tenth),
                 percent(half)
             ));

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use scenario::{Fault, Scenario};
 
+use super::search::Question;
 use crate::args::Global;
 use crate::exit::usage;
 use crate::scenarios;
@@ -146,6 +147,23 @@ impl Subject {
         }
     }
 
+    /// A name for the scenario that is run, by which runs of several parts are told apart.
+    fn short_name(&self, question: &[usize]) -> String {
+        let rest: Question = (0..self.count()).filter(|index| !question.contains(index)).collect();
+        let names = |which: &[usize]| {
+            which.iter().map(|index| self.label(*index)).collect::<Vec<_>>().join("-")
+        };
+        let mut name = match (question.len(), rest.len()) {
+            (0, _) => "none".to_owned(),
+            (_, 0) => "all".to_owned(),
+            (with, without) if without < with => format!("without-{}", names(&rest)),
+            _ => format!("only-{}", names(question)),
+        };
+        // As long as a name may be; names of faults are plain letters.
+        name.truncate(64);
+        name.trim_end_matches('-').to_owned()
+    }
+
     /// What is run to answer a question.
     pub(super) fn scenario(&self, question: &[usize]) -> Scenario {
         match self {
@@ -159,7 +177,7 @@ impl Subject {
                         .is_some_and(|at| !question.contains(&at))
                 };
                 part.fault.retain(|fault| !left_out(fault));
-                part.name = format!("{}/bisect", scenario.folder_name());
+                part.name = format!("{}/{}", scenario.folder_name(), self.short_name(question));
                 part
             }
         }
