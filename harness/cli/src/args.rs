@@ -9,6 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use self::run::{FlakyArg, RunArgs, StartArg};
 use crate::choice::Choice;
 use crate::commands::bcd::BcdCommand;
+use crate::commands::bisect::BisectCommand;
+use crate::commands::bundle::{BundleArgs, ShowArgs};
 use crate::commands::diagnose::DiagnoseArgs;
 use crate::commands::driver::DriverCommand;
 use crate::commands::fault::FaultCommand;
@@ -19,6 +21,7 @@ use crate::commands::image::ImageCommand;
 use crate::commands::matrix::{MatrixArgs, MatrixOutput};
 use crate::commands::report::Reports;
 use crate::commands::serve::ServeCommand;
+use crate::commands::trend::TrendArgs;
 use crate::settings::{SettingsArgs, Size};
 
 /// Break Windows virtual machines on purpose and prove that they come back.
@@ -112,6 +115,11 @@ pub(crate) enum Command {
         #[command(flatten)]
         output: MatrixOutput,
     },
+    /// Find the first build that breaks a machine, or the faults that break it together
+    ///
+    /// A search that was interrupted goes on where it was. Exit code 1 if nothing breaks, or if the machine breaks by itself.
+    #[command(subcommand)]
+    Bisect(BisectCommand),
     /// Say what a command would do, without a machine
     #[command(subcommand)]
     Plan(PlanCommand),
@@ -155,6 +163,10 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show what became of scenarios from day to day, from kept runs
+    ///
+    /// Verdicts, medians of the main times, and where an outcome changed, in words. Runs are derived again from their events.
+    Trend(TrendArgs),
     /// Write reports on recorded runs: HTML, JUnit, Markdown
     Report {
         /// Each a run's name, part of it, its directory, or `latest`
@@ -167,6 +179,15 @@ pub(crate) enum Command {
         #[command(flatten)]
         reports: Reports,
     },
+    /// Put recorded runs into one file, without secrets, for somebody else
+    ///
+    /// The file is a tar archive, compressed with zstd. Recovery keys, tokens, private keys, and the host's names and paths
+    /// are taken out; its manifest says what was. `loopbreak show` opens it on any host.
+    Bundle(BundleArgs),
+    /// Open a bundle of runs: check it, and show what happened
+    ///
+    /// Every file is held against the manifest, every outcome is derived again.
+    Show(ShowArgs),
     /// Put the results of shards together: JSON, or JUnit
     ///
     /// What `run --shard` left on several machines becomes what one run of the whole would have left, with its exit code.
@@ -252,6 +273,20 @@ pub(crate) enum Command {
     /// before the first failure, what recovery tried, whether it can work at all; and the suspects, ranked, each with
     /// its reasons and with the repair that the layer `host-repair` could do. Nothing is changed.
     Diagnose(DiagnoseArgs),
+    /// Print completions for a shell: bash, zsh, fish, elvish or powershell
+    ///
+    /// `scripts/install` puts them where the shells look.
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL", hide_possible_values = true)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write the pages of all commands
+    Man {
+        /// Write a page for each command into this folder
+        #[arg(short, long, value_name = "DIR")]
+        output: Option<PathBuf>,
+    },
     /// Check what this host can do, and say how to fix the rest
     ///
     /// The accelerator is tested by running a guest. Exit code 3 if no machine would run.

@@ -67,13 +67,17 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
         Command::Run(args) => commands::run::run(global, args),
         Command::Matrix { cells, output } => commands::matrix::run(global, cells, output),
+        Command::Bisect(command) => commands::bisect::run(global, command),
         Command::Plan(command) => commands::plan::run(global, command),
         Command::Timeline { run, json } => commands::runs::timeline(global, run, *json),
         Command::Replay { run } => commands::runs::replay_run(global, run),
         Command::Diff { one, other, json } => commands::diff::run(global, one, other, *json),
+        Command::Trend(args) => commands::trend::run(global, args),
         Command::Report { runs, choice, reports } => {
             commands::report::run(global, runs, choice, reports)
         }
+        Command::Bundle(args) => commands::bundle::bundle(global, args),
+        Command::Show(args) => commands::bundle::show(global, args),
         Command::Merge { files, output } => commands::merge::run(files, output.as_deref()),
         Command::Settings => commands::settings::run(),
         Command::Runs { command: Some(RunsCommand::Prune(args)), .. } => {
@@ -98,6 +102,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Fault(command) => commands::fault::run(global, command),
         Command::Fleet(command) => commands::fleet::run(global, command),
         Command::Diagnose(args) => commands::diagnose::run(global, args),
+        Command::Completions { shell } => commands::manual::completions(*shell),
+        Command::Man { output } => commands::manual::man(output.as_deref()),
         Command::Doctor { json } => commands::doctor::run(global, *json),
         Command::Clean { json } => commands::clean::run(global, *json),
     }

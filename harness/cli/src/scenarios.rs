@@ -48,6 +48,12 @@ pub(crate) fn on_images(chosen: Vec<Found>, images: &[String]) -> Vec<Found> {
 
 /// All scenarios in a folder, by name.
 pub(crate) fn all(folder: &Path) -> anyhow::Result<Vec<Found>> {
+    if !folder.is_dir() {
+        return Err(usage(anyhow::anyhow!(
+            "the scenarios folder {} does not exist; run where it is, or name it with --scenarios DIR",
+            folder.display()
+        )));
+    }
     let listed = scenario::list(folder).map_err(usage)?;
     if listed.is_empty() {
         return Err(usage(anyhow::anyhow!("no scenarios in {}", folder.display())));

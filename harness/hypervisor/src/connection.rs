@@ -204,6 +204,10 @@ fn explain(message: &str) -> String {
         format!(
             "{message}; as root, libvirt wants this system account to exist: create it (`adduser --system --no-create-home --ingroup kvm libvirt-qemu`, or install libvirt-daemon-system), or run as an ordinary user"
         )
+    } else if message.contains("Failed to connect socket") {
+        format!(
+            "{message}; is its daemon running (`systemctl start libvirtd`), and may you use it? Without --connect none is needed"
+        )
     } else {
         message.to_owned()
     }

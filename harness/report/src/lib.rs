@@ -15,6 +15,7 @@
 //! - [`repeated`] counts the outcomes of several runs of one scenario and says whether it is flaky; [`Circumstances`] go
 //!   with a scenario into every report.
 //! - [`merge_json`] and [`merge_junit`] put together what several machines left that shared a list.
+//! - [`Trend`] is kept runs by date.
 //! - [`proof_table`] is what `fault prove` came to.
 //!
 //! Nothing here decides anything: verdicts are the timeline's. Text that came from a guest is escaped
@@ -37,6 +38,7 @@ mod snapshot;
 mod style;
 mod terminal;
 mod text;
+mod trend;
 mod waiting;
 
 pub use changes::changes;
@@ -55,10 +57,11 @@ pub use pictures::{Shown, pictures};
 pub use pipeline::{Came, Case, Picture, Ran, Standing, annotations, junit, markdown};
 pub use proof::{Proof, Reversed, consequence, proof_table};
 pub use reference::{
-    AcceptError, Accepted, Comparison, Diff, Pending, ReferenceError, accept, compare,
-    compare_aside, difference, pending_in, pending_of,
+    AcceptError, Accepted, Comparison, Diff, Pending, ReferenceError, accept, check_reference,
+    compare, compare_aside, difference, pending_in, pending_of,
 };
 pub use repeat::{Flaky, OutcomeCount, Repeat, Repeated, Turn, repeated};
 pub use style::Style;
 pub use terminal::{expectation_lines, render_timeline};
+pub use trend::{DayOfRuns, KeptRun, PointInTime, Series, Trend, render_trend, trend_page};
 pub use waiting::{Waiting, reject, waiting};

@@ -151,7 +151,9 @@ impl Diff {
 #[derive(Debug, thiserror::Error)]
 pub enum ReferenceError {
     /// The reference cannot be read.
-    #[error("cannot read the reference: {0}")]
+    #[error(
+        "cannot read the reference: {0}; give yourself the right to read it, or restore it from version control"
+    )]
     Read(#[source] io::Error),
     /// The reference is not a snapshot.
     #[error("{}: {what}; restore it from version control, or delete it and accept a new one", path.display())]
@@ -221,6 +223,14 @@ fn hold(
             Ok(Comparison::Different { reference: owned, diff, pending })
         }
     }
+}
+
+/// Whether a reference can be read at all.
+///
+/// # Errors
+/// It cannot, and why.
+pub fn check_reference(reference: &Path) -> Result<(), ReferenceError> {
+    read(reference).map(drop)
 }
 
 /// An outcome against the reference as it is now; nothing is written. `None` where they are the same, or where there

@@ -24,6 +24,7 @@
 
 mod alone;
 mod boot_configuration;
+mod build;
 mod content;
 mod damage_rules;
 mod derived;
@@ -69,6 +70,7 @@ pub use boot_configuration::{
     BootConfiguration, BootDamage, BootStatusPolicy, FullEfiPartition, SafeBoot, SafeBootMode,
     SigningPolicy, StatusPolicy,
 };
+pub use build::BuildError;
 pub use content::{
     ChannelFile, Content, ContentDriver, ContentFile, ContentUpdater, Damage, RunsIn,
 };

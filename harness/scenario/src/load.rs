@@ -211,7 +211,8 @@ fn read_files(scenario: &mut Scenario, folder: &Path) -> Result<(), ScenarioErro
     Ok(())
 }
 
-type Files = BTreeMap<String, Vec<u8>>;
+/// Bytes of files by the name that the scenario uses.
+pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
 fn read_file(files: &mut Files, folder: &Path, name: &str) -> Result<(), ScenarioError> {
     let path = folder.join(name);
@@ -221,7 +222,11 @@ fn read_file(files: &mut Files, folder: &Path, name: &str) -> Result<(), Scenari
 }
 
 /// All files of a folder and the folders in it. Links are refused: they could leave the scenario.
-fn read_folder(files: &mut Files, folder: &Path, name: &str) -> Result<(), ScenarioError> {
+pub(crate) fn read_folder(
+    files: &mut Files,
+    folder: &Path,
+    name: &str,
+) -> Result<(), ScenarioError> {
     let mut folders = vec![name.to_owned()];
     while let Some(name) = folders.pop() {
         let path = folder.join(&name);

@@ -103,6 +103,8 @@ impl<'a> Checker<'a> {
     fn table(&mut self, schema: &'a Value, table: &DeTable<'_>, at: Place, path: &str) {
         let declared = schema["properties"].as_object();
         let within = if path.is_empty() { self.whole.to_owned() } else { format!("`{path}`") };
+        // Written otherwise: that is told, and not that they are missing, too.
+        let mut misspelled: Vec<&str> = Vec::new();
         for (key, value) in table {
             let name = key.get_ref().as_ref();
             let below = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
@@ -118,7 +120,10 @@ impl<'a> Checker<'a> {
                     .filter(|known| !table.keys().any(|key| key.get_ref() == known))
                     .collect();
                 let fix = match nearest(name, &known) {
-                    Some(known) => format!("did you mean `{known}`?"),
+                    Some(known) => {
+                        misspelled.push(known);
+                        format!("did you mean `{known}`?")
+                    }
                     None => "remove it".to_owned(),
                 };
                 let expected = match known.as_slice() {
@@ -134,7 +139,8 @@ impl<'a> Checker<'a> {
             }
         }
         for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-            if !table.keys().any(|key| key.get_ref() == name) {
+            let is_there = table.keys().any(|key| key.get_ref() == name);
+            if !is_there && !misspelled.contains(&name) {
                 let property = &schema["properties"][name];
                 let example = match kind_of(self.resolve(property)) {
                     "object" if path.is_empty() => format!("`[{name}]` and its keys"),

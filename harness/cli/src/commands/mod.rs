@@ -1,6 +1,8 @@
 //! One module a command.
 
 pub(crate) mod bcd;
+pub(crate) mod bisect;
+pub(crate) mod bundle;
 pub(crate) mod clean;
 pub(crate) mod diagnose;
 pub(crate) mod diff;
@@ -13,6 +15,8 @@ pub(crate) mod fleet;
 pub(crate) mod guestfs;
 pub(crate) mod hive;
 pub(crate) mod image;
+mod journal;
+pub(crate) mod manual;
 pub(crate) mod matrix;
 pub(crate) mod merge;
 pub(crate) mod pending;
@@ -27,3 +31,4 @@ pub(crate) mod runs;
 pub(crate) mod scenario;
 pub(crate) mod serve;
 pub(crate) mod settings;
+pub(crate) mod trend;

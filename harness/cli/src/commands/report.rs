@@ -105,7 +105,16 @@ impl<'a> Partial<'a> {
     }
 
     pub(super) fn keep(mut self, text: &str) -> anyhow::Result<()> {
-        self.partial.write_all(text.as_bytes())?;
+        self.partial.write_all(text.as_bytes()).map_err(|error| {
+            // Its own words name the file that is only there meanwhile.
+            let why = match error.kind() {
+                std::io::ErrorKind::StorageFull => {
+                    "its disk is full; make room, or name another place".to_owned()
+                }
+                _ => error.to_string(),
+            };
+            anyhow::anyhow!("{} cannot be written: {why}", self.file.display())
+        })?;
         self.partial
             .persist(self.file)
             .with_context(|| format!("{} cannot be written", self.file.display()))?;

@@ -3,7 +3,7 @@
 mod finished;
 mod machines;
 #[cfg(test)]
-mod scripted;
+pub(crate) mod scripted;
 mod written;
 
 use std::io::IsTerminal;
@@ -17,7 +17,7 @@ use scenario::{Quarantine, Scenario, Span, Start};
 use winfmt::escaped;
 
 pub(super) use self::finished::{Finished, LEFT_OUT, Skipped, Turned, quarantined};
-use self::machines::{Manner, Target, run_targets};
+pub(super) use self::machines::{Manner, Target, run_targets};
 use crate::args::{Global, RunArgs, StartArg};
 use crate::choice;
 use crate::commands::{repeat, run_table};
@@ -192,6 +192,9 @@ async fn run_all(
         }
     }
 
+    for finished in &results {
+        finished.note_together().map_err(infrastructure)?;
+    }
     let style = style(global);
     for finished in &results {
         if !args.json {
@@ -308,10 +311,14 @@ fn shown(finished: &Finished, single: bool, style: Style) -> String {
     }
     let notes = Circumstances { repeated: None, ..finished.circumstances() }.notes();
     text.extend(notes.iter().map(|note| format!("note: {note}\n")));
+    if finished.passes_in_quarantine() {
+        text += "note: it was as expected this time; if it stays so, its entry in quarantine.toml can go\n";
+    }
     if single && finished.turns.is_empty() {
         text += &format!("left out: {}\n", LEFT_OUT);
     }
-    if !notes.is_empty() || finished.repeat.is_some() { text + "\n" } else { text }
+    let more = !notes.is_empty() || finished.repeat.is_some() || finished.passes_in_quarantine();
+    if more { text + "\n" } else { text }
 }
 
 /// Timeline, verdict, comparison, and where to look further.

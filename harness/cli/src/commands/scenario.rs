@@ -58,6 +58,12 @@ fn references(found: &[Found]) -> anyhow::Result<Exit> {
             print(&format!("{name}: ok, without a reference; `loopbreak run {name}` makes one\n"))?;
         }
     }
+    for file in &snapshots {
+        if let Err(error) = report::check_reference(&folder.join(file)) {
+            exit = Exit::Usage;
+            tell(format!("error: {}", escaped(error)));
+        }
+    }
     for file in snapshots {
         if !found.iter().any(|(scenario, _)| owner(&file) == scenario.reference_name()) {
             exit = Exit::Usage;

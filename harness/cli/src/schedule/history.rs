@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use engine::{RunDir, StateDir};
 use scenario::{Recorded, Scenario};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::exit::infrastructure;
 
@@ -60,6 +60,20 @@ struct Summary {
     exit_code: u8,
 }
 
+/// What the runs of one scenario came to together, kept with each of them: `repeat.json`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Together {
+    /// Its version.
+    pub(crate) format: u32,
+    /// How many runs there were.
+    pub(crate) runs: usize,
+    /// With which the command ended on their account.
+    pub(crate) exit_code: u8,
+}
+
+/// The file of [`Together`] in a run directory.
+pub(crate) const TOGETHER: &str = "repeat.json";
+
 #[derive(Deserialize)]
 struct Measured {
     total_us: u64,
@@ -73,8 +87,12 @@ impl Past {
             read("summary.json").and_then(|text| serde_json::from_str(&text).ok());
         let measured: Option<Measured> =
             read("measurements.json").and_then(|text| serde_json::from_str(&text).ok());
+        // The last of several runs may be as expected where another was not.
+        let together: Option<Together> =
+            read(TOGETHER).and_then(|text| serde_json::from_str(&text).ok());
+        let exit_code = together.map(|it| it.exit_code).or(summary.map(|it| it.exit_code));
         Self {
-            failed: summary.is_none_or(|summary| summary.exit_code != 0),
+            failed: exit_code != Some(0),
             took: measured.map(|measured| Duration::from_micros(measured.total_us)),
             scenario_digest,
         }
@@ -83,5 +101,27 @@ impl Past {
     /// As filters ask for it.
     pub(crate) fn recorded(&self) -> Recorded {
         Recorded { failed: self.failed, slow: self.took.is_some_and(|took| took > SLOW) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::run::scripted::Record;
+    use crate::exit::Exit;
+
+    #[test]
+    fn of_a_repeated_scenario_all_runs_count_and_not_the_last_alone() {
+        let record = Record::new();
+        let passed = record.run(Exit::AsExpected).directory;
+        let failed = |run: &RunDir| Past::of(run, String::new()).failed;
+        assert!(!failed(&passed));
+        let of = |exit_code| Together { format: 1, runs: 10, exit_code };
+        passed.write_json(TOGETHER, &of(1)).unwrap();
+        assert!(failed(&passed));
+        // A flaky scenario may pass by policy.
+        let differs = record.run(Exit::Differs).directory;
+        differs.write_json(TOGETHER, &of(0)).unwrap();
+        assert!(!failed(&differs));
     }
 }

@@ -5,7 +5,7 @@ mod order;
 mod queue;
 mod shard;
 
-pub(crate) use history::{History, Past};
+pub(crate) use history::{History, Past, TOGETHER, Together};
 pub(crate) use order::{Known, first_to_last};
 pub(crate) use queue::Queue;
 pub(crate) use shard::{Shard, parts};

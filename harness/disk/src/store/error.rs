@@ -56,7 +56,9 @@ pub enum StoreError {
         what: Vec<String>,
     },
     /// A newer format.
-    #[error("{path} has format {found}; this loopbreak reads 1 to {newest}")]
+    #[error(
+        "{path} has format {found}; this loopbreak reads 1 to {newest}; use the loopbreak that made it, or import the disk anew"
+    )]
     Format {
         /// The manifest.
         path: PathBuf,

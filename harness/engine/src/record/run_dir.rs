@@ -44,6 +44,14 @@ pub enum RunDirError {
         /// Where it was looked for.
         runs: PathBuf,
     },
+    /// What is there is none.
+    #[error("{path} is no run's directory: {what}; `loopbreak runs` lists runs")]
+    NotARun {
+        /// What was named.
+        path: PathBuf,
+        /// Why not.
+        what: &'static str,
+    },
     /// More than one run matches.
     #[error("`{name}` could be {first} or {second}; give more of its name")]
     Ambiguous {
@@ -125,7 +133,19 @@ impl RunDir {
     /// Finds a run: by path, by name, by a unique part of its name, or `latest`.
     pub fn find(runs: &Path, name: &str) -> Result<Self, RunDirError> {
         if name.contains('/') {
-            let path = fs::canonicalize(name)?;
+            let no_run = |what| RunDirError::NotARun { path: PathBuf::from(name), what };
+            let path = match fs::canonicalize(name) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    return Err(no_run("it does not exist"));
+                }
+                path => path?,
+            };
+            if path.is_file() {
+                return Err(no_run("it is a file; `loopbreak show` opens bundles"));
+            }
+            if !path.join("run.json").is_file() {
+                return Err(no_run("it has no run.json"));
+            }
             return Ok(Self { path });
         }
         let mut all = Self::list(runs)?;

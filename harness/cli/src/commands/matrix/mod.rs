@@ -1,6 +1,6 @@
 //! `loopbreak matrix`: every incident against every layer alone.
 
-mod journal;
+mod done;
 mod plan;
 mod rows;
 
@@ -17,9 +17,10 @@ use scenario::{Layer, Scenario};
 use tokio::sync::Semaphore;
 use words::ImageLine;
 
-use self::journal::{Done, Journal};
+use self::done::{Before, Done};
 pub(super) use self::plan::plan;
 use self::rows::{Planned, Run, cells};
+use super::journal::Journal;
 use super::report::write_whole;
 use super::run::images;
 use crate::args::Global;
@@ -84,9 +85,11 @@ pub(crate) fn run(
         .and_then(|store| Ok(store.image(&image)?.digest))
         .map_err(|error| marked(error.into()))?;
     let runs = planned.iter().filter_map(|planned| planned.run.as_ref().ok());
-    let runs = runs.map(|run| &run.scenario);
-    let (journal, before) =
-        Journal::open(&state, &digest, runs, output.fresh).map_err(infrastructure)?;
+    let runs = runs.map(|run| format!("{} {}", run.scenario.name, run.scenario.digest()));
+    let parts = std::iter::once(digest).chain(runs);
+    let (journal, done) =
+        Journal::<Done>::open(&state, "matrix", parts, output.fresh).map_err(infrastructure)?;
+    let before: Before = done.into_iter().map(Done::with_key).collect();
     if !before.is_empty() {
         let of = planned.iter().filter(|planned| planned.run.is_ok()).count();
         tell(format!(
@@ -95,10 +98,14 @@ pub(crate) fn run(
         ));
     }
     let mut filled = Filled { image, before: before.clone(), ..Filled::default() };
+    let mut interrupted = false;
     let exit = in_session(global, state, async |session, interrupt| {
-        filled.fill(session, interrupt, planned, (args.jobs, output.apart), &journal).await
+        let jobs = (args.jobs, output.apart);
+        let filling = filled.fill(session, interrupt, planned, jobs, &journal).await;
+        interrupted = interrupt.is_raised();
+        filling
     })?;
-    let page = filled.matrix()?;
+    let page = filled.matrix(interrupted)?;
     let mut exit = exit;
     let complete = exit <= Exit::Differs && filled.is_complete();
     let reference = reference(&global.scenarios, &page.line);
@@ -157,7 +164,7 @@ fn one_image(planned: &[Planned]) -> anyhow::Result<String> {
 struct Filled {
     image: String,
     /// What an interrupted command had done.
-    before: journal::Before,
+    before: Before,
     about: Option<(ImageLine, bool)>,
     cells: Vec<(String, Layer, Cell)>,
     times: BTreeMap<(String, Layer), Measured>,
@@ -170,7 +177,7 @@ impl Filled {
         interrupt: &Interrupt,
         planned: Vec<Planned>,
         (jobs, apart): (u32, bool),
-        journal: &Journal,
+        journal: &Journal<Done>,
     ) -> anyhow::Result<Exit> {
         let options = RunOptions::default();
         let mut to_run = Vec::new();
@@ -271,9 +278,13 @@ impl Filled {
         !self.cells.iter().any(|(_, _, cell)| matches!(cell, Cell::Failed { .. }))
     }
 
-    fn matrix(&self) -> anyhow::Result<Matrix> {
+    fn matrix(&self, interrupted: bool) -> anyhow::Result<Matrix> {
         let Some((line, is_model)) = self.about.clone() else {
-            return Err(infrastructure(anyhow::anyhow!("no cell of the matrix has a verdict")));
+            let failed = self.cells.iter().find_map(|(_, _, cell)| match cell {
+                Cell::Failed { why } => Some(why.as_str()),
+                _ => None,
+            });
+            return Err(infrastructure(anyhow::anyhow!(without_verdict(interrupted, failed))));
         };
         let mut matrix = Matrix::new(&self.image, line, is_model);
         for (incident, layer, cell) in &self.cells {
@@ -281,6 +292,20 @@ impl Filled {
         }
         Ok(matrix)
     }
+}
+
+/// Why there is no table.
+fn without_verdict(interrupted: bool, failed: Option<&str>) -> String {
+    let why = match (interrupted, failed) {
+        (true, _) => "the matrix was interrupted before one of its cells had a verdict",
+        (false, Some(why)) => {
+            return format!(
+                "no cell of the matrix has a verdict: {why}; when that is mended, the same command tries all cells again"
+            );
+        }
+        (false, None) => "no cell of the matrix has a verdict",
+    };
+    format!("{why}; the same command begins again")
 }
 
 /// What all runs of a matrix share.
@@ -392,4 +417,17 @@ fn document(
         "measured": measured,
     });
     Ok(serde_json::to_string_pretty(&document)? + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_verdict;
+
+    #[test]
+    fn a_matrix_without_a_verdict_says_why_and_how_to_go_on() {
+        let text = without_verdict(true, Some("interrupted"));
+        assert!(text.contains("was interrupted") && text.contains("the same command"), "{text}");
+        let text = without_verdict(false, Some("no space on /var"));
+        assert!(text.contains("no space on /var") && text.contains("the same command"), "{text}");
+    }
 }

@@ -1,6 +1,6 @@
 //! A scenario that is through: its runs, what they mean together, and how it goes into reports and documents.
 
-use engine::{NotApplicable, RunError, RunResult, recorded_case};
+use engine::{NotApplicable, RunDirError, RunError, RunResult, recorded_case};
 use report::{
     Came, Case, Circumstances, Flaky, HostFailure, ListPlace, Quarantined, Repeat, Repeated,
     SUMMARY_FORMAT, Turn, counted,
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use timeline::Verdict;
 
 use crate::exit::{Exit, infrastructure};
+use crate::schedule::{TOGETHER, Together};
 use crate::session::exit_code;
 
 /// What came of one scenario on one image.
@@ -70,6 +71,29 @@ impl Finished {
             None => self.turns.first().is_some_and(|turn| turn.exit() == Exit::Differs),
         };
         failed && self.quarantine.is_some()
+    }
+
+    /// True where it stands in quarantine and did not fail.
+    pub(crate) fn passes_in_quarantine(&self) -> bool {
+        let passed = match self.repeated() {
+            Some(repeated) => repeated.exit_code == 0,
+            None => self.turns.first().is_some_and(|turn| turn.exit() == Exit::AsExpected),
+        };
+        passed && self.quarantine.is_some()
+    }
+
+    /// Notes with each of its runs what they came to together, for `failed()`.
+    ///
+    /// # Errors
+    /// The note cannot be written.
+    pub(crate) fn note_together(&self) -> Result<(), RunDirError> {
+        let repeated = self.repeated().filter(|repeated| repeated.by == Repeat::Times);
+        let Some(Repeated { runs, exit_code, .. }) = repeated else { return Ok(()) };
+        let together = Together { format: 1, runs, exit_code };
+        for result in self.turns.iter().filter_map(|turn| turn.came.as_ref().ok()) {
+            result.directory.write_json(TOGETHER, &together)?;
+        }
+        Ok(())
     }
 
     /// What its runs came to together, where it was repeated.
