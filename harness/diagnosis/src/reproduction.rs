@@ -113,7 +113,7 @@ pub fn reproduction(
         given,
         fault,
         host_repair: HostRepair { action: suspect.repair.clone() },
-        limits: Limits { silence: "90s", loop_after: 2, recovery_rounds: 1 },
+        limits: Limits { silence: "45s", loop_after: 2, recovery_rounds: 1 },
         expect: Expect {
             verdict: Verdict::Recovered,
             layers: vec![Layer::HostRepair],

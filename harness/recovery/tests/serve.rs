@@ -255,6 +255,45 @@ async fn a_file_that_stood_behind_another_is_published_once_that_is_gone() {
     bench.end().await;
 }
 
+/// A name goes from one file to another in one change, whichever of them is read first.
+#[tokio::test]
+async fn a_name_may_change_its_file() {
+    let named = |id: &str| FIX.replace("\"fix\"", &format!("\"{id}\""));
+    for (takes, gives) in [("a.toml", "z.toml"), ("z.toml", "a.toml")] {
+        let bench = Bench::new(&[(takes, &named("w")), (gives, &named("x"))], None).await;
+        // The first waits for the second, which comes with the next event at the latest.
+        bench.put(takes, &named("x"));
+        bench.put(gives, &named("y"));
+        bench.told("publish", "withdrawn", 2).await;
+        bench.told("publish", "published", 4).await;
+        let offered = bench.scan("PC", None).await;
+        assert_eq!(offered, [("x".to_owned(), 1), ("y".to_owned(), 1)], "{takes}");
+        bench.end().await;
+    }
+}
+
+/// As Kubernetes mounts a ConfigMap: the files are links, and what they lead to is changed by one renaming.
+#[tokio::test]
+async fn a_link_is_read_when_anything_changes() {
+    let bench = Bench::new(&[], None).await;
+    for (number, title) in [("1", "Remove"), ("2", "Delete")] {
+        let data = bench.directory.path().join(format!("data-{number}"));
+        std::fs::create_dir(&data).unwrap();
+        let text =
+            FIX.replace("Remove", title).replace("counter = 1", &format!("counter = {number}"));
+        std::fs::write(data.join("fix.toml"), text).unwrap();
+        std::os::unix::fs::symlink(&data, bench.file("..new")).unwrap();
+        std::fs::rename(bench.file("..new"), bench.file("..data")).unwrap();
+        if number == "1" {
+            std::os::unix::fs::symlink("..data/fix.toml", bench.file(".link")).unwrap();
+            std::fs::rename(bench.file(".link"), bench.file("fix.toml")).unwrap();
+        }
+        bench.told("publish", "published", number.parse().unwrap()).await;
+    }
+    assert_eq!(bench.scan("PC", None).await, [("fix".to_owned(), 2)]);
+    bench.end().await;
+}
+
 #[tokio::test]
 async fn a_folder_that_goes_away_is_told() {
     let bench = Bench::new(&[("fix.toml", FIX)], None).await;

@@ -292,7 +292,7 @@ fn default_wait_interval() -> Span {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Limits {
     /// For the whole watch, on the host's clock, without the time for which the host gave the machine's emulator no
-    /// processor. Reaching it is a failure of the infrastructure or a
+    /// processor, and at most four times as long with it. Reaching it is a failure of the infrastructure or a
     /// hang, never a result by itself.
     #[serde(default = "default_time")]
     pub time: Span,

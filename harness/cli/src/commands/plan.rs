@@ -102,7 +102,7 @@ fn page(plan: &RunPlan) -> String {
             page.line(&format!("    {line}"));
         }
     }
-    page.heading("waits");
+    page.heading("waits (not counting time in which the host gives the machine no processor)");
     for wait in &plan.waits {
         let seconds = wait.limit_seconds.as_secs_f64();
         page.line(&format!("  {seconds:>6} s  {}; then {}", wait.waits_for, wait.then));

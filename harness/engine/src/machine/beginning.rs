@@ -27,6 +27,8 @@ pub(crate) struct Beginning {
     given_up: usize,
     /// How it was switched off, and what came late.
     afterwards: Vec<Observation>,
+    /// So much of its time the host gave its emulator no processor.
+    kept_waiting: Duration,
 }
 
 /// What a run that begins with it needs besides the files.
@@ -38,8 +40,10 @@ pub(crate) struct TakenOver {
     pub(crate) events: Vec<Event>,
     /// How the machine was switched off, and what came late: to be said in the record when its turn comes.
     pub(crate) afterwards: Vec<Observation>,
-    /// How long it had been running.
+    /// How long it had been running, on the host's clock.
     pub(crate) lasted: Duration,
+    /// What of that counts against limits.
+    pub(crate) spent: Duration,
 }
 
 impl TakenOver {
@@ -68,6 +72,7 @@ impl Beginning {
         files: &MachineFiles,
         (record, evidence): (&Path, &Path),
         before: Before,
+        kept_waiting: Duration,
     ) -> Result<Option<Self>, RunError> {
         let text = fs_err::read_to_string(record)?;
         // The last line may be only half written; it is not part of the beginning then.
@@ -103,7 +108,15 @@ impl Beginning {
         }
         copy_files(files, &kept(folder.path(), files))?;
         copy_evidence(evidence, &folder.path().join("machine"))?;
-        Ok(Some(Self { run: run.to_owned(), folder, before, events, given_up: last, afterwards }))
+        Ok(Some(Self {
+            run: run.to_owned(),
+            folder,
+            before,
+            events,
+            given_up: last,
+            afterwards,
+            kept_waiting,
+        }))
     }
 
     /// True where a run with these facts goes this way too: nothing else would have been done to its machine until it
@@ -122,11 +135,13 @@ impl Beginning {
         copy_evidence(&self.folder.path().join("machine"), evidence)?;
         let events = self.events.iter().skip(1).cloned().collect();
         let lasted = self.events.last().map_or(0, |event| event.at_us);
+        let lasted = Duration::from_micros(lasted);
         let taken_over = TakenOver {
             run: self.run.clone(),
             events,
             afterwards: self.afterwards.clone(),
-            lasted: Duration::from_micros(lasted),
+            lasted,
+            spent: lasted.saturating_sub(self.kept_waiting),
         };
         Ok((self.before.clone(), taken_over))
     }

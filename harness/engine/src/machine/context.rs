@@ -55,13 +55,18 @@ impl RunContext<'_> {
 
     /// Keeps a machine that has been given up for the first time, and is off, for the runs that begin like this one;
     /// where there are any.
-    pub(crate) async fn keep_beginning(&self, spec: &MachineSpec, before: &Before) {
+    pub(crate) async fn keep_beginning(
+        &self,
+        spec: &MachineSpec,
+        before: &Before,
+        kept_waiting: Duration,
+    ) {
         let role = std::mem::replace(
             &mut *self.role.lock().unwrap_or_else(PoisonError::into_inner),
             Role::Alone,
         );
         let Role::Drives(mut kept) = role else { return };
-        match self.copy_beginning(spec, before).await {
+        match self.copy_beginning(spec, before, kept_waiting).await {
             Ok(beginning) => *kept = beginning.map(Arc::new),
             // The others drive their own.
             Err(error) => {
@@ -74,12 +79,15 @@ impl RunContext<'_> {
         &self,
         spec: &MachineSpec,
         before: &Before,
+        kept_waiting: Duration,
     ) -> Result<Option<Beginning>, RunError> {
         let folder = self.session.folder_for_a_beginning()?;
         let (run, files) = (self.run.as_str().to_owned(), MachineFiles::of(spec));
         let (record, evidence) = (self.directory.events(), self.directory.machine());
         let before = before.clone();
-        let keeping = move || Beginning::keep(&run, folder, &files, (&record, &evidence), before);
+        let keeping = move || {
+            Beginning::keep(&run, folder, &files, (&record, &evidence), before, kept_waiting)
+        };
         self.jobs.blocking(keeping).await
     }
 

@@ -133,9 +133,9 @@ impl<'a> MachineController<'a> {
             && self.context.drives_for_others()
             && self.watch.until_off("the machine to be off").await.is_ok()
         {
-            self.context
-                .keep_beginning(&self.starting_point.spec, &self.starting_point.before)
-                .await;
+            let kept_waiting = self.watch.clock().kept_waiting();
+            let StartingPoint { spec, before, .. } = self.starting_point;
+            self.context.keep_beginning(spec, before, kept_waiting).await;
         }
         Ok(())
     }
@@ -301,6 +301,8 @@ impl<'a> MachineController<'a> {
         // Gone before the next of the same name begins: both would clean up the same files.
         if let Some(machine) = self.machine.take() {
             self.started.send_replace(false);
+            // Its process id may be another's soon.
+            self.watch.clock().follow(None);
             machine.destroy().await?;
         }
         self.say_afterwards();

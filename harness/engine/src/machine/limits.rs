@@ -1,5 +1,5 @@
-//! How long each thing is waited for, in one place: what a run waits by is what a plan shows. Host time throughout;
-//! where the machine is to do something, without the time for which the host gave it no processor.
+//! How long each thing is waited for, in one place: what a run waits by is what a plan shows. On the host's clock; all
+//! but the agent's answers without the time for which the host gave the machine's emulator no processor.
 
 use std::time::Duration;
 

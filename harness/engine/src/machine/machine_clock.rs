@@ -13,6 +13,9 @@ use tokio::time::Instant;
 /// The kernel is asked at most so often.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
+/// See [`MachineClock::has_had`].
+const LONGEST: u32 = 4;
+
 /// The clock of a run's machine, whatever emulator it has at the time. Clones are the same clock.
 #[derive(Clone, Default)]
 pub(crate) struct MachineClock(Arc<Mutex<Followed>>);
@@ -74,10 +77,27 @@ impl MachineClock {
         Moment { at: Instant::now(), kept_waiting: self.followed().kept_waiting() }
     }
 
-    /// Waits until the machine has had `span` since then.
+    /// How long the machine's emulators were kept waiting until now.
+    pub(crate) fn kept_waiting(&self) -> Duration {
+        self.followed().kept_waiting()
+    }
+
+    /// What is to be said beside a time on this clock; nothing where it is as good as the host's.
+    pub(crate) fn told_since(&self, since: Moment) -> String {
+        match self.kept_waiting().saturating_sub(since.kept_waiting).as_secs() {
+            0 => String::new(),
+            seconds => {
+                format!(", not counting {seconds} s in which the host gave it no processor")
+            }
+        }
+    }
+
+    /// Waits until the machine has had `span` since then; on the host's clock at most [`LONGEST`] times as long, for
+    /// whoever waits wants an answer at last.
     pub(crate) async fn has_had(&self, span: Duration, since: Moment) {
         loop {
-            let kept = self.followed().kept_waiting().saturating_sub(since.kept_waiting);
+            let kept = self.kept_waiting().saturating_sub(since.kept_waiting);
+            let kept = kept.min(span.saturating_mul(LONGEST - 1));
             let Some(due) = since.at.checked_add(span).and_then(|due| due.checked_add(kept)) else {
                 return std::future::pending().await;
             };
@@ -111,6 +131,10 @@ mod tests {
         assert_eq!(takes(&clock).await, 60, "without emulator it is the host's clock");
         clock.listen_to(half());
         assert!((118..=120).contains(&takes(&clock).await));
+        let hardly = Instant::now();
+        clock.listen_to(Some(Box::new(move || hardly.elapsed() * 99 / 100)));
+        assert_eq!(takes(&clock).await, 240, "it ends");
+        clock.listen_to(half());
         // What the one before waited is not waited again, and is not forgotten.
         let since = clock.now();
         tokio::time::advance(minute).await;

@@ -18,8 +18,12 @@ pub(crate) async fn shut_down(machine: &dyn Machine, watch: &mut Watch) {
             }
         }
     }
-    let off = watch.until_off("the machine to shut down");
-    if tokio::time::timeout(SHUTDOWN, off).await.is_err() {
-        tracing::warn!("the machine did not shut down within {} s", SHUTDOWN.as_secs());
+    let clock = watch.clock().clone();
+    tokio::select! {
+        biased;
+        _ = watch.until_off("the machine to shut down") => {}
+        () = clock.has_had(SHUTDOWN, clock.now()) => {
+            tracing::warn!("the machine did not shut down within {} s", SHUTDOWN.as_secs());
+        }
     }
 }

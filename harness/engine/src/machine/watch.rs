@@ -114,6 +114,7 @@ impl Watch {
                     } else {
                         format!("nothing was seen for {seconds} s")
                     };
+                    let detail = format!("{detail}{}", self.clock.told_since(silent_since));
                     let (name, state) = (SILENT.to_owned(), StepState::Done);
                     self.sink.emit(Source::Harness, Body::Step { name, state, detail });
                     silent_since = self.clock.now();
@@ -226,18 +227,20 @@ impl Watch {
             let moved_on = self.until("the machine to fall, or to stay healthy", |progress| {
                 (progress.conclusion.is_some() || progress.settling != Some(boot)).then_some(())
             });
+            let since = clock.now();
             let stayed = tokio::select! {
                 biased;
                 moved_on = moved_on => {
                     moved_on?;
                     false
                 }
-                () = clock.has_had(settle, clock.now()) => true,
+                () = clock.has_had(settle, since) => true,
             };
             if stayed {
                 let (name, state) = (SETTLED.to_owned(), StepState::Done);
                 let seconds = settle.as_secs();
-                let detail = format!("healthy for {seconds} s with all faults in place");
+                let detail = clock.told_since(since);
+                let detail = format!("healthy for {seconds} s with all faults in place{detail}");
                 self.sink.emit(Source::Harness, Body::Step { name, state, detail });
             }
         }

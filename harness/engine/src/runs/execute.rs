@@ -47,7 +47,7 @@ impl RunContext<'_> {
         }
         self.announce_staged(&sink, &starting_point);
 
-        let spent = taken.map_or(Duration::ZERO, |taken| taken.lasted);
+        let spent = taken.map_or(Duration::ZERO, |taken| taken.spent);
         let watch = self.watch(&recorder, spent);
         if let Err(error) =
             self.with_network(&starting_point, &sink, watch, recorder.progress()).await

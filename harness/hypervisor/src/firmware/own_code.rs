@@ -1,13 +1,18 @@
 //! Firmware code that a profile wants other than the distribution ships it.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use super::files::firmware_files;
 use super::volume::without_tpm_detection;
 use crate::error::HypervisorError;
 use crate::profile::MachineProfile;
+
+/// Digests of code that is used as it is. To find that out takes as long as to change it.
+static UNKNOWN: Mutex<BTreeSet<[u8; 32]>> = Mutex::new(BTreeSet::new());
 
 /// The firmware code of a machine whose profile says `tpm-detection = false` and that has no TPM: made once from
 /// the distribution's and kept in `cache`. `None`: the distribution's code as it is, also where it is not built
@@ -25,15 +30,20 @@ pub fn own_code(
     let Ok(Some(files)) = firmware_files(profile.firmware) else { return Ok(None) };
     let shipped = std::fs::read(&files.code)
         .map_err(|error| HypervisorError::io("read", &files.code, error))?;
-    let name = format!("{}-without-tpm-detection.fd", blake3::hash(&shipped).to_hex());
-    let path = cache.join(name);
-    if path.is_file() {
+    let digest = blake3::hash(&shipped);
+    let path = cache.join(format!("{}-without-tpm-detection.fd", digest.to_hex()));
+    if std::fs::metadata(&path).is_ok_and(|own| own.len() == shipped.len() as u64) {
         return Ok(Some(path));
+    }
+    let mut known = UNKNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if known.contains(digest.as_bytes()) {
+        return Ok(None);
     }
     let own = match without_tpm_detection(&shipped) {
         Ok(own) => own,
         Err(why) => {
-            tracing::info!(firmware = %files.code.display(), "used as it is: {why}");
+            tracing::warn!(firmware = %files.code.display(), "used as it is: {why}");
+            known.insert(*digest.as_bytes());
             return Ok(None);
         }
     };
@@ -47,6 +57,7 @@ fn write(cache: &Path, path: &Path, code: &[u8]) -> std::io::Result<()> {
     std::fs::create_dir_all(cache)?;
     let mut file = tempfile::NamedTempFile::new_in(cache)?;
     file.write_all(code)?;
+    file.as_file().sync_all()?;
     file.as_file().set_permissions(std::fs::Permissions::from_mode(0o444))?;
     file.persist(path)?;
     Ok(())

@@ -1,7 +1,7 @@
 //! The folder of remediations: one TOML file each, in the words of a scenario's `[[update-service.remediation]]`, and
 //! `troubles.toml` with what is to go wrong. What lies in it is published, what is taken out of it is withdrawn.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -50,13 +50,21 @@ struct Known {
 pub(crate) struct Folder {
     path: PathBuf,
     known: BTreeMap<String, Known>,
+    /// Files that could not be read, and are tried again.
+    unread: BTreeSet<String>,
     troubles: String,
     down: bool,
 }
 
 impl Folder {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, known: BTreeMap::new(), troubles: String::new(), down: false }
+        Self {
+            path,
+            known: BTreeMap::new(),
+            unread: BTreeSet::new(),
+            troubles: String::new(),
+            down: false,
+        }
     }
 
     /// True where nobody is to be let in.
@@ -65,7 +73,7 @@ impl Folder {
     }
 
     /// Reads what has changed, and has the service offer what lies in the folder. A file that has not changed is not
-    /// read: somebody may be writing it. One that cannot be read changes nothing, and is told: what was published from
+    /// read: somebody may be writing it. A link is read each time: what it leads to changes elsewhere. A file that cannot be read changes nothing, and is told: what was published from
     /// it stays.
     pub(crate) fn refresh(
         &mut self,
@@ -96,24 +104,33 @@ impl Folder {
             }
         }
         for (name, path) in &files {
-            if changed.names(name) {
+            if changed.names(name) || self.unread.contains(name) || path.is_symlink() {
                 self.read(service, name, path);
             }
         }
-        let rejected: Vec<String> = self
-            .known
-            .iter()
-            .filter(|(name, known)| known.rejected.is_some() && !changed.names(name))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in rejected {
-            let text = self.known.get(&name).map(|known| known.text.clone()).unwrap_or_default();
-            self.publish(service, &name, text);
-        }
+        self.unread.retain(|name| files.contains_key(name));
+        // What stood in the way of one may have gone with another.
+        while self.retry(service) {}
         if changed.names(TROUBLES) {
             self.trouble(service, troubles.as_deref());
         }
         Ok(())
+    }
+
+    /// Tries the rejected files again. True where one is published now.
+    fn retry(&mut self, service: &RemediationService) -> bool {
+        let rejected: Vec<(String, String)> = self
+            .known
+            .iter()
+            .filter(|(_, known)| known.rejected.is_some())
+            .map(|(name, known)| (name.clone(), known.text.clone()))
+            .collect();
+        let mut published = false;
+        for (name, text) in rejected {
+            self.publish(service, &name, text);
+            published |= self.known.get(&name).is_some_and(|known| known.rejected.is_none());
+        }
+        published
     }
 
     fn read(&mut self, service: &RemediationService, name: &str, path: &Path) {
@@ -121,8 +138,14 @@ impl Folder {
             Ok(text) => text,
             // Removed meanwhile: the next change tells.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-            Err(error) => return service.not_published(name, &error.to_string()),
+            Err(error) => {
+                if self.unread.insert(name.to_owned()) {
+                    service.not_published(name, &error.to_string());
+                }
+                return;
+            }
         };
+        self.unread.remove(name);
         if self.known.get(name).is_none_or(|known| known.text != text) {
             self.publish(service, name, text);
         }

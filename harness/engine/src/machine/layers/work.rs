@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use timeline::{Body, Layer, Source, StepState, steps};
 
 use crate::error::RunError;
+use crate::machine::StartingPoint;
 use crate::machine::control_error::ControlError;
 use crate::machine::controller::MachineController;
 use crate::record::Progress;
@@ -35,7 +36,9 @@ impl MachineController<'_> {
             _ => "working a layer",
         });
         self.off().await?;
-        self.context.keep_beginning(&self.starting_point.spec, &self.starting_point.before).await;
+        let kept_waiting = self.watch.clock().kept_waiting();
+        let StartingPoint { spec, before, .. } = self.starting_point;
+        self.context.keep_beginning(spec, before, kept_waiting).await;
         let worked = match layer {
             Layer::HostRepair => self.host_repair().await,
             Layer::Rollback => self.roll_back().await?,
