@@ -53,6 +53,16 @@ pub enum UninstallError {
         /// What is missing.
         object: String,
     },
+    /// The store has a later version of a component, so it is not known what is in place.
+    #[error(
+        "the component store has a later version, {}, so this update may have nothing in place; uninstall it with \
+         Windows' own tools",
+        escaped(component)
+    )]
+    Later {
+        /// The folder of that version.
+        component: String,
+    },
     /// A component has a key that is in no hive of the disk.
     #[error("the key {} cannot be changed from outside", escaped(key))]
     Key {

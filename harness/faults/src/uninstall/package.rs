@@ -89,9 +89,9 @@ fn back(identity: &Identity, disk: &mut dyn Offline) -> Result<Vec<Edit>, Uninst
     let in_place = folders.iter().find(|(version, _)| *version == identity.version);
     let (_, folder) = in_place.ok_or_else(missing)?;
     let newer = component(folder, disk)?;
-    // A later update has put another version in place: this package no longer has anything there.
-    if folders.iter().any(|(version, _)| *version > identity.version) {
-        return Ok(Vec::new());
+    // The store does not say whether that is still in place, or was and is no longer.
+    if let Some((_, later)) = folders.iter().find(|(version, _)| *version > identity.version) {
+        return Err(UninstallError::Later { component: later.clone() });
     }
     let earlier = folders.iter().rev().find(|(version, _)| *version < identity.version);
     let (earlier, store) = match earlier {

@@ -138,6 +138,12 @@ fn what_is_not_whole_in_the_store_is_left_alone() {
     let error = refused(&package("KB5000002"), &mut disk).to_string();
     assert_eq!(error, "there is no installed package of KB5000002");
 
+    // What another update may have put in place is not touched.
+    let mut disk = whole.clone();
+    let later = newer.replace("10.0.26100.2", "10.0.26100.3");
+    write(&mut disk, &format!("{STORED}\\{later}"), b"of any form");
+    assert!(matches!(refused(&package(LATEST), &mut disk), UninstallError::Later { .. }));
+
     // The earlier version is listed, and its file is not there.
     let mut disk = Disk::with_windows();
     write(&mut disk, DRIVER, b"an older driver");
