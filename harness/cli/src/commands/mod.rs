@@ -13,6 +13,7 @@ pub(crate) mod fleet;
 pub(crate) mod guestfs;
 pub(crate) mod hive;
 pub(crate) mod image;
+mod journal;
 pub(crate) mod matrix;
 pub(crate) mod merge;
 pub(crate) mod pending;

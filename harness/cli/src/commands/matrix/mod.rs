@@ -1,6 +1,5 @@
 //! `loopbreak matrix`: every incident against every layer alone.
 
-mod journal;
 mod plan;
 mod rows;
 
@@ -14,12 +13,13 @@ use engine::{Interrupt, RunError, RunOptions, Session, StateDir, StatusSink};
 use fs_err as fs;
 use report::{Cell, ImageSummary, Matrix, Measured, matrix_markdown, matrix_page};
 use scenario::{Layer, Scenario};
+use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use words::ImageLine;
 
-use self::journal::{Done, Journal};
 pub(super) use self::plan::plan;
 use self::rows::{Planned, Run, cells};
+use super::journal::Journal;
 use super::report::write_whole;
 use super::run::images;
 use crate::args::Global;
@@ -85,8 +85,8 @@ pub(crate) fn run(
         .map_err(|error| marked(error.into()))?;
     let runs = planned.iter().filter_map(|planned| planned.run.as_ref().ok());
     let runs = runs.map(|run| &run.scenario);
-    let (journal, before) =
-        Journal::open(&state, &digest, runs, output.fresh).map_err(infrastructure)?;
+    let (journal, before): (Journal, Vec<Done>) =
+        Journal::open((&state, "matrix"), &digest, runs, output.fresh).map_err(infrastructure)?;
     if !before.is_empty() {
         let of = planned.iter().filter(|planned| planned.run.is_ok()).count();
         tell(format!(
@@ -94,7 +94,8 @@ pub(crate) fn run(
             before.len()
         ));
     }
-    let mut filled = Filled { image, before: before.clone(), ..Filled::default() };
+    let before = before.into_iter().map(|done| ((done.incident.clone(), done.layer), done));
+    let mut filled = Filled { image, before: before.collect(), ..Filled::default() };
     let exit = in_session(global, state, async |session, interrupt| {
         filled.fill(session, interrupt, planned, (args.jobs, output.apart), &journal).await
     })?;
@@ -131,6 +132,17 @@ pub(crate) fn run(
     Ok(exit)
 }
 
+/// A cell that has a verdict.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Done {
+    incident: String,
+    layer: Layer,
+    image: ImageSummary,
+    cell: Cell,
+    measured: Option<Measured>,
+}
+
 /// The image of all runs.
 fn one_image(planned: &[Planned]) -> anyhow::Result<String> {
     let mut images: Vec<&str> = planned
@@ -157,7 +169,7 @@ fn one_image(planned: &[Planned]) -> anyhow::Result<String> {
 struct Filled {
     image: String,
     /// What an interrupted command had done.
-    before: journal::Before,
+    before: BTreeMap<(String, Layer), Done>,
     about: Option<(ImageLine, bool)>,
     cells: Vec<(String, Layer, Cell)>,
     times: BTreeMap<(String, Layer), Measured>,
