@@ -130,7 +130,7 @@ fn telemetry_that_comes_too_late_does_not_stop_it_and_that_is_said() {
     let figures = compared_with_simulation(&rollout, &play).unwrap();
     let text = render_plays(&rollout, &[(play, figures)]);
     for wanted in
-        ["Not stopped in time: the first machine broke", "a model, not Windows", "9 need hands"]
+        ["Why not in time: the first machine broke", "a model, not Windows", "9 need hands"]
     {
         assert!(text.contains(wanted), "{wanted}: {text}");
     }

@@ -84,18 +84,8 @@ fn figures(real: &Outcome, predicted: &Prediction) -> Vec<Figure> {
 
 /// The rollout with the measured machines in the place of its fault and its layers.
 pub fn fitted(rollout: &Rollout, lives: &Lives) -> Rollout {
-    // Of each machine the first life says how it breaks: the one without help, where there is one.
-    let mut first: Vec<&Life> = Vec::new();
-    for life in lives.values() {
-        match first.last_mut() {
-            Some(last) if last.key.machine == life.key.machine => {
-                if life.key.help == Help::Never {
-                    *last = life;
-                }
-            }
-            _ => first.push(life),
-        }
-    }
+    // How a machine breaks its life without help says.
+    let first: Vec<&Life> = lives.values().filter(|life| life.key.help == Help::Never).collect();
     let broken: Vec<&Life> = first.iter().copied().filter(|life| life.breaks.is_some()).collect();
     let mut good_starts: Vec<u32> =
         broken.iter().filter_map(|life| Some(life.breaks.as_ref()?.good_starts)).collect();
@@ -154,16 +144,15 @@ fn layers(broken: &[&Life], lives: &Lives) -> Vec<LayerPlan> {
     };
     let mut all = Vec::new();
     // What brings machines back without a remediation.
-    let alone = broken.iter().filter(|life| life.key.help == Help::Never);
-    let back: Vec<(Span, Option<Layer>, Touch)> = alone
-        .clone()
+    let back: Vec<(Span, Option<Layer>, Touch)> = broken
+        .iter()
         .filter_map(|life| match life.ended {
             Ended::Back { after, by, touch } => Some((after, by, touch)),
             _ => None,
         })
         .collect();
     if let Some((_, by, touch)) = back.first() {
-        let helps = share(back.len(), alone.count());
+        let helps = share(back.len(), broken.len());
         let takes = back.iter().map(|(after, ..)| *after).collect();
         let layer = by.unwrap_or(Layer::Reboots);
         all.push(plan("without-remediation", layer, Needs::Nothing, helps, takes, 1, *touch));

@@ -191,8 +191,8 @@ impl<'a> Machines<'a> {
             self.report.canaries_took += 1;
         }
         self.tell(now, Happened::Took { machine: id });
-        let help = if self.good.is_some() { Help::AfterAsks(0) } else { Help::Never };
-        let Some(life) = self.know(LifeKey { machine: id, help }) else {
+        // There is no remediation while the update is given out: `rules` sees to that.
+        let Some(life) = self.know(LifeKey { machine: id, help: Help::Never }) else {
             self.unknown.get_or_insert(now);
             return;
         };

@@ -68,7 +68,7 @@ pub struct StoppedBy {
     pub rule: Option<String>,
     /// The minute of the alarm.
     pub minute: u32,
-    /// The last ring that had begun.
+    /// The last ring that had begun when the alarm came.
     pub ring: String,
     /// Machines that showed the sign.
     pub hits: u64,
