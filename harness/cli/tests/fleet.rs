@@ -97,3 +97,89 @@ fn a_preset_that_was_printed_can_be_played() {
     let schema: Value = serde_json::from_slice(&loopbreak(&["preset", "schema"]).stdout).unwrap();
     assert!(schema["properties"]["plan"].is_object());
 }
+
+/// `fleet play`, as from the root of the project.
+fn play(args: &[&str]) -> Output {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loopbreak"));
+    command.current_dir(root).args(["fleet", "play"]).args(args).output().unwrap()
+}
+
+fn rollout(name: &str, ending: &str) -> String {
+    format!("rollouts/channel-file-291-{name}.{ending}")
+}
+
+#[test]
+fn recorded_rollouts_are_played_again_without_machines() {
+    for (name, says) in [("rings", "Stopped in ring 1 of 4 (canaries)")] {
+        let (file, record) = (rollout(name, "toml"), rollout(name, "understudy.jsonl"));
+        let output = play(&[&file, "--from", &record]);
+        let shown = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{shown}{}", text(&output.stderr));
+        for wanted in [says, "As its reference.", "a model, not Windows"] {
+            assert!(shown.contains(wanted), "{wanted}: {shown}");
+        }
+    }
+}
+
+#[test]
+fn a_record_is_held_against_the_reference_and_what_it_does_not_say_is_told() {
+    let (file, record) = (rollout("rings", "toml"), rollout("rings", "understudy.jsonl"));
+    let output = play(&[&file, "--from", &record, "--json"]);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let one = &document["rollouts"][0];
+    assert_eq!(
+        (&one["reference"], &one["plays"][0]["outcome"]["took"]),
+        (&"same".into(), &3.into())
+    );
+    let figures = one["plays"][0]["simulated"].as_array().unwrap();
+    assert!(figures.iter().all(|figure| figure["agrees"] == true), "{figures:?}");
+    let set = play(&[&file, "--from", &record, "--set", "signals.silent-after=25m"]);
+    assert!(text(&set.stdout).contains("nothing is compared with the reference"));
+    // The same rollout elsewhere, where it has another reference.
+    let folder = tempfile::tempdir().unwrap();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let copy = folder.path().join("copy.toml");
+    std::fs::copy(root.join(&file), &copy).unwrap();
+    let copy_text = copy.to_str().unwrap();
+    let missing = play(&[copy_text, "--from", &record]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(text(&missing.stdout).contains("There is no reference yet"));
+    let reference =
+        std::fs::read_to_string(root.join(rollout("rings", "understudy.json"))).unwrap();
+    let other = reference.replacen("\"took\": 3", "\"took\": 4", 1);
+    assert_ne!(other, reference);
+    std::fs::write(folder.path().join("copy.understudy.json"), other).unwrap();
+    let differs = play(&[copy_text, "--from", &record]);
+    assert_eq!(differs.status.code(), Some(1));
+    assert!(text(&differs.stdout).contains("outcomes[0].took: 3, the reference has 4"));
+    // Machines that this record says nothing of.
+    let lacks = play(&[&rollout("late-telemetry", "toml"), "--from", &record]);
+    assert_eq!(lacks.status.code(), Some(2));
+    assert!(text(&lacks.stderr).contains("does not say what becomes of machine"));
+}
+
+#[test]
+fn what_real_machines_cannot_be_played_with_is_told_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let rings = std::fs::read_to_string(root.join(rollout("rings", "toml"))).unwrap();
+    let real = "scenario = \"channel-file-291\"";
+    for (to, says) in [
+        ("scenario = \"channel-file-292\"", "no scenario `channel-file-292`"),
+        ("scenario = \"channel-file-291-race/restarts\"", "has a content service"),
+        ("scenario = \"channel-file-291-rollback\"", "has the variants"),
+    ] {
+        let file = folder.path().join("mine.toml");
+        std::fs::write(&file, rings.replacen(real, to, 1)).unwrap();
+        let output = play(&[file.to_str().unwrap()]);
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains(says) && told.contains("mine.toml:11:"), "{told}");
+    }
+    let file = folder.path().join("none.toml");
+    std::fs::write(&file, rings.replacen(&format!("[real]\n{real}\n"), "", 1)).unwrap();
+    let output = play(&[file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("does not say what real machines are played with"));
+}

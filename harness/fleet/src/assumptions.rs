@@ -19,10 +19,14 @@ pub struct Assumption {
 /// All of them, in the order of the file.
 pub fn assumptions(rollout: &Rollout) -> Vec<Assumption> {
     let mut all = Vec::new();
-    // A rollout that was read from TOML can be written as it; plans and search are what is compared, not assumed.
+    // A rollout that was read from TOML can be written as it; plans, search and
+    // real machines are what is played, not assumed.
     let Ok(Value::Table(table)) = Value::try_from(rollout) else { return all };
     for (key, value) in &table {
-        if !matches!(key.as_str(), "format" | "name" | "about" | "plan" | "search" | "sources") {
+        if !matches!(
+            key.as_str(),
+            "format" | "name" | "about" | "plan" | "real" | "search" | "sources"
+        ) {
             walk(key.clone(), value, rollout, &mut all);
         }
     }

@@ -17,6 +17,8 @@
 //!
 //! [`predict`] says how far chance alone makes outcomes differ; [`fit`] makes distributions of what real runs were measured to take.
 //!
+//! [`play`] plays the same rollout with what became of real machines, which its caller runs: the world is the same one.
+//!
 //! All of it is pure: files and terminals are the caller's. It is a simulation: [`LIMITS`] says what it does not show.
 
 mod apportion;
@@ -35,6 +37,7 @@ mod outcome;
 mod page;
 mod place;
 mod predict;
+mod real;
 mod recommend;
 mod repair;
 mod rules;
@@ -54,6 +57,7 @@ pub use outcome::{Alarm, Milestones, OUTCOME_FORMAT, Observed, Outcome, RingOutc
 pub use page::page;
 pub use place::{Problem, RolloutError};
 pub use predict::{Prediction, predict};
+pub use real::*;
 pub use recommend::{Candidate, Recommendation, recommend};
 pub use simulate::{Choice, Played, simulate};
 pub use text::{render_assumptions, render_outcomes, render_predictions, render_recommendation};

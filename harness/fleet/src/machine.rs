@@ -108,7 +108,7 @@ pub(crate) struct ClassSetup {
     /// Minutes east of UTC, with the part of the class up to and with it.
     zones: Vec<(f64, u32)>,
     pub(crate) asks_every: u32,
-    restarts: Sampler,
+    pub(crate) restarts: Sampler,
     encrypted: Chance,
     pub(crate) breaks: Chance,
 }

@@ -61,6 +61,8 @@ pub struct Rollout {
     pub costs: Costs,
     /// Where `recommend` looks.
     pub search: Option<Search>,
+    /// What real machines are played with. Only `fleet play` needs it.
+    pub real: Option<Real>,
     /// Where numbers are from: the path of a key, or the beginning of one, and its source. All others are assumptions.
     #[serde(default)]
     pub sources: BTreeMap<String, String>,
@@ -393,6 +395,17 @@ pub struct Search {
     pub reach: f64,
     /// The chance that an update is bad: the loss of a bad one times this is what is expected.
     pub bad: f64,
+}
+
+/// What real machines are played with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Real {
+    /// The scenario, by name, as `folder` or `folder/variant`: its faults are the update, its layers are what a machine
+    /// has to come back by.
+    pub scenario: String,
+    /// The image, instead of the scenario's own.
+    pub image: Option<String>,
 }
 
 const fn one() -> f64 {

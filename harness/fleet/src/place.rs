@@ -42,6 +42,14 @@ pub enum RolloutError {
     },
 }
 
+impl RolloutError {
+    /// Something is wrong with the value of a key of a rollout file that only the caller can know.
+    pub fn about(file: &str, text: &str, path: &[&str], what: String, fix: String) -> Self {
+        let source = Source { file, text };
+        Self::Invalid { problems: vec![source.problem(source.place(path), what, fix)] }
+    }
+}
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {

@@ -13,6 +13,8 @@ const MOST_MACHINES: u32 = 50_000_000;
 const LONGEST_HORIZON: u64 = LONGEST / 60;
 /// So many classes, zones of a class, rings and layers fit into a machine's bytes.
 const MOST_PARTS: usize = 100;
+/// More machines than this are not run for one rollout: each takes about a minute.
+const MOST_REAL: u32 = 200;
 /// How far shares may be from 1 in all.
 const ROUNDING: f64 = 1e-6;
 
@@ -33,6 +35,7 @@ pub(crate) fn check(rollout: &Rollout, source: Source<'_>) -> Vec<Problem> {
     }
     check.names("plan", rollout.plan.iter().map(|plan| plan.name.as_str()));
     check.search(rollout);
+    check.real(rollout);
     check.problems
 }
 
@@ -314,5 +317,25 @@ impl Check<'_> {
         }
         self.share(&["search", "reach"], search.reach);
         self.share(&["search", "bad"], search.bad);
+    }
+
+    fn real(&mut self, rollout: &Rollout) {
+        if rollout.real.is_none() {
+            return;
+        }
+        let machines = rollout.fleet.machines;
+        if machines > MOST_REAL {
+            let what = format!("there are {machines} machines, and they are to be real ones");
+            let fix = format!("have at most {MOST_REAL}, or leave `[real]` out");
+            self.wrong(&["fleet", "machines"], what, fix);
+        }
+        // A machine that came back would take the same update once more, which no run shows.
+        let stop = &rollout.at_stop;
+        let Some(remediation) = stop.publish_remediation else { return };
+        if stop.withdraw.is_none_or(|withdraw| withdraw > remediation) {
+            let what = "real machines would be brought back while the update is still given out";
+            let fix = "write a `withdraw` that is no later than `publish-remediation`";
+            self.wrong(&["at-stop", "publish-remediation"], what, fix);
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::shard::Shard;
 use crate::world::{Seen, World};
 
 /// The share that counts as all machines where the file does not say.
-const REACH: f64 = 0.95;
+pub(crate) const REACH: f64 = 0.95;
 
 /// What is played of a rollout.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,7 +56,12 @@ pub fn simulate(rollout: &Rollout, choice: &Choice) -> Result<Played, RolloutErr
     Ok(play(rollout, plan, fault.transpose()?, choice.seed, choice.threads))
 }
 
-fn none(rollout: &Rollout, kind: &'static str, name: &str, names: Vec<String>) -> RolloutError {
+pub(crate) fn none(
+    rollout: &Rollout,
+    kind: &'static str,
+    name: &str,
+    names: Vec<String>,
+) -> RolloutError {
     RolloutError::NoSuch { file: rollout.name.clone(), kind, name: name.to_owned(), names }
 }
 
@@ -152,7 +157,7 @@ fn work(shards: &mut [Shard<'_>], orders: &Receiver<Arc<Orders>>, reports: &Send
     }
 }
 
-fn outcome(rollout: &Rollout, seen: Seen, totals: &[&Totals]) -> Outcome {
+pub(crate) fn outcome(rollout: &Rollout, seen: Seen, totals: &[&Totals]) -> Outcome {
     let sum = |of: &dyn Fn(&Totals) -> u64| totals.iter().map(|it| of(it)).sum::<u64>();
     let layers = rollout.layer.iter().map(|layer| layer.label().to_owned());
     let names = layers.chain(["help-desk".to_owned()]);
@@ -168,7 +173,7 @@ fn outcome(rollout: &Rollout, seen: Seen, totals: &[&Totals]) -> Outcome {
         broke_again: seen.broke_any - seen.broke,
         recovered: names
             .enumerate()
-            .map(|(at, name)| (name, sum(&|it| it.recovered[at])))
+            .map(|(at, name)| (name, sum(&|it| it.recovered.get(at).copied().unwrap_or(0))))
             .collect(),
         rolled_back: sum(&|it| it.rolled_back),
         still_broken: sum(&|it| it.still_broken),

@@ -11,10 +11,16 @@ use crate::predict::Prediction;
 use crate::recommend::{Candidate, Recommendation};
 
 /// What each plan came to, side by side, and why.
-pub fn render_outcomes(rollout: &Rollout, outcomes: &[Outcome]) -> String {
+pub fn render_outcomes(rollout: &Rollout, all: &[Outcome]) -> String {
+    let fault = all.first().and_then(|first| first.fault.as_deref());
+    let text = outcomes(rollout, all, fault.unwrap_or("none, a good update"));
+    format!("{text}\n{}\n", wrapped(LIMITS))
+}
+
+/// The same without what a simulation does not show.
+pub(crate) fn outcomes(rollout: &Rollout, outcomes: &[Outcome], fault: &str) -> String {
     let mut text = String::new();
     if let Some(first) = outcomes.first() {
-        let fault = first.fault.as_deref().unwrap_or("none, a good update");
         text.push_str(&format!(
             "{}: {} machines, update {}, fault: {}\n\n",
             escaped(&rollout.name),
@@ -45,7 +51,6 @@ pub fn render_outcomes(rollout: &Rollout, outcomes: &[Outcome]) -> String {
             text.push_str(&format!("  {line}\n"));
         }
     }
-    text.push_str(&format!("\n{}\n", wrapped(LIMITS)));
     text
 }
 
@@ -239,7 +244,10 @@ pub(crate) fn row(it: &Candidate) -> [String; 6] {
 }
 
 /// Columns: the first and the last text as they are, numbers to the right.
-fn table<const N: usize>(head: &[&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+pub(crate) fn table<const N: usize>(
+    head: &[&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+) -> String {
     let rows: Vec<[String; N]> = rows.collect();
     let width = |at: usize| {
         let cells = rows.iter().map(|row| row[at].chars().count());
@@ -309,7 +317,7 @@ fn upper(text: &str) -> String {
 }
 
 /// Lines of at most 100 columns.
-fn wrapped(text: &str) -> String {
+pub(crate) fn wrapped(text: &str) -> String {
     let mut lines: Vec<String> = vec![String::new()];
     for word in text.split(' ') {
         match lines.last_mut() {

@@ -82,7 +82,7 @@ pub use portal::CaptivePortal;
 pub use protocol::Availability;
 pub use remediation::{Release, Remediation, SignedBy};
 pub use serve::{ServeConfig, ServeError, Server};
-pub use service::{Limits, RemediationConfig, RemediationService};
+pub use service::{Limits, RemediationConfig, RemediationService, SERVICE};
 pub use service_error::ServiceError;
 pub use signer::Signer;
 pub use trouble::Trouble;

@@ -1,6 +1,7 @@
-//! `loopbreak fleet`: rollouts over simulated fleets.
+//! `loopbreak fleet`: rollouts over simulated fleets, and over real machines.
 
 mod fit;
+mod play;
 
 use std::path::PathBuf;
 
@@ -27,6 +28,11 @@ pub(crate) enum FleetCommand {
     /// Says how many machines each plan loses, where it was stopped or why not, and what the repair takes. It is a
     /// simulation of up to 50 million machines; the same file and seed give the same result.
     Simulate(SimulateArgs),
+    /// Play a rollout on real machines, and hold it against the simulation
+    ///
+    /// Each machine takes the update, which is the fault of the scenario that the file's `[real]` names, and either
+    /// stays healthy, comes back by itself or needs hands. A machine that a stop kept the update from is not run.
+    Play(play::PlayArgs),
     /// Find the ring plans that lose least for their speed
     ///
     /// Each plan of the file's `[search]` is played with a good update, which says how fast it is, and with each
@@ -109,22 +115,28 @@ pub(crate) struct RecommendArgs {
 
 pub(crate) fn run(global: &Global, command: &FleetCommand) -> anyhow::Result<Exit> {
     match command {
-        FleetCommand::Simulate(args) => play(args),
+        FleetCommand::Simulate(args) => simulated(args),
+        FleetCommand::Play(args) => play::run(global, args),
         FleetCommand::Recommend(args) => look(args),
         FleetCommand::Fit(args) => fit::run(global, args),
         FleetCommand::Preset { name } => show(name.as_deref()),
     }
 }
 
+/// What was set over a file.
+fn changes(set: &[String]) -> anyhow::Result<Vec<(String, String)>> {
+    let change = |set: &String| {
+        let (path, value) = set.split_once('=').ok_or_else(|| {
+            usage(anyhow::anyhow!("--set {set}: write it as PATH=VALUE, for example seed=2"))
+        })?;
+        Ok((path.trim().to_owned(), value.trim().to_owned()))
+    };
+    set.iter().map(change).collect()
+}
+
 impl Source {
     fn read(&self) -> anyhow::Result<Rollout> {
-        let changes = self.set.iter().map(|set| {
-            let (path, value) = set.split_once('=').ok_or_else(|| {
-                usage(anyhow::anyhow!("--set {set}: write it as PATH=VALUE, for example seed=2"))
-            })?;
-            Ok((path.trim().to_owned(), value.trim().to_owned()))
-        });
-        let changes: Vec<(String, String)> = changes.collect::<anyhow::Result<_>>()?;
+        let changes = changes(&self.set)?;
         if let Some(preset) = PRESETS.iter().find(|preset| preset.name == self.what) {
             return load(preset.name, preset.text, &changes).map_err(usage);
         }
@@ -146,7 +158,7 @@ impl Source {
     }
 }
 
-fn play(args: &SimulateArgs) -> anyhow::Result<Exit> {
+fn simulated(args: &SimulateArgs) -> anyhow::Result<Exit> {
     let rollout = args.source.read()?;
     let first = rollout.fault.first().map(|fault| fault.name.clone());
     let fault = if args.good { None } else { args.fault.clone().or(first) };
