@@ -111,7 +111,11 @@ fn rollout(name: &str, ending: &str) -> String {
 
 #[test]
 fn recorded_rollouts_are_played_again_without_machines() {
-    for (name, says) in [("rings", "Stopped in ring 1 of 4 (canaries)")] {
+    for (name, says) in [
+        ("rings", "Stopped in ring 1 of 4 (canaries)"),
+        ("at-once", "there was no ring to hold back"),
+        ("late-telemetry", "telemetry (crash-reports) arrived 140 min after that"),
+    ] {
         let (file, record) = (rollout(name, "toml"), rollout(name, "understudy.jsonl"));
         let output = play(&[&file, "--from", &record]);
         let shown = text(&output.stdout);
