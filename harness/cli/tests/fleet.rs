@@ -106,7 +106,7 @@ fn play(args: &[&str]) -> Output {
 }
 
 fn rollout(name: &str, ending: &str) -> String {
-    format!("rollouts/channel-file-291-{name}.{ending}")
+    format!("scenarios/rollouts/channel-file-291-{name}.{ending}")
 }
 
 #[test]

@@ -11,7 +11,7 @@ use fleet::{
 use words::{Layer, Span, Touch, Verdict};
 
 fn file(name: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rollouts");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios/rollouts");
     root.join(format!("channel-file-291-{name}.toml"))
 }
 
@@ -258,6 +258,7 @@ fn a_record_gives_the_same_play_again() {
     let (first, _) = to_the_end(&rollout, breaks);
     let plan = first.outcome.plan.clone();
     let record = PlayRecord {
+        digest: None,
         cast: cast(),
         seed: rollout.seed,
         lives: first.led.clone(),
@@ -277,6 +278,7 @@ fn a_record_gives_the_same_play_again() {
         ("{}", "line 1 of the record"),
         (&record.render().replacen("\"format\":1", "\"format\":2", 1), "format 2"),
         (&record.render()[..record.render().len() - 9], "cannot be read"),
+        (&record.render().replacen("\"good-starts\":0", "\"good-starts\":4294967295", 1), "more starts"),
     ] {
         let error = PlayRecord::parse(text).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");

@@ -90,6 +90,16 @@ pub enum Ended {
     },
 }
 
+impl Ended {
+    /// When, since it broke; nothing where it never did.
+    fn after(&self) -> Option<Span> {
+        match self {
+            Self::Well => None,
+            Self::Back { after, .. } | Self::GivenUp { after } => Some(*after),
+        }
+    }
+}
+
 /// All lives that are known.
 pub type Lives = BTreeMap<LifeKey, Life>;
 
@@ -98,7 +108,22 @@ pub(super) fn ms(span: Span) -> u64 {
     u64::try_from(span.duration().as_millis()).unwrap_or(u64::MAX)
 }
 
+/// More starts than this go well with no update that breaks a machine.
+const MOST_STARTS: u32 = 10_000;
+/// A year, in milliseconds.
+const LONGEST: u64 = 366 * 86_400_000;
+
 impl Life {
+    /// False where no machine can have lived so.
+    pub(super) fn is_sound(&self) -> bool {
+        let spans = [self.breaks.as_ref().map(|breaks| breaks.within), self.ended.after()];
+        let spans = spans.into_iter().flatten().chain(self.asks.iter().copied());
+        let starts = self.breaks.as_ref().map_or(0, |breaks| breaks.good_starts);
+        self.breaks.is_some() == self.ended.after().is_some()
+            && starts <= MOST_STARTS
+            && spans.into_iter().all(|span| ms(span) <= LONGEST)
+    }
+
     /// How many requests it made in less than this time since it broke, in milliseconds.
     pub(super) fn asked_before(&self, since_ms: u64) -> u32 {
         self.asks.iter().filter(|ask| ms(**ask) < since_ms).count() as u32

@@ -199,7 +199,7 @@ impl<'a> Machines<'a> {
         let one = &mut self.all[id as usize];
         one.life = Some(life);
         let Some(breaks) = &life.breaks else {
-            self.hear_of(id, now, false);
+            self.hear_of(id, now, None);
             return;
         };
         let starts = breaks.good_starts + u32::from(self.restarts_first);
@@ -211,7 +211,7 @@ impl<'a> Machines<'a> {
         let broke_ms = u64::from(at) * MINUTE + ms(breaks.within);
         one.broke_ms = Some(broke_ms);
         let minute = minute_of(broke_ms);
-        self.hear_of(id, now, minute == now);
+        self.hear_of(id, now, Some(minute));
         if minute == now {
             self.break_down(id, now);
         } else {
@@ -394,17 +394,18 @@ impl<'a> Machines<'a> {
         }
     }
 
-    /// What will be heard of a machine that took the update.
-    fn hear_of(&mut self, id: u32, now: u32, is_broken: bool) {
+    /// What will be heard of a machine that took the update and breaks at this minute: one that is broken says nothing.
+    fn hear_of(&mut self, id: u32, now: u32, breaks: Option<u32>) {
         let setup = self.setup;
         let signals = &setup.signals;
         let one = &mut self.all[id as usize];
         let deadline = now + signals.silent_after;
         let mut healthy = None;
         let mut other = None;
-        if !is_broken && !one.dice.happens(signals.mute) {
+        if breaks != Some(now) && !one.dice.happens(signals.mute) {
             let ready = now + signals.healthy_delay.minutes(&mut one.dice);
             healthy = setup.until_on(&one.machine, ready).map(|wait| ready + wait);
+            healthy = healthy.filter(|ready| breaks.is_none_or(|breaks| *ready < breaks));
             if one.dice.happens(signals.other_crashes) && one.machine.mark(REPORTED) {
                 other = Some(now + signals.crash_delay.minutes(&mut one.dice));
             }

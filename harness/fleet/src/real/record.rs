@@ -15,6 +15,8 @@ pub const RECORD_FORMAT: u32 = 1;
 pub struct PlayRecord {
     /// What the machines ran.
     pub cast: Cast,
+    /// Digest of the scenario that they ran, where the record says it.
+    pub digest: Option<String>,
     /// The seed of the rollout, to which each machine's number was added.
     pub seed: u64,
     /// What was measured.
@@ -52,6 +54,8 @@ enum Line {
     Machines {
         format: u32,
         seed: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        digest: Option<String>,
         #[serde(flatten)]
         cast: Cast,
     },
@@ -66,8 +70,12 @@ enum Line {
 impl PlayRecord {
     /// As JSON, a line each.
     pub fn render(&self) -> String {
-        let head =
-            Line::Machines { format: RECORD_FORMAT, seed: self.seed, cast: self.cast.clone() };
+        let head = Line::Machines {
+            format: RECORD_FORMAT,
+            seed: self.seed,
+            digest: self.digest.clone(),
+            cast: self.cast.clone(),
+        };
         let lives = self.lives.values().cloned().map(Line::Life);
         let events = self.events.iter().flat_map(|(plan, events)| {
             let event =
@@ -92,15 +100,19 @@ impl PlayRecord {
             serde_json::from_str::<Line>(line)
                 .map_err(|error| RecordError::Line { line: at + 1, why: error.to_string() })
         });
-        let Some(Line::Machines { format, seed, cast }) = lines.next().transpose()? else {
+        let Some(Line::Machines { format, seed, digest, cast }) = lines.next().transpose()? else {
             return Err(RecordError::NoHead);
         };
         if format != RECORD_FORMAT {
             return Err(RecordError::Format(format));
         }
-        let mut record = Self { cast, seed, lives: Lives::new(), events: Vec::new() };
-        for line in lines {
+        let mut record = Self { cast, digest, seed, lives: Lives::new(), events: Vec::new() };
+        for (at, line) in lines.enumerate() {
             match line? {
+                Line::Life(life) if !life.is_sound() => {
+                    let why = "it breaks after more starts or more time than a rollout has, or ended otherwise than it broke";
+                    return Err(RecordError::Line { line: at + 2, why: why.to_owned() });
+                }
                 Line::Machines { .. } => return Err(RecordError::NoHead),
                 Line::Life(life) => {
                     record.lives.insert(life.key, life);

@@ -21,7 +21,12 @@ pub fn render_plays(rollout: &Rollout, plays: &[(Play, Vec<Figure>)]) -> String 
         text += &rings(play);
         text.push('\n');
         text += &told(play);
-        text += "\n  The same as a simulation, with what was measured of these machines:\n\n";
+        if figures.is_empty() {
+            text += "\n  Not held against a simulation: help brought back some of the machines and not the others.\n";
+            continue;
+        }
+        text += "\n  The same as a simulation that was given what was measured of these machines. That it agrees shows\n  \
+                 that both count alike, not that it foresees other machines:\n\n";
         text += &compared(figures);
     }
     text += &format!("\n{}\n", wrapped(&limits(first)));
@@ -107,14 +112,16 @@ fn limits(play: &Play) -> String {
         1 => String::new(),
         _ => format!(
             " Documented waits passed {scale} times faster there; each wait between two requests is counted in full \
-             ({} would be {}), all else as long as it took.",
+             ({} would be {}), all else as long as it took. Asking itself uses up more of a round there than on Windows, \
+             so machines are given up some minutes too early.",
             Span::from_millis(120_000 / u64::from(scale)),
             Span::from_secs(120)
         ),
     };
     format!(
         "What became of each machine was measured on a machine that took the update. When machines ask, how late signals \
-         come, how long rings wait and what hands take is declared in the file.{scaled} A machine that the scenario's \
+         come, how long rings wait and what hands take is declared in the file; a machine that the deployment service \
+         refuses asks again in the next minute, and the remediation service is never too busy.{scaled} A machine that the scenario's \
          limits give up needs hands from then on. A machine that came back does not take the update again."
     )
 }

@@ -154,12 +154,17 @@ enum Failed {
     Measure(#[from] measure::MeasureError),
     #[error("its record cannot be read: {0}")]
     Record(String),
+    #[error("run {0} left something behind; `loopbreak clean` removes it")]
+    Leaked(String),
 }
 
 impl Failed {
     fn exit(&self) -> Exit {
         match self {
             Self::Run(error) => exit_code(error),
+            Self::Leaked(_) => Exit::Leaked,
+            // The scenario is not one for a rollout.
+            Self::Measure(measure::MeasureError::NoFailure { .. }) => Exit::Usage,
             Self::Measure(_) | Self::Record(_) => Exit::Infrastructure,
         }
     }
@@ -173,6 +178,9 @@ async fn one(
     status: StatusSink,
 ) -> Result<Life, Failed> {
     let result = session.run(scenario, aside, &RunOptions::default(), status).await?;
+    if !result.cleaned.leaked.is_empty() {
+        return Err(Failed::Leaked(result.directory.name()));
+    }
     let read = |path: &std::path::Path| {
         fs_err::read_to_string(path).map_err(|error| Failed::Record(error.to_string()))
     };

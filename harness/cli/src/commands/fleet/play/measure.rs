@@ -2,8 +2,9 @@
 //!
 //! On an image with a time scale the documented waits pass faster, and nothing else does: a start takes as long as it
 //! takes. The waits that a run shows are those between two requests of the recovery environment. Each of them is counted
-//! in full; all else, the overhead of asking included, as long as it took. What the environment waits after its last
-//! request, less than one interval, is not known and not added.
+//! in full; all else, the overhead of asking included, as long as it took. On such an image that overhead uses up more of
+//! a round than it would on Windows, so a round has fewer requests there and ends sooner: minutes of a machine that is
+//! given up are short by that. What the environment waits after its last request is not known and not added.
 
 use fleet::{Break, Ended, Life, LifeKey, RanOn};
 use scenario::{Scenario, Span};
@@ -46,6 +47,13 @@ pub(super) fn life(
     let (Some(image), false) = (line, verdict == Verdict::Infrastructure) else {
         return Err(MeasureError::Infrastructure { run, because: outcome.because.clone() });
     };
+    // Where the host's time was over, nobody knows how the machine would have ended.
+    let out_of_time =
+        |event: &Event| matches!(&event.body, Body::WatchEnded { why, .. } if why == "time-limit");
+    if events.iter().any(out_of_time) {
+        let because = "the scenario's time limit ended it".to_owned();
+        return Err(MeasureError::Infrastructure { run, because });
+    }
     let on = RanOn { image, is_model: outcome.image.is_model, time_scale: outcome.time_scale };
     let clock = Clock::of(scenario, outcome.time_scale, events);
     let Some(fault) = timeline.first_fault else { return Err(MeasureError::NoFault { run }) };
@@ -77,21 +85,20 @@ pub(super) fn life(
     let asks = clock.scans.iter().filter(|scan| **scan > broke);
     let asks = asks.map(|scan| clock.between(broke, *scan)).collect();
     let over = timeline.watch_over.map_or(timeline.last_at, |moment| moment.at);
-    let ended = match verdict {
-        Verdict::Recovered | Verdict::RecoveredOtherwise => {
-            let last = timeline.boots.iter().rposition(|boot| boot.failed()).unwrap_or(at);
-            let healthy = timeline.boots[last + 1..]
-                .iter()
-                .filter(|boot| boot.is_healthy() && boot.during.is_none())
-                .flat_map(|boot| &boot.phases)
-                .find(|reached| reached.phase == Phase::Healthy);
-            Ended::Back {
-                after: clock.between(broke, healthy.map_or(over, |healthy| healthy.moment.at)),
-                by: outcome.brought_back_by,
-                touch: outcome.touch.unwrap_or(Touch::None),
-            }
-        }
-        _ => Ended::GivenUp { after: clock.between(broke, over) },
+    // The starts say it, not the verdict: a machine that lost data is back all the same.
+    let last = timeline.boots.iter().rposition(|boot| boot.failed()).unwrap_or(at);
+    let healthy = timeline.boots[last + 1..]
+        .iter()
+        .filter(|boot| boot.is_healthy() && boot.during.is_none())
+        .flat_map(|boot| &boot.phases)
+        .find(|reached| reached.phase == Phase::Healthy);
+    let ended = match healthy {
+        Some(healthy) => Ended::Back {
+            after: clock.between(broke, healthy.moment.at),
+            by: outcome.brought_back_by,
+            touch: outcome.touch.unwrap_or(Touch::None),
+        },
+        None => Ended::GivenUp { after: clock.between(broke, over) },
     };
     Ok(Life { key, run, on, checkpoint, verdict, breaks: Some(breaks), asks, ended })
 }
@@ -146,14 +153,18 @@ mod tests {
     use std::path::Path;
 
     /// A recorded run of the library, and what it was a run of.
-    fn recorded(name: &str) -> Life {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    fn read(root: &Path, name: &str) -> (Scenario, Vec<Event>) {
         let file = root.join(format!("tests/recordings/{name}.jsonl.gz"));
         let mut events = String::new();
         let file = fs_err::File::open(file).unwrap();
         flate2::read::GzDecoder::new(file).read_to_string(&mut events).unwrap();
         let events = timeline::read_events(&events).unwrap().events;
-        let scenario = Scenario::load(&root.join("scenarios").join(name)).unwrap();
+        (Scenario::load(&root.join("scenarios").join(name)).unwrap(), events)
+    }
+
+    fn recorded(name: &str) -> Life {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let (scenario, events) = read(&root, name);
         let key = LifeKey { machine: 0, help: Help::Never };
         let derived = timeline::derive(&events);
         life(key, "run".to_owned(), None, &scenario, &derived, &events).unwrap()
@@ -179,6 +190,22 @@ mod tests {
         let Ended::GivenUp { after } = life.ended else { panic!("{:?}", life.ended) };
         let after = minutes(&after);
         assert!((72.0..80.0).contains(&after), "{after}");
+    }
+
+    /// A run that the host's time ended says nothing, however far it came.
+    #[test]
+    fn what_a_time_limit_cut_off_is_no_life() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let (scenario, mut events) = read(&root, "channel-file-291-unpublished");
+        for event in &mut events {
+            if let Body::WatchEnded { why, .. } = &mut event.body {
+                *why = "time-limit".to_owned();
+            }
+        }
+        let key = LifeKey { machine: 0, help: Help::Never };
+        let derived = timeline::derive(&events);
+        let life = life(key, "run".to_owned(), None, &scenario, &derived, &events);
+        assert!(matches!(life, Err(MeasureError::Infrastructure { .. })), "{life:?}");
     }
 
     #[test]

@@ -12,8 +12,8 @@ use clap::Args;
 use disk::Store;
 use engine::{Interrupt, Session, StateDir};
 use fleet::{
-    Figure, Lives, Play, PlayRecord, Rollout, Step, compared_with_simulation, load, play,
-    render_plays,
+    Figure, Lives, Play, PlayError, PlayRecord, Rollout, Step, compared_with_simulation, load,
+    play, render_plays,
 };
 use serde_json::json;
 
@@ -100,8 +100,12 @@ pub(crate) fn run(global: &Global, args: &PlayArgs) -> anyhow::Result<Exit> {
     }
     let all: Vec<(&Played, Plays)> = played.iter().zip(all).collect();
     let shown = show(args, &all)?;
-    // Only now: what is written above may have failed.
-    journal.close().map_err(infrastructure)?;
+    // Only now: what is written above may have failed, and what came may still be accepted.
+    if shown == Exit::AsExpected {
+        journal.close().map_err(infrastructure)?;
+    } else {
+        tell("the runs are kept: --accept takes what came of them, --fresh runs the machines anew");
+    }
     Ok(exit.max(shown))
 }
 
@@ -132,7 +136,12 @@ async fn on_machines(
             let lives = machines.lives(one);
             let mut plays = Vec::new();
             for plan in &one.rollout.plan {
-                match play(&one.rollout, &plan.name, &one.cast, &lives).map_err(infrastructure)? {
+                let step = play(&one.rollout, &plan.name, &one.cast, &lives);
+                let step = step.map_err(|error| match error {
+                    PlayError::Apart { .. } => infrastructure(error),
+                    error => usage(error),
+                })?;
+                match step {
                     Step::Done(play) => plays.push(compared(&one.rollout, *play)?),
                     Step::Needs(keys) => {
                         for life in keys {
@@ -167,6 +176,12 @@ fn recorded(path: &PathBuf, played: &Played) -> anyhow::Result<Lives> {
     let text = fs_err::read_to_string(path).map_err(usage)?;
     let failed = |what: String| usage(anyhow::anyhow!("{}: {what}", path.display()));
     let record = PlayRecord::parse(&text).map_err(|error| failed(error.to_string()))?;
+    if record.digest.as_ref().is_some_and(|digest| *digest != played.scenario.digest()) {
+        return Err(failed(format!(
+            "it is of machines that ran another version of the scenario {}; play it on machines, without --from",
+            played.cast.scenario
+        )));
+    }
     if record.cast.scenario != played.cast.scenario || record.seed != played.rollout.seed {
         return Err(failed(format!(
             "it is of machines of {} with seed {}, and {} has {} with seed {}; name the file that it was made of",
@@ -207,6 +222,7 @@ fn show(args: &PlayArgs, all: &[(&Played, Plays)]) -> anyhow::Result<Exit> {
     for (played, plays) in all {
         let record = PlayRecord {
             cast: played.cast.clone(),
+            digest: Some(played.scenario.digest()),
             seed: played.rollout.seed,
             lives: plays.iter().flat_map(|(play, _)| play.led.clone()).collect(),
             events: plays
