@@ -67,7 +67,7 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inf {
     file: String,
-    /// Made of its bytes.
+    /// Made of its text.
     digits: u64,
     /// Entries by the section's name in lower case. A section that is written twice is one.
     sections: BTreeMap<String, Vec<Entry>>,
@@ -80,15 +80,15 @@ impl Inf {
     /// # Errors
     /// It is too large, or a line cannot be read.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self, InfError> {
-        let hash = blake3::hash(bytes);
-        let digits = hash.as_bytes().first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
-        let mut inf = Self { file: file.to_owned(), digits, sections: BTreeMap::new() };
+        let mut inf = Self { file: file.to_owned(), digits: 0, sections: BTreeMap::new() };
         let start = Place { line: 1, column: 1 };
         if bytes.len() > MOST_BYTES {
             let what = format!("the file has {} bytes, more than 1 MiB", bytes.len());
             return Err(inf.error(start, what, "take out what is not needed"));
         }
         let text = decode(bytes);
+        let hash = blake3::hash(text.as_bytes());
+        inf.digits = hash.as_bytes().first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
         let lines: Vec<&str> = text.lines().collect();
         if lines.len() > MOST_LINES {
             let what = format!("the file has {} lines, more than {MOST_LINES}", lines.len());
@@ -134,7 +134,7 @@ impl Inf {
     }
 
     /// The folder of its package in the driver store. How Windows makes the last sixteen digits is not documented; here
-    /// they are made of its bytes, so that each version of a package has its own.
+    /// they are made of its text, so that each version of a package has its own.
     pub fn store_folder(&self, arch: Arch) -> String {
         let arch = match arch {
             Arch::X86_64 => "amd64",
