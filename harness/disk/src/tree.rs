@@ -69,6 +69,13 @@ pub struct Mark {
     content: String,
 }
 
+impl Mark {
+    /// Its size in bytes.
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+}
+
 impl std::fmt::Display for Mark {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} bytes, {}", self.size, self.content)

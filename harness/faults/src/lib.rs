@@ -53,9 +53,9 @@ pub use ladder::{
 };
 pub use placing::on_drive;
 pub use plan::{
-    Act, Applied, ApplyError, Before, Change, Edit, FileState, HiveName, InterruptedWrite, Offline,
-    OfflineError, Online, OnlineAct, OnlineWrite, Origin, RegistryValue, Rewrite, Servicing,
-    StagePlan, StagedEdit, Touched, TpmState, VolumeRole,
+    Act, Applied, ApplyError, Before, Change, Edit, FileState, HiveName, InterruptedWrite,
+    KeyEntries, Offline, OfflineError, Online, OnlineAct, OnlineWrite, Origin, RegistryValue,
+    Rewrite, Servicing, StagePlan, StagedEdit, Touched, TpmState, VolumeRole,
 };
 pub use repair::{RepairError, repair};
 pub use stage::{Trust, signs, stage, stage_signed};

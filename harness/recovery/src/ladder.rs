@@ -125,7 +125,8 @@ const LAYERS: [LayerInfo; 11] = [
                  `/cleanup-image /revertpendingactions`.",
         evidence: "What was read back of each change, in the step `layer uninstall-update`: files, values, the package's \
                    own key. Before the second start, that no update waits for it.",
-        limits: "It takes back what came with an update, and no content that a vendor's own service brought.",
+        limits: "It takes back what came with an update, and no content that a vendor's own service brought. A file that a \
+                 driver package wrote over does not come back, where no earlier package has it: it is gone.",
         sources: "windows-facts 4 (offline servicing), 4.5, 5.2.",
     },
     LayerInfo {
@@ -143,7 +144,8 @@ const LAYERS: [LayerInfo; 11] = [
                  recovery key.",
         evidence: "What was read back of each change, in the step `layer restore-point`; where nothing differed, the \
                    layer has failed. What is lost since then: `disk_changes`, and the canaries.",
-        limits: "Settings that were made since are lost. Boot manager, boot configuration, firmware variables and the \
+        limits: "Settings that were made since are lost. The users' own hives (NTUSER.DAT, UsrClass.dat) stay, although \
+                 System Restore takes them back. Boot manager, boot configuration, firmware variables and the \
                  drive itself do not go back, nor content files with other endings.",
         sources: "windows-facts 1.10 (point-in-time restore), 3.6, 4.6.",
     },

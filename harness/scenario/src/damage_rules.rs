@@ -35,6 +35,25 @@ impl Rules<'_> {
                 "write a number such as \"KB5039302\"",
             );
         }
+        let updates = self.scenario.given.iter().chain(&self.scenario.fault);
+        let twin = updates
+            .filter_map(|fault| match fault {
+                Fault::QualityUpdate(other) => Some(other),
+                _ => None,
+            })
+            .take_while(|other| other.name != update.name)
+            .any(|other| other.kb == update.kb);
+        if twin {
+            self.problem(
+                &[at[0], at[1], Step::Key("kb")],
+                format!(
+                    "another update is {} already, and one package would replace the other",
+                    update.kb
+                ),
+                "a number of its own for each update",
+                "write another number",
+            );
+        }
         let faults = if list == "given" { &self.scenario.given } else { &self.scenario.fault };
         for (index, name) in update.brings.iter().enumerate() {
             let brought = faults.iter().find(|fault| fault.name() == name);

@@ -56,6 +56,18 @@ impl Rules<'_> {
         }
     }
 
+    /// The point is made of what is given, without a start; a machine whose key is sealed to one has had it.
+    pub(crate) fn restore_point(&mut self) {
+        if self.scenario.restore_point.is_some() && self.scenario.starts_twice() {
+            self.problem(
+                &[Step::Key("restore-point")],
+                "the machine starts once before anything goes wrong, and the point would be without that start",
+                "a machine that starts from a checkpoint, or is not encrypted",
+                "write `start = \"checkpoint\"` under `[machine]`, or remove `[restore-point]`",
+            );
+        }
+    }
+
     pub(crate) fn safe_mode(&mut self) {
         let at = [Step::Key("safe-mode"), Step::Key("action")];
         let actions = self.scenario.safe_mode.as_ref().map(|safe| safe.action.as_slice());

@@ -69,6 +69,7 @@ pub(crate) fn check(
     rules.rollback();
     rules.safe_mode();
     rules.uninstall_update();
+    rules.restore_point();
     rules.layers();
     rules.expect();
     rules.problems

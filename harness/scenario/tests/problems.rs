@@ -405,6 +405,9 @@ fn what_is_uninstalled_has_to_be_said_and_a_package_brings_files_and_values() {
     // It is a fault, which happens later, and no given.
     let problem = update("kb = \"KB1\"\nbrings = [\"channel-file-32\"]");
     assert!(problem.what.contains("no `channel-file-32` in `[[given]]`"), "{problem:#?}");
+    let first = "kb = \"KB1\"\n[[given]]\nname = \"other\"\nkind = \"quality-update\"\n";
+    let problem = update(&format!("{first}kb = \"KB1\""));
+    assert!(problem.what.contains("another update is KB1 already"), "{problem:#?}");
     let store = "[[given]]\nname = \"store\"\nkind = \"boot-configuration\"\ndamage = { signing-policy = { testsigning = true } }";
     let problem = with(&format!(
         "{store}\n\n[[given]]\nname = \"update\"\nkind = \"quality-update\"\nkb = \"KB1\"\nbrings = [\"store\"]"
@@ -413,4 +416,16 @@ fn what_is_uninstalled_has_to_be_said_and_a_package_brings_files_and_values() {
     let (problem, _) =
         problem_with("layers = [\"quick-machine-recovery\"]", "layers = [\"uninstall-update\"]");
     assert!(problem.what.contains("nothing is declared"), "{problem:#?}");
+}
+
+/// The first start, to which the key is sealed, would be missing from it.
+#[test]
+fn a_restore_point_is_not_made_of_a_machine_that_starts_twice() {
+    let given =
+        "[[given]]\nname = \"bitlocker\"\nkind = \"encryption\"\n[restore-point]\n\n[expect]";
+    let cold = include_str!("channel-file-291.toml")
+        .replace("start = \"checkpoint\"", "start = \"cold\"")
+        .replace("[expect]", given);
+    let error = load_text(&cold).unwrap_err().to_string();
+    assert!(error.contains("the point would be without that start"), "{error}");
 }

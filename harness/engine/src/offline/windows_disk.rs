@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use disk::OfflineDisk;
-use faults::{Edit, HiveName, Offline, OfflineError, RegistryValue, TpmState, VolumeRole};
+use faults::{
+    Edit, HiveName, KeyEntries, Offline, OfflineError, RegistryValue, TpmState, VolumeRole,
+};
 use inspect::DriveLetters;
 use jiff::Timestamp;
 use volume::{FileTime, Partition, Volume};
@@ -364,6 +366,21 @@ impl Offline for WindowsDisk {
         let (open, volume) = self.hive(hive);
         let hive = open.get(volume)?;
         Ok(hive.find_key(key)?.is_some())
+    }
+
+    fn key_entries(
+        &mut self,
+        hive: HiveName,
+        key: &str,
+    ) -> Result<Option<KeyEntries>, OfflineError> {
+        if !self.has_hive(hive)? {
+            return Ok(None);
+        }
+        let (open, volume) = self.hive(hive);
+        let Some(key) = open.get(volume)?.find_key(key)? else { return Ok(None) };
+        let values = key.values()?.iter().map(|value| value.name.text()).collect();
+        let keys = key.subkeys()?.iter().map(|key| key.name().text()).collect();
+        Ok(Some(KeyEntries { values, keys }))
     }
 
     fn free_space(&mut self, volume: VolumeRole) -> Result<u64, OfflineError> {

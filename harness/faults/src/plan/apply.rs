@@ -1,5 +1,6 @@
 //! Doing the offline part, proving it, and undoing it.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use volume::Partition;
@@ -54,6 +55,18 @@ impl StagePlan {
     /// # Errors
     /// The disk refused something, or what it holds afterwards differs.
     pub fn apply(&self, disk: &mut dyn Offline) -> Result<Applied, ApplyError> {
+        self.work(true, disk)
+    }
+
+    /// Does it, and keeps nothing of what was there before: what was read back, one line each.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn apply_for_good(&self, disk: &mut dyn Offline) -> Result<Vec<String>, ApplyError> {
+        Ok(self.work(false, disk)?.proof())
+    }
+
+    fn work(&self, keeps: bool, disk: &mut dyn Offline) -> Result<Applied, ApplyError> {
         let mut applied = Applied { landed: Vec::new(), undo: Vec::new() };
         let mut done = Vec::new();
         for staged in &self.staged {
@@ -69,7 +82,7 @@ impl StagePlan {
                 }
                 let before = edit.before(disk).map_err(fail)?;
                 disk.edit(&edit).map_err(fail)?;
-                applied.undo.extend(before.into_iter().map(|before| edit.undone(before)));
+                applied.undo.extend(before.filter(|_| keeps).map(|before| edit.undone(before)));
                 done.push((&staged.origin, edit));
             }
         }
@@ -98,9 +111,11 @@ impl Applied {
                 source,
             })?;
         }
+        let objects = done.iter().map(|(_, edit)| edit.object()).enumerate();
+        let last: HashMap<String, usize> = objects.map(|(index, object)| (object, index)).collect();
         for (index, (origin, edit)) in done.iter().enumerate() {
             // What a later change wrote over cannot be found any more; that change has its own proof.
-            if done[index + 1..].iter().any(|(_, later)| later.object() == edit.object()) {
+            if last.get(&edit.object()) != Some(&index) {
                 continue;
             }
             let line = prove(origin, edit, disk)?;

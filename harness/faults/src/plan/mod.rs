@@ -18,7 +18,7 @@ pub use apply::{Applied, ApplyError};
 pub(crate) use change::real_key;
 pub use change::{Change, Rewrite};
 pub use edit::{Before, Edit, FileState, HiveName, RegistryValue, TpmState, VolumeRole};
-pub use offline::{Offline, OfflineError};
+pub use offline::{KeyEntries, Offline, OfflineError};
 pub use online::{Act, InterruptedWrite, Online, OnlineAct, OnlineWrite};
 pub(crate) use servicing::{
     DRIVER_DATABASE, DRIVER_STORE, PUBLISHED, hive_of, install_time, package_names,

@@ -9,6 +9,15 @@ use super::edit::{Edit, FileState, HiveName, RegistryValue, VolumeRole};
 /// Why a disk could not do something: its own words.
 pub type OfflineError = Box<dyn std::error::Error + Send + Sync>;
 
+/// The names of what is in a key of the registry.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeyEntries {
+    /// Its values.
+    pub values: Vec<String>,
+    /// The keys right below it.
+    pub keys: Vec<String>,
+}
+
 /// A powered-off machine's disk, as far as a plan needs it. Paths as in [`Edit`], keys from the hive's root.
 pub trait Offline {
     /// A file, `None` if there is none.
@@ -35,6 +44,13 @@ pub trait Offline {
 
     /// True if there is a key.
     fn key_exists(&mut self, hive: HiveName, key: &str) -> Result<bool, OfflineError>;
+
+    /// What is right in a key, `None` if there is no such key.
+    fn key_entries(
+        &mut self,
+        hive: HiveName,
+        key: &str,
+    ) -> Result<Option<KeyEntries>, OfflineError>;
 
     /// Bytes that a volume has free.
     fn free_space(&mut self, volume: VolumeRole) -> Result<u64, OfflineError>;

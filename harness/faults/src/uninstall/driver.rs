@@ -36,6 +36,13 @@ pub(super) fn remove(
     let last = packages.pop();
     let last = last.ok_or_else(|| UninstallError::NoDriver { inf: inf.to_owned() })?;
     let before = packages.pop();
+    // Two packages with the same INF share a folder, which then no longer has the files of the earlier one.
+    if let Some(before) =
+        before.as_ref().filter(|before| before.folder.eq_ignore_ascii_case(&last.folder))
+    {
+        let (name, folder) = (before.name.clone(), last.folder.clone());
+        return Err(UninstallError::SharedFolder { name, folder });
+    }
     let taken = removed(&last.installation, before.as_ref(), disk)?;
     let mut changes: Vec<Change> = taken.into_iter().map(Change::from).collect();
     if let Some(before) = &before {

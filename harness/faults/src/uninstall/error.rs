@@ -63,6 +63,15 @@ pub enum UninstallError {
         /// The folder of that version.
         component: String,
     },
+    /// Two of what is uninstalled had different contents in one file.
+    #[error(
+        "{} would have to become two different files; uninstall one after the other with Windows' own tools",
+        escaped(object)
+    )]
+    Twice {
+        /// The file.
+        object: String,
+    },
     /// A component has a key that is in no hive of the disk.
     #[error("the key {} cannot be changed from outside", escaped(key))]
     Key {
@@ -74,6 +83,19 @@ pub enum UninstallError {
     NoDriver {
         /// What was asked for.
         inf: String,
+    },
+    /// An earlier package has no folder of its own in the driver store.
+    #[error(
+        "{} has the folder {} of the driver store, too, which has the files of one of both; uninstall it with Windows' \
+         own tools",
+        escaped(name),
+        escaped(folder)
+    )]
+    SharedFolder {
+        /// The earlier package, as it is published.
+        name: String,
+        /// The folder.
+        folder: String,
     },
     /// Its INF cannot be used.
     #[error(transparent)]

@@ -2,8 +2,9 @@
 //! package is no longer installed (windows-facts 4.5).
 
 use scenario::LATEST;
+use winfmt::paths::same_name;
 use winfmt::servicing::{
-    Component, INSTALLED, Identity, MANIFESTS, PACKAGES, Package, STORE, package_key,
+    Component, ComponentKey, INSTALLED, Identity, MANIFESTS, PACKAGES, Package, STORE, package_key,
 };
 
 use super::error::UninstallError;
@@ -27,10 +28,18 @@ pub(super) fn remove(
     if package.components.is_empty() {
         return Err(UninstallError::Nested { package: name });
     }
-    let mut edits = Vec::new();
+    let mut steps: Vec<Step> = Vec::new();
     for identity in &package.components {
-        edits.extend(back(identity, disk)?);
+        // Several updates of a package may bring the same one.
+        if !steps.iter().any(|step| step.newer.identity.is_same(identity)) {
+            steps.push(back(identity, disk)?);
+        }
     }
+    let mut edits = Vec::new();
+    for step in &steps {
+        edits.extend(files(step, disk)?);
+    }
+    edits.extend(registry(&steps, disk)?);
     let (hive, key) = (HiveName::Software, package_key(&name));
     edits.push(Edit::RemoveKey { hive, key });
     edits.push(Edit::RemoveFile { volume: C, path: format!("{PACKAGES}\\{name}.mum") });
@@ -75,8 +84,21 @@ fn is_named(package: &str, article: &str) -> bool {
         .is_some_and(|rest| rest.split('~').next().is_some_and(|name| name == article))
 }
 
-/// What a component has in place becomes what an earlier version of it has; where the store has none, it goes.
-fn back(identity: &Identity, disk: &mut dyn Offline) -> Result<Vec<Edit>, UninstallError> {
+/// A component of the package, and what it becomes.
+struct Step {
+    newer: Component,
+    /// The version before it, where the store has one.
+    earlier: Option<Earlier>,
+}
+
+struct Earlier {
+    component: Component,
+    /// Its folder of the store.
+    folder: String,
+}
+
+/// What the store has of a component, and of an earlier version of it.
+fn back(identity: &Identity, disk: &mut dyn Offline) -> Result<Step, UninstallError> {
     let mut folders: Vec<([u16; 4], String)> = Vec::new();
     for file in disk.file_names(C, MANIFESTS)? {
         let Some((folder, "manifest")) = file.rsplit_once('.') else { continue };
@@ -85,22 +107,25 @@ fn back(identity: &Identity, disk: &mut dyn Offline) -> Result<Vec<Edit>, Uninst
         }
     }
     folders.sort();
-    let missing = || UninstallError::NotInStore { object: identity.folder(0) };
-    let in_place = folders.iter().find(|(version, _)| *version == identity.version);
-    let (_, folder) = in_place.ok_or_else(missing)?;
-    let newer = component(folder, disk)?;
-    // The store does not say whether that is still in place, or was and is no longer.
-    if let Some((_, later)) = folders.iter().find(|(version, _)| *version > identity.version) {
-        return Err(UninstallError::Later { component: later.clone() });
+    let mut newer = None;
+    for (version, folder) in folders.into_iter().rev() {
+        // The store does not say whether that is in place, or was and is no longer.
+        if version > identity.version {
+            return Err(UninstallError::Later { component: folder });
+        }
+        let component = component(&folder, disk)?;
+        // A folder has long names shortened, so that it may be another component's.
+        if !component.identity.is_same(&Identity { version, ..identity.clone() }) {
+            continue;
+        }
+        newer = match newer {
+            None if version == identity.version => Some(component),
+            None => break,
+            Some(newer) => return Ok(Step { newer, earlier: Some(Earlier { component, folder }) }),
+        };
     }
-    let earlier = folders.iter().rev().find(|(version, _)| *version < identity.version);
-    let (earlier, store) = match earlier {
-        Some((_, folder)) => (Some(component(folder, disk)?), folder.as_str()),
-        None => (None, ""),
-    };
-    let mut edits = files(&newer, earlier.as_ref(), store, disk)?;
-    edits.extend(registry(&newer, earlier.as_ref(), disk)?);
-    Ok(edits)
+    let missing = || UninstallError::NotInStore { object: identity.folder(0) };
+    Ok(Step { newer: newer.ok_or_else(missing)?, earlier: None })
 }
 
 fn component(folder: &str, disk: &mut dyn Offline) -> Result<Component, UninstallError> {
@@ -111,75 +136,98 @@ fn component(folder: &str, disk: &mut dyn Offline) -> Result<Component, Uninstal
         .map_err(|source| UninstallError::Servicing { object: C.path(&path), source })
 }
 
-fn files(
-    newer: &Component,
-    earlier: Option<&Component>,
-    store: &str,
-    disk: &mut dyn Offline,
-) -> Result<Vec<Edit>, UninstallError> {
+fn files(step: &Step, disk: &mut dyn Offline) -> Result<Vec<Edit>, UninstallError> {
     let mut edits = Vec::new();
-    for file in earlier.iter().flat_map(|earlier| &earlier.files) {
-        let kept = format!("{STORE}\\{store}\\{}", file.name);
-        let missing = || UninstallError::NotInStore { object: C.path(&kept) };
-        let (bytes, modified): FileState = disk.read_file(C, &kept)?.ok_or_else(missing)?;
-        edits.push(Edit::WriteFile { volume: C, path: file.path(), bytes, modified });
+    if let Some(Earlier { component, folder }) = &step.earlier {
+        for file in &component.files {
+            let kept = format!("{STORE}\\{folder}\\{}", file.name);
+            let missing = || UninstallError::NotInStore { object: C.path(&kept) };
+            let (bytes, modified): FileState = disk.read_file(C, &kept)?.ok_or_else(missing)?;
+            edits.push(Edit::WriteFile { volume: C, path: file.path(), bytes, modified });
+        }
     }
-    for file in &newer.files {
+    for file in &step.newer.files {
         let path = file.path();
-        let stays = |edit: &Edit| matches!(edit, Edit::WriteFile { path: kept, .. } if kept.eq_ignore_ascii_case(&path));
-        if !edits.iter().any(stays) && disk.read_file(C, &path)?.is_some() {
+        if disk.read_file(C, &path)?.is_some() {
             edits.push(Edit::RemoveFile { volume: C, path });
         }
     }
     Ok(edits)
 }
 
-fn registry(
-    newer: &Component,
-    earlier: Option<&Component>,
-    disk: &mut dyn Offline,
-) -> Result<Vec<Edit>, UninstallError> {
-    let mut edits = Vec::new();
-    let mut gone: Vec<(HiveName, String)> = Vec::new();
-    let place = |path: &str, disk: &mut dyn Offline| {
-        let (hive, key) =
-            hive_of(path).ok_or_else(|| UninstallError::Key { key: path.to_owned() })?;
-        Ok::<_, UninstallError>((hive, real_key(hive, &key, disk)?))
-    };
-    let kept = |path: &str| {
-        let mut keys = earlier.iter().flat_map(|earlier| &earlier.keys);
-        keys.find(|key| key.path.eq_ignore_ascii_case(path))
-    };
-    for key in &newer.keys {
+/// A key of the registry, folded for comparing.
+type Key = (HiveName, String);
+
+/// The values of the package become those of the earlier versions. A key goes only where nothing is left in it: another
+/// update, or somebody else, may have put something there.
+fn registry(steps: &[Step], disk: &mut dyn Offline) -> Result<Vec<Edit>, UninstallError> {
+    let mut set = Vec::new();
+    let mut stays: Vec<Key> = Vec::new();
+    for key in steps.iter().filter_map(|step| step.earlier.as_ref()).flat_map(keys) {
         let (hive, at) = place(&key.path, disk)?;
-        let Some(before) = kept(&key.path) else {
-            gone.push((hive, at));
-            continue;
-        };
-        for (name, _) in &key.values {
-            let has = |(known, _): &(String, _)| known.eq_ignore_ascii_case(name);
-            if !before.values.iter().any(has) && disk.read_value(hive, &at, name)?.is_some() {
-                edits.push(Edit::RemoveValue { hive, key: at.clone(), name: name.clone() });
-            }
-        }
-    }
-    for key in earlier.iter().flat_map(|earlier| &earlier.keys) {
-        let (hive, at) = place(&key.path, disk)?;
+        stays.push((hive, at.to_lowercase()));
         for (name, data) in &key.values {
             let (key, name, value) = (at.clone(), name.clone(), value_of(data));
-            edits.push(Edit::SetValue { hive, key, name, value });
+            set.push(Edit::SetValue { hive, key, name, value });
         }
     }
-    // A key goes with all that is below it.
-    for (hive, key) in &gone {
-        let above = |(other, above): &(HiveName, String)| {
-            let start =
-                key.get(..above.len()).is_some_and(|start| start.eq_ignore_ascii_case(above));
-            other == hive && start && key[above.len()..].starts_with('\\')
+    let mut removed = Vec::new();
+    let mut candidates: Vec<(Key, String)> = Vec::new();
+    for key in steps.iter().flat_map(|step| &step.newer.keys) {
+        let (hive, at) = place(&key.path, disk)?;
+        for (name, _) in &key.values {
+            if disk.read_value(hive, &at, name)?.is_some() {
+                let (key, name) = (at.clone(), name.clone());
+                removed.push(Edit::RemoveValue { hive, key, name });
+            }
+        }
+        candidates.push(((hive, at.to_lowercase()), at));
+    }
+    // What lies below comes first.
+    candidates.sort_by_key(|((_, key), _)| std::cmp::Reverse(key.matches('\\').count()));
+    let mut empty: Vec<(Key, String)> = Vec::new();
+    let is_empty = |empty: &[(Key, String)], hive: HiveName, key: &str| {
+        empty.iter().any(|((own, known), _)| *own == hive && *known == key.to_lowercase())
+    };
+    for ((hive, key), shown) in candidates {
+        let Some(entries) = disk.key_entries(hive, &key)? else { continue };
+        let goes = |name: &String| {
+            removed.iter().any(|edit| {
+                matches!(edit, Edit::RemoveValue { hive: own, key: at, name: known }
+                    if *own == hive && at.to_lowercase() == key && same_name(known, name))
+            })
         };
-        if !gone.iter().any(above) && disk.key_exists(*hive, key)? {
+        let below = |name: &String| is_empty(&empty, hive, &format!("{key}\\{name}"));
+        let kept = |(own, kept): &Key| *own == hive && is_at_or_below(kept, &key);
+        let left = !entries.values.iter().all(goes) || !entries.keys.iter().all(below);
+        if !left && !stays.iter().any(kept) {
+            empty.push(((hive, key), shown));
+        }
+    }
+    // A key goes with its values, and with all that is below it.
+    removed.retain(
+        |edit| !matches!(edit, Edit::RemoveValue { hive, key, .. } if is_empty(&empty, *hive, key)),
+    );
+    let mut edits = removed;
+    for ((hive, _), key) in &empty {
+        let above = key.rsplit_once('\\').map(|(above, _)| above);
+        if !above.is_some_and(|above| is_empty(&empty, *hive, above)) {
             edits.push(Edit::RemoveKey { hive: *hive, key: key.clone() });
         }
     }
+    edits.extend(set);
     Ok(edits)
+}
+
+fn keys(earlier: &Earlier) -> &[ComponentKey] {
+    &earlier.component.keys
+}
+
+fn place(path: &str, disk: &mut dyn Offline) -> Result<(HiveName, String), UninstallError> {
+    let (hive, key) = hive_of(path).ok_or_else(|| UninstallError::Key { key: path.to_owned() })?;
+    Ok((hive, real_key(hive, &key, disk)?))
+}
+
+fn is_at_or_below(key: &str, above: &str) -> bool {
+    key.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('\\'))
 }

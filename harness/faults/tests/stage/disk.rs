@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use faults::{
-    Edit, FileState, HiveName, Offline, OfflineError, RegistryValue, TpmState, VolumeRole,
+    Edit, FileState, HiveName, KeyEntries, Offline, OfflineError, RegistryValue, TpmState,
+    VolumeRole,
 };
 use volume::{EFI_SYSTEM, Partition};
 use winfmt::Guid;
@@ -104,6 +105,25 @@ impl Offline for Disk {
 
     fn key_exists(&mut self, hive: HiveName, key: &str) -> Result<bool, OfflineError> {
         Ok(self.keys.contains(&(hive, folded(key))))
+    }
+
+    fn key_entries(
+        &mut self,
+        hive: HiveName,
+        key: &str,
+    ) -> Result<Option<KeyEntries>, OfflineError> {
+        let key = folded(key);
+        if !self.keys.contains(&(hive, key.clone())) {
+            return Ok(None);
+        }
+        let values = self.values.keys().filter(|(own, at, _)| *own == hive && *at == key);
+        let start = format!("{key}\\");
+        let below = self.keys.iter().filter(|(own, _)| *own == hive);
+        let keys = below.filter_map(|(_, other)| other.strip_prefix(&start));
+        Ok(Some(KeyEntries {
+            values: values.map(|(.., name)| name.clone()).collect(),
+            keys: keys.filter(|rest| !rest.contains('\\')).map(str::to_owned).collect(),
+        }))
     }
 
     fn free_space(&mut self, volume: VolumeRole) -> Result<u64, OfflineError> {

@@ -154,6 +154,48 @@ fn what_is_not_whole_in_the_store_is_left_alone() {
     assert!(matches!(refused(&package(LATEST), &mut disk), UninstallError::NotInStore { .. }));
 }
 
+#[test]
+fn what_another_update_put_into_a_key_stays_there() {
+    let mut disk = staged(&first("kb5039302"), Disk::with_windows());
+    set(&mut disk, HiveName::System, SERVICE, "Other", RegistryValue::Dword(9));
+    let below = format!("{SERVICE}\\Parameters");
+    set(&mut disk, HiveName::System, &below, "", RegistryValue::Dword(8));
+    uninstall(&package(LATEST), None, &mut disk).unwrap().apply(&mut disk).unwrap();
+    assert_eq!(value(&mut disk, SERVICE, "Start"), None);
+    assert_eq!(value(&mut disk, SERVICE, "Other"), Some(RegistryValue::Dword(9)));
+    assert_eq!(value(&mut disk, &below, ""), Some(RegistryValue::Dword(8)));
+}
+
+#[test]
+fn a_component_that_a_package_names_twice_is_taken_back_once() {
+    let mut disk = staged(&first("kb5039302"), Disk::with_windows());
+    let text = String::from_utf8(file(&mut disk, MUM).unwrap()).unwrap();
+    let (start, rest) = text.split_once("<component>").unwrap();
+    let (component, end) = rest.split_once("</component>").unwrap();
+    let again = format!("<component>{component}</component>");
+    let twice = format!("{start}{again}</update><update name=\"again\">{again}{end}");
+    write(&mut disk, MUM, twice.as_bytes());
+    uninstall(&package(LATEST), None, &mut disk).unwrap().apply(&mut disk).unwrap();
+    assert_eq!(file(&mut disk, DRIVER), None);
+}
+
+/// A folder's name may be that of another component, as long names are shortened in it.
+#[test]
+fn a_manifest_of_another_component_is_not_looked_at() {
+    let mut disk = Disk::with_windows();
+    write(&mut disk, DRIVER, b"an older driver");
+    let mut disk = staged(&first("kb5039302"), disk);
+    let mut names = disk.file_names(VolumeRole::Windows, STORED).unwrap();
+    names.sort();
+    let earlier = format!("{STORED}\\{}", names[0]);
+    let text = String::from_utf8(file(&mut disk, &earlier).unwrap()).unwrap();
+    let other = text.replacen("<assemblyIdentity name=\"", "<assemblyIdentity name=\"another-", 1);
+    assert_ne!(text, other);
+    write(&mut disk, &earlier, other.as_bytes());
+    uninstall(&package(LATEST), None, &mut disk).unwrap().apply(&mut disk).unwrap();
+    assert_eq!(file(&mut disk, DRIVER), None, "the other component's file is not put there");
+}
+
 const MANAGER: &str = r"ControlSet001\Control\Session Manager";
 const PENDING: &str = r"Windows\WinSxS\pending.xml";
 
@@ -193,6 +235,10 @@ fn nothing_is_uninstalled_while_an_update_waits_for_the_next_start() {
 
 /// A version of a driver package, as `oemN.inf` and in the driver store, installed.
 fn driver_package(disk: &mut Disk, version: &str) {
+    driver_package_with(disk, version, &format!("MZ {version}"));
+}
+
+fn driver_package_with(disk: &mut Disk, version: &str, driver: &str) {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("package");
     let inf = crate::vendor::INF.replace("StartType=3", &format!("StartType={version}"));
@@ -202,7 +248,7 @@ fn driver_package(disk: &mut Disk, version: &str) {
     for (name, bytes) in [
         ("scenario.toml", text.as_bytes()),
         ("own/filter.inf", inf.as_bytes()),
-        ("own/filter.sys", format!("MZ {version}").as_bytes()),
+        ("own/filter.sys", driver.as_bytes()),
     ] {
         let path = place.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -262,4 +308,15 @@ fn the_driver_package_from_before_comes_back_from_the_driver_store() {
     uninstall(&driver(), None, &mut disk).unwrap().apply(&mut disk).unwrap();
     assert_eq!(file(&mut disk, FILTER), None);
     assert_eq!(value(&mut disk, CLASS, "UpperFilters"), None);
+}
+
+#[test]
+fn two_driver_packages_with_one_inf_are_left_alone() {
+    let mut disk = Disk::with_windows();
+    driver_package_with(&mut disk, "3", "MZ good");
+    driver_package_with(&mut disk, "3", "MZ bad");
+    let before = disk.clone();
+    let error = refused(&driver(), &mut disk);
+    assert!(matches!(error, UninstallError::SharedFolder { .. }), "{error}");
+    assert_eq!(disk, before);
 }

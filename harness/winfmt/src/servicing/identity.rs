@@ -47,6 +47,16 @@ impl Identity {
         format!("{architecture}_{}_{token}_", self.name).to_lowercase()
     }
 
+    /// True of the same assembly in the same version; upper and lower case are the same, as in Windows' folders.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let same = |one: &str, other: &str| one.to_lowercase() == other.to_lowercase();
+        self.version == other.version
+            && same(&self.name, &other.name)
+            && same(&self.architecture, &other.architecture)
+            && same(&self.language, &other.language)
+            && same(&self.token, &other.token)
+    }
+
     /// The version that a folder of the store has of this component; `None` of another's folder.
     pub fn version_in(&self, folder: &str) -> Option<[u16; 4]> {
         let folder = folder.to_lowercase();

@@ -2,7 +2,7 @@
 //!
 //! A package (`Windows\servicing\Packages\*.mum`) names the components that it brought. A component is a folder of the
 //! store with its files, and a manifest that says where each goes and which values of the registry are its own. Of a
-//! component several versions may lie in the store; the highest is in place.
+//! component several versions may lie in the store; which of them is in place, it does not say.
 
 mod component;
 mod identity;

@@ -3,12 +3,14 @@
 use disk::{Access, OfflineDisk};
 
 use super::Worked;
+use super::work::failed;
+use crate::machine::control_error::ControlError;
 use crate::machine::controller::MachineController;
 use crate::offline::WindowsDisk;
 
 impl MachineController<'_> {
     /// Does what the scenario has done to the disk.
-    pub(super) async fn host_repair(&self) -> Worked {
+    pub(super) async fn host_repair(&self) -> Result<Worked, ControlError> {
         let scenario = self.context.scenario.clone();
         let (image, scratch) =
             (self.context.prepared.image.disk(), self.context.session.scratch.clone());
@@ -24,9 +26,10 @@ impl MachineController<'_> {
             .await;
         match repaired {
             Ok((given_up, proof)) => {
-                Worked::Done(given_up.into_iter().chain(proof).collect::<Vec<_>>().join("; "))
+                let proof = given_up.into_iter().chain(proof);
+                Ok(Worked::Done(proof.collect::<Vec<_>>().join("; ")))
             }
-            Err(error) => Worked::Failed(error.to_string()),
+            Err(error) => failed(error),
         }
     }
 }

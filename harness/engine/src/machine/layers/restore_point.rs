@@ -13,8 +13,8 @@ use crate::offline::{WindowsDisk, back_to, noise};
 const PROOF: usize = 100;
 
 impl MachineController<'_> {
-    /// Takes registry and system files back. That the earlier point cannot be had is no word about the product: it is
-    /// made here.
+    /// Takes registry and system files back. That the earlier point cannot be had, or one of the disks be worked on, is no
+    /// word about the product: the point is made here, and only that nothing differs is a layer that failed.
     pub(super) async fn restore_point(&self) -> Result<Worked, ControlError> {
         let Some(what) = self.context.scenario.restore_point else {
             return Ok(Worked::Failed("the scenario has no restore point".to_owned()));
@@ -40,22 +40,21 @@ impl MachineController<'_> {
                 let staged =
                     |edit| StagedEdit { origin: origin.clone(), change: Change::Edit(edit) };
                 let staged = edits.into_iter().map(staged).collect();
-                Ok(StagePlan { staged, online: Vec::new() }.apply(windows)?.proof())
+                Ok(StagePlan { staged, online: Vec::new() }.apply_for_good(windows)?)
             })
-            .await;
+            .await?;
         Ok(match restored {
-            Ok((_, proof)) if proof.is_empty() => {
+            (_, proof) if proof.is_empty() => {
                 let what =
                     if what.files { "registry and system files are" } else { "the registry is" };
                 Worked::Failed(format!("{what} as at that point already"))
             }
-            Ok((given_up, mut proof)) => {
+            (given_up, mut proof) => {
                 let more = proof.len().saturating_sub(PROOF);
                 proof.truncate(PROOF);
                 proof.extend((more > 0).then(|| format!("and {more} more, each read back")));
                 Worked::Done(given_up.into_iter().chain(proof).collect::<Vec<_>>().join("; "))
             }
-            Err(error) => Worked::Failed(error.to_string()),
         })
     }
 }

@@ -20,6 +20,19 @@ pub(super) enum Worked {
     Failed(String),
 }
 
+/// What an error at the disk comes to. Only what was found before anything was changed is a layer that failed: a disk
+/// that was changed in part is none that a later layer could be credited for, and what the host could not do is no word
+/// about the product.
+///
+/// # Errors
+/// All else, as it is.
+pub(super) fn failed(error: RunError) -> Result<Worked, ControlError> {
+    match error {
+        RunError::Uninstall(_) | RunError::Repair(_) => Ok(Worked::Failed(error.to_string())),
+        error => Err(error.into()),
+    }
+}
+
 impl MachineController<'_> {
     /// Gives one layer its turn. Where it failed the machine stays off: the next layer has its turn, or the timeline
     /// gives the machine up.
@@ -40,10 +53,10 @@ impl MachineController<'_> {
         let StartingPoint { spec, before, .. } = self.starting_point;
         self.context.keep_beginning(spec, before, kept_waiting).await;
         let worked = match layer {
-            Layer::HostRepair => self.host_repair().await,
+            Layer::HostRepair => self.host_repair().await?,
             Layer::Rollback => self.roll_back().await?,
             Layer::SafeMode => self.safe_mode().await?,
-            Layer::UninstallUpdate => self.uninstall_update().await,
+            Layer::UninstallUpdate => self.uninstall_update().await?,
             Layer::RestorePoint => self.restore_point().await?,
             Layer::LastKnownGood => self.last_known_good().await?,
             Layer::Reboots => self.reboot(),
@@ -72,5 +85,28 @@ impl MachineController<'_> {
     fn layer_step(&self, layer: Layer, state: StepState, detail: String) {
         let name = format!("{}{layer}", steps::LAYER);
         self.sink.emit(Source::Harness, Body::Step { name, state, detail });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use faults::{ApplyError, Origin, UninstallError};
+
+    use super::{Worked, failed};
+    use crate::error::RunError;
+
+    #[test]
+    fn only_what_was_found_before_anything_was_changed_is_a_layer_that_failed() {
+        let refused = failed(RunError::Uninstall(UninstallError::NoUpdate));
+        assert!(
+            matches!(refused, Ok(Worked::Failed(why)) if why == "there is no installed update")
+        );
+        let half = ApplyError::Disk {
+            origin: Origin::Layer(scenario::Layer::UninstallUpdate),
+            object: "a".to_owned(),
+            source: "the volume is full".into(),
+        };
+        assert!(failed(RunError::Apply(half)).is_err());
+        assert!(failed(RunError::Io(std::io::ErrorKind::Other.into())).is_err());
     }
 }
