@@ -278,7 +278,10 @@ fn a_record_gives_the_same_play_again() {
         ("{}", "line 1 of the record"),
         (&record.render().replacen("\"format\":1", "\"format\":2", 1), "format 2"),
         (&record.render()[..record.render().len() - 9], "cannot be read"),
-        (&record.render().replacen("\"good-starts\":0", "\"good-starts\":4294967295", 1), "more starts"),
+        (
+            &record.render().replacen("\"good-starts\":0", "\"good-starts\":4294967295", 1),
+            "more starts",
+        ),
     ] {
         let error = PlayRecord::parse(text).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
