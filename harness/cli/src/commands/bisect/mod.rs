@@ -38,8 +38,8 @@ pub(crate) enum BisectCommand {
     Builds(BuildsArgs),
     /// Find the fewest of a scenario's faults that break the machine together
     ///
-    /// Faults are drivers, updates and all else under [[fault]]. Of what is found nothing can be left out; there may be other
-    /// sets like it.
+    /// Faults are drivers, updates and all else under [[fault]]. The machine has to stay well with harmless copies of
+    /// them. Of what is found nothing can be left out; there may be other sets like it.
     Faults(FaultsArgs),
 }
 
@@ -424,6 +424,12 @@ mod tests {
         assert_eq!(names, ["sensor", "content", "keyboard"]);
         assert_eq!(part.name, "seven-drivers/only-sensor-content");
         assert_eq!(subject.called(&[3, 6]), "sensor + content");
+        // A run needs something that is in place: with nothing, what is harmless is.
+        let whole = Subject::faults(&global(), "seven-drivers", &[]).unwrap();
+        let control = whole.scenario(&[]);
+        assert_eq!((control.name.as_str(), control.fault.len()), ("seven-drivers/control", 8));
+        assert_ne!(control.fault[6], whole.scenario(&[6]).fault[0]);
+        assert_eq!(subject.scenario(&[]).fault.len(), 1);
         let unknown = Subject::faults(&global(), "seven-drivers", &["mouse".to_owned()]);
         let told = unknown.err().map(|error| error.to_string()).unwrap_or_default();
         assert!(told.contains("no fault `mouse`") && told.contains("keyboard"), "{told}");

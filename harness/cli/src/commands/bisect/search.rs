@@ -191,7 +191,7 @@ mod tests {
                 assert_eq!(found, Found::First(first), "{count}");
                 let most = 2 + count.next_power_of_two().ilog2() as usize;
                 assert!(known.len() <= most, "{} questions for {count} builds", known.len());
-                assert!(first == 0 || known[&vec![first - 1]] == false);
+                assert!(first == 0 || !known[&vec![first - 1]]);
                 assert!(known[&vec![first]]);
             }
             assert_eq!(in_a_row(count, |_| false).0, Found::Nothing);

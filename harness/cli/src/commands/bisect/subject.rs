@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use faults::inert_control;
 use scenario::{Fault, Scenario};
 
 use super::search::Question;
@@ -141,7 +142,7 @@ impl Subject {
         let names: Vec<&str> = question.iter().map(|index| self.label(*index)).collect();
         match (self, names.as_slice()) {
             (Self::Builds { .. }, names) => names.join(", "),
-            (Self::Faults { .. }, []) => "none of the faults".to_owned(),
+            (Self::Faults { .. }, []) => "none of them (harmless copies)".to_owned(),
             (Self::Faults { .. }, names) if names.len() == self.count() => "all faults".to_owned(),
             (Self::Faults { .. }, names) => names.join(" + "),
         }
@@ -169,6 +170,14 @@ impl Subject {
         match self {
             Self::Builds { builds, .. } => builds[question[0]].1.clone(),
             Self::Faults { scenario, searched } => {
+                // A machine with nothing on it proves nothing: it would be another way to stage it. What is harmless in
+                // the same way does.
+                let is_control = question.is_empty() && searched.len() == scenario.fault.len();
+                if is_control {
+                    let mut control = inert_control(scenario);
+                    control.name = format!("{}/control", scenario.folder_name());
+                    return control;
+                }
                 let mut part = (**scenario).clone();
                 let left_out = |fault: &Fault| {
                     searched
