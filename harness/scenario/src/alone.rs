@@ -85,7 +85,13 @@ pub fn alone(variants: &[Scenario], layer: Layer) -> Result<Alone, String> {
         Layer::LastKnownGood => scenario.last_known_good = Some(LastKnownGood { enabled: true }),
         Layer::SafeMode => scenario.safe_mode = Some(in_safe_mode(variants)?),
         Layer::UninstallUpdate => scenario.uninstall_update = Some(uninstalled(&scenario)?),
-        Layer::RestorePoint => scenario.restore_point = Some(RestorePoint { files: true }),
+        Layer::RestorePoint => {
+            if scenario.starts_twice() {
+                let why = "the machine starts once before anything goes wrong, and the point would be without that";
+                return Err(why.to_owned());
+            }
+            scenario.restore_point = Some(RestorePoint { files: true });
+        }
         Layer::HostRepair => {
             scenario.host_repair = Some(repair(variants)?);
         }
