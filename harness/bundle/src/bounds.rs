@@ -7,16 +7,22 @@ pub struct Bounds {
     pub files: usize,
     /// The most bytes of all files, unpacked.
     pub bytes: u64,
+    /// The most bytes of one file, unpacked.
+    pub file: u64,
     /// The most bytes of the manifest.
     pub manifest: u64,
 }
 
 impl Default for Bounds {
-    /// A run has some hundred files and some megabytes; one with large dumps some gigabytes.
+    /// A run has some hundred files and some megabytes; one with large dumps some gigabytes. A word that stands for what was
+    /// redacted may be longer than that, so a file may grow a little over what is taken of a run.
     fn default() -> Self {
-        Self { files: 20_000, bytes: 4 << 30, manifest: 16 << 20 }
+        Self { files: 20_000, bytes: 4 << 30, file: LARGEST + (LARGEST >> 2), manifest: 16 << 20 }
     }
 }
+
+/// A larger file of a run is left out: it would have to be searched in memory.
+pub(crate) const LARGEST: u64 = 256 << 20;
 
 /// The deepest folder: a run has two.
 const DEPTH: usize = 8;

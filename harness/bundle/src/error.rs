@@ -58,11 +58,23 @@ pub enum BundleError {
         why: String,
     },
     /// It is larger than it may be.
-    #[error(
-        "{bundle} is refused: {what}, and {most} are the most; `show --max-size` takes more where you trust it"
-    )]
+    #[error("{bundle} is refused: {what}, and {most} are the most; {advice}")]
     TooLarge {
         /// The bundle.
+        bundle: PathBuf,
+        /// What there is too much of.
+        what: String,
+        /// The bound.
+        most: u64,
+        /// What can be done.
+        advice: &'static str,
+    },
+    /// It would be larger than `show` takes.
+    #[error(
+        "{bundle} would not be opened again: {what}, and {most} are the most; bundle fewer runs in one file"
+    )]
+    TooMuch {
+        /// The bundle that was to be written.
         bundle: PathBuf,
         /// What there is too much of.
         what: String,

@@ -21,5 +21,5 @@ pub use bounds::Bounds;
 pub use error::BundleError;
 pub use manifest::{BUNDLE_FORMAT, BundledRun, FileEntry, LeftOut, Manifest, Redaction, Replay};
 pub use open::open;
-pub use redact::{HostNames, Redactor};
+pub use redact::{HostNames, Redactor, words_of};
 pub use stage::{Stage, Written};

@@ -115,7 +115,8 @@ impl Opening<'_> {
     }
 
     fn too_large(&self, what: String, most: u64) -> BundleError {
-        BundleError::TooLarge { bundle: self.bundle.to_path_buf(), what, most }
+        let advice = "`loopbreak bundle` writes none like it, so do not trust where it is from";
+        BundleError::TooLarge { bundle: self.bundle.to_path_buf(), what, most, advice }
     }
 
     fn manifest<R: Read>(&self, entry: Entry<'_, R>) -> Result<Manifest, BundleError> {
@@ -180,6 +181,10 @@ impl Opening<'_> {
             if !paths.insert(file.path.as_str()) {
                 return Err(self.refused(&file.path, "it is there twice"));
             }
+            if file.size > self.bounds.file {
+                let what = format!("`{}` has {} bytes", words::escaped(&file.path), file.size);
+                return Err(self.too_large(what, self.bounds.file));
+            }
             bytes = bytes.saturating_add(file.size);
         }
         for path in &paths {
@@ -192,7 +197,12 @@ impl Opening<'_> {
             }
         }
         if bytes > self.bounds.bytes {
-            return Err(self.too_large(format!("its files have {bytes} bytes"), self.bounds.bytes));
+            return Err(BundleError::TooLarge {
+                bundle: self.bundle.to_path_buf(),
+                what: format!("its files have {bytes} bytes"),
+                most: self.bounds.bytes,
+                advice: "`--max-size` takes more where you trust it",
+            });
         }
         Ok(())
     }

@@ -13,11 +13,12 @@ pub struct HostNames {
     pub host: Option<String>,
     /// Who runs the command.
     pub user: Option<String>,
-    /// Paths of the host that are known: the state directory, the folder of the scenarios, home. The first name of each
-    /// begins a path of the host.
+    /// Folders of the host that are known: the state directory, those of the scenarios, home. The first name of each begins
+    /// a path of the host.
     pub paths: Vec<String>,
-    /// Words that a run needs: names of images and scenarios. A name that is one of them is not taken out.
-    pub needed: Vec<String>,
+    /// Words that a run needs: names of images and scenarios, and what its record is made of. A name that is one of them
+    /// is not taken out.
+    pub needed: BTreeSet<String>,
 }
 
 /// First names of paths on hosts. A run that was brought from another host has its paths, too.
@@ -53,6 +54,7 @@ const SHORTEST_NAME: usize = 4;
 #[derive(Debug)]
 pub struct Redactor {
     roots: Vec<String>,
+    folders: Vec<String>,
     names: Vec<(Rule, String)>,
     not_searched: Vec<String>,
     count: BTreeMap<Rule, (u64, u64)>,
@@ -74,7 +76,7 @@ impl Redactor {
             };
             if COMMON.contains(&name.as_str()) {
                 not_searched.push(format!("the {what}'s name, which is a common one"));
-            } else if name.len() < SHORTEST_NAME || host.needed.iter().any(|word| word == name) {
+            } else if name.len() < SHORTEST_NAME || host.needed.contains(name) {
                 not_searched
                     .push(format!("the {what}'s name, which cannot be told from other words"));
             } else {
@@ -87,8 +89,11 @@ impl Redactor {
                 .to_owned(),
         );
         not_searched.push("what is compressed or encrypted within a file".to_owned());
+        // One name alone would be found as a root, or is of no one host.
+        let folders = host.paths.iter().filter(|path| path.matches('/').count() > 1);
         Self {
             roots: roots.map(str::to_owned).collect(),
+            folders: folders.map(|path| as_in_json(path.trim_end_matches('/'))).collect(),
             names,
             not_searched,
             count: BTreeMap::new(),
@@ -121,8 +126,9 @@ impl Redactor {
         while at < bytes.len() {
             let name =
                 || self.names.iter().find_map(|(rule, name)| name_at(bytes, at, name, *rule));
-            let found =
-                secret_at(bytes, at).or_else(|| host_path(bytes, at, &self.roots)).or_else(name);
+            let found = secret_at(bytes, at)
+                .or_else(|| host_path(bytes, at, &self.roots, &self.folders))
+                .or_else(name);
             let Some(Found { rule, start, end }) = found else {
                 at += 1;
                 continue;
@@ -150,6 +156,40 @@ impl Redactor {
     pub fn not_searched(&self) -> Vec<String> {
         self.not_searched.clone()
     }
+}
+
+/// A path as a record has it: a quote and a backslash in it are escaped.
+fn as_in_json(path: &str) -> String {
+    let text = serde_json::Value::from(path).to_string();
+    text[1..text.len() - 1].to_owned()
+}
+
+/// The words that a file of JSON, or of lines of JSON, is made of: every key, and every value that is one plain word, as
+/// names of kinds and verdicts are. What is no JSON has none.
+pub fn words_of(content: &str) -> BTreeSet<String> {
+    let mut words = BTreeSet::new();
+    for value in serde_json::Deserializer::from_str(content).into_iter::<serde_json::Value>() {
+        let Ok(value) = value else { break };
+        let mut pending = vec![value];
+        while let Some(value) = pending.pop() {
+            match value {
+                serde_json::Value::Object(map) => {
+                    for (key, value) in map {
+                        words.insert(key);
+                        pending.push(value);
+                    }
+                }
+                serde_json::Value::Array(values) => pending.extend(values),
+                serde_json::Value::String(text)
+                    if text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-') =>
+                {
+                    words.insert(text);
+                }
+                _ => {}
+            }
+        }
+    }
+    words
 }
 
 /// Secrets in what is no text, plain and in both places where a UTF-16 text can lie.
@@ -192,8 +232,8 @@ mod tests {
         HostNames {
             host: Some("build-17".to_owned()),
             user: Some("jdoe".to_owned()),
-            paths: vec!["/ci/state".to_owned()],
-            needed: Vec::new(),
+            paths: vec!["/ci/state".to_owned(), r#"/dev/shm/a "b"/c"#.to_owned()],
+            needed: BTreeSet::new(),
         }
     }
 
@@ -235,8 +275,25 @@ mod tests {
             (r#"{"path":"/tmp/lb-1/a b/cable"}"#.to_owned(), r#"{"path":"<host>/cable"}"#),
             ("see /ci/state/runs/x, and /v1/scan".to_owned(), "see <host>/x, and /v1/scan"),
             ("file:///home/jane/x.toml:3".to_owned(), "file://<host>/x.toml:3"),
+            (r#"{"path":"/dev/shm/a \"b\"/c/d/x.snap"}"#.to_owned(), r#"{"path":"<host>/x.snap"}"#),
+            ("see /dev/shm/x".to_owned(), "see /dev/shm/x"),
             ("/machine/peripheral/cable".to_owned(), "/machine/peripheral/cable"),
             (r"C:\Windows\tmp\x https://a/tmp/b".to_owned(), r"C:\Windows\tmp\x https://a/tmp/b"),
+            (r#"{"line":"x\nghp_0123456789abcdefABCDEF"}"#.to_owned(), r#"{"line":"x\n<token>"}"#),
+            (r#""\u001bghp_0123456789abcdefABCDEF""#.to_owned(), r#""\u001b<token>""#),
+            (format!(r#""\u0000{KEY}\n{KEY}""#), r#""\u0000<recovery-key>\n<recovery-key>""#),
+            (format!("key-{KEY}, --{KEY}"), "key-<recovery-key>, --<recovery-key>"),
+            ("DB_PASSWORD=hunter2hunter2".to_owned(), "DB_PASSWORD=<token>"),
+            (r#"{"access_token":"s3cr3t-value"}"#.to_owned(), r#"{"access_token":"<token>"}"#),
+            (r#"{"accessToken":"s3cr3t-value"}"#.to_owned(), r#"{"accessToken":"<token>"}"#),
+            (
+                r#""at\n/home/jane/x.toml, \tbuild-17""#.to_owned(),
+                r#""at\n<host>/x.toml, \t<host-name>""#,
+            ),
+            (
+                r#""{\"line\":\"\\nghp_0123456789abcdefABCDEF\"}""#.to_owned(),
+                r#""{\"line\":\"\\n<token>\"}""#,
+            ),
             ("on build-17 by jdoe, jdoes".to_owned(), "on <host-name> by <user-name>, jdoes"),
         ] {
             assert_eq!(text(&before), after);
@@ -280,6 +337,25 @@ mod tests {
         assert!(told[1].contains("common"), "{told:?}");
     }
 
+    #[test]
+    fn a_name_that_a_record_is_made_of_stays_and_that_is_told() {
+        let record = r#"{"kind":"boot-started","host":"build-17"}
+{"verdict":"recovered"}"#;
+        let needed = words_of(record);
+        assert_eq!(
+            needed.iter().collect::<Vec<_>>(),
+            ["boot-started", "host", "kind", "recovered", "verdict"]
+        );
+        for name in ["kind", "recovered"] {
+            let names =
+                HostNames { host: Some(name.to_owned()), needed: needed.clone(), ..names() };
+            let mut redactor = Redactor::new(&names);
+            let text = record.as_bytes().to_vec();
+            assert_eq!(redactor.redact(text.clone(), false), text);
+            assert!(redactor.not_searched()[0].contains("the host's name"));
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn any_bytes_are_taken(content: Vec<u8>, picture: bool) {
@@ -287,9 +363,13 @@ mod tests {
         }
 
         #[test]
-        fn a_key_is_found_wherever_it_stands(before in "[^0-9-]{0,20}", after in "[^0-9]{0,20}") {
-            let redacted = text(&format!("{before}{KEY}{after}"));
-            proptest::prop_assert!(!redacted.contains(KEY), "{redacted}");
+        fn a_key_is_found_wherever_it_stands(before in "[^0-9]{0,20}", after in "[^0-9]{0,20}") {
+            let line = format!("{before}{KEY}{after}");
+            // As it is, and as a line of a record has it.
+            for line in [serde_json::to_string(&line).unwrap(), line] {
+                let redacted = text(&line);
+                proptest::prop_assert!(!redacted.contains(KEY), "{redacted}");
+            }
         }
     }
 }

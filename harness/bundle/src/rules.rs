@@ -64,6 +64,22 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
 }
 
+/// Whether a word may begin at `at`: at the beginning, after what is no letter and no digit, and after an escape of JSON,
+/// whose last letter is none of the word (`\nghp_`, `\u001bghp_`).
+fn begins_word(text: &[u8], at: usize) -> bool {
+    at == 0 || !text[at - 1].is_ascii_alphanumeric() || is_after_escape(text, at)
+}
+
+/// Whether what may be an escape of JSON ends before `at`. A backslash before it may be escaped, and then it is none; but
+/// a line of JSON within a line of JSON has many, and a word too much taken out is better than a secret left.
+fn is_after_escape(text: &[u8], at: usize) -> bool {
+    match &text[..at] {
+        [.., b'\\', b'n' | b'r' | b't' | b'b' | b'f'] => true,
+        [.., b'\\', b'u', a, b, c, d] => [a, b, c, d].into_iter().all(u8::is_ascii_hexdigit),
+        _ => false,
+    }
+}
+
 fn run_of(text: &[u8], from: usize, is: impl Fn(u8) -> bool) -> usize {
     text[from.min(text.len())..].iter().take_while(|byte| is(**byte)).count()
 }
@@ -82,7 +98,7 @@ pub(crate) fn secret_at(text: &[u8], at: usize) -> Option<Found> {
         let (start, end) = credentials(text, at)?;
         return found(Rule::Token, start, end);
     }
-    if !first.is_ascii_alphabetic() || (at > 0 && is_word(text[at - 1])) {
+    if !first.is_ascii_alphabetic() || !begins_word(text, at) {
         return None;
     }
     let (start, end) = token(text, at)?;
@@ -91,7 +107,7 @@ pub(crate) fn secret_at(text: &[u8], at: usize) -> Option<Found> {
 
 /// 8 groups of 6 digits with hyphens, as BitLocker shows it.
 fn recovery_key(text: &[u8], at: usize) -> Option<usize> {
-    if at > 0 && (text[at - 1].is_ascii_digit() || text[at - 1] == b'-') {
+    if at > 0 && text[at - 1].is_ascii_digit() && !is_after_escape(text, at) {
         return None;
     }
     let mut place = at;
@@ -154,17 +170,18 @@ fn token(text: &[u8], at: usize) -> Option<(usize, usize)> {
         b"AKIA",
     ];
     const SCHEMES: [&[u8]; 2] = [b"bearer ", b"basic "];
-    const NAMES: [&[u8]; 10] = [
+    const NAMES: [&[u8]; 11] = [
         b"token",
-        b"access_token",
-        b"access-token",
+        b"accesstoken",
+        b"refreshtoken",
+        b"authtoken",
         b"password",
         b"passwd",
         b"secret",
         b"api_key",
         b"api-key",
         b"apikey",
-        b"client_secret",
+        b"clientsecret",
     ];
     let rest = &text[at..];
     let long = run_of(rest, 0, |byte| is_token(byte) && byte != b'/');
@@ -209,15 +226,21 @@ pub(crate) fn find(text: &[u8], what: &[u8]) -> Option<usize> {
     text.windows(what.len()).position(|window| window == what)
 }
 
-/// The path of the host that begins at `at`: below one of `roots`, the first names of host's paths. What is taken out
-/// ends before the last name, which says what file it was.
-pub(crate) fn host_path(text: &[u8], at: usize, roots: &[String]) -> Option<Found> {
+/// The path of the host that begins at `at`: below one of `roots`, the first names of host's paths, or of `folders`, which
+/// are known as a whole. What is taken out ends before the last name, which says what file it was.
+pub(crate) fn host_path(
+    text: &[u8],
+    at: usize,
+    roots: &[String],
+    folders: &[String],
+) -> Option<Found> {
     if text.get(at) != Some(&b'/') {
         return None;
     }
     let before = at.checked_sub(1).and_then(|before| text.get(before)).copied();
     let fits = before
         .is_none_or(|byte| byte.is_ascii_whitespace() || b"\"'`=([{,;:>".contains(&byte))
+        || is_after_escape(text, at)
         || text[..at].ends_with(b"file://");
     if !fits || text.get(at + 1) == Some(&b'/') {
         return None;
@@ -225,25 +248,29 @@ pub(crate) fn host_path(text: &[u8], at: usize, roots: &[String]) -> Option<Foun
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     let first = run_of(text, at + 1, is_name);
     let name = &text[at + 1..at + 1 + first];
-    if !roots.iter().any(|root| root.as_bytes() == name) || text.get(at + 1 + first) != Some(&b'/')
-    {
-        return None;
-    }
+    let is_below_root =
+        roots.iter().any(|root| root.as_bytes() == name) && text.get(at + 1 + first) == Some(&b'/');
+    let is_in = |folder: &&String| {
+        text[at..].strip_prefix(folder.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'/'))
+    };
+    let sure = folders.iter().filter(is_in).map(String::len).max();
+    let sure = sure.or(is_below_root.then_some(1 + first))?;
     // In quotes a path may have blanks.
     let ends = |byte: u8| match before {
         Some(quote @ (b'"' | b'\'' | b'`')) => byte == quote || byte < b' ' || byte == b'\\',
         _ => byte <= b' ' || b"\"'`,;)]}>\\".contains(&byte),
     };
-    let long = run_of(text, at, |byte| !ends(byte));
+    // What is known may have any character.
+    let long = sure + run_of(text, at + sure, |byte| !ends(byte));
     let last = text[at..at + long].iter().rposition(|byte| *byte == b'/')?;
-    Some(Found { rule: Rule::HostPath, start: at, end: at + last.max(1 + first) })
+    Some(Found { rule: Rule::HostPath, start: at, end: at + last.max(sure) })
 }
 
 /// A name as a whole word.
 pub(crate) fn name_at(text: &[u8], at: usize, name: &str, rule: Rule) -> Option<Found> {
     let end = at + name.len();
     let fits = text[at..].starts_with(name.as_bytes())
-        && (at == 0 || !is_word(text[at - 1]))
+        && (at == 0 || !is_word(text[at - 1]) || is_after_escape(text, at))
         && !text.get(end).copied().is_some_and(is_word);
     fits.then_some(Found { rule, start: at, end })
 }

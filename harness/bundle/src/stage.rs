@@ -7,13 +7,11 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use sha2::{Digest, Sha256};
 
-use crate::bounds::check_path;
+use crate::bounds::{Bounds, LARGEST, check_path};
 use crate::error::BundleError;
 use crate::manifest::{BUNDLE_FORMAT, BundledRun, FileEntry, LeftOut, MANIFEST, Manifest};
 use crate::redact::Redactor;
 
-/// A larger file is left out: it would have to be searched in memory.
-const LARGEST: u64 = 256 << 20;
 /// What zstd calls level 9: near the best, and still as fast as a disk.
 const LEVEL: i32 = 9;
 
@@ -112,11 +110,23 @@ impl Stage {
         self.runs.push(run);
     }
 
-    /// Writes the bundle, whole or not at all.
+    /// Writes the bundle, whole or not at all. It may have more bytes than [`crate::open`] takes unless it is told to, but
+    /// never more files.
     ///
     /// # Errors
-    /// It cannot be written.
-    pub fn write(self, output: &Path, loopbreak: &str) -> Result<Written, BundleError> {
+    /// It cannot be written, or not be opened again within `bounds`.
+    pub fn write(
+        self,
+        output: &Path,
+        loopbreak: &str,
+        bounds: &Bounds,
+    ) -> Result<Written, BundleError> {
+        let too_much = |what: String, most: u64| {
+            Err(BundleError::TooMuch { bundle: output.to_path_buf(), what, most })
+        };
+        if self.files.len() > bounds.files {
+            return too_much(format!("it has {} files", self.files.len()), bounds.files as u64);
+        }
         let manifest = Manifest {
             format: BUNDLE_FORMAT,
             loopbreak: loopbreak.to_owned(),
@@ -126,6 +136,10 @@ impl Stage {
             not_searched: self.redactor.not_searched(),
             left_out: self.left_out,
         };
+        let text = serde_json::to_string_pretty(&manifest).map_err(std::io::Error::from)? + "\n";
+        if text.len() as u64 > bounds.manifest {
+            return too_much(format!("its manifest has {} bytes", text.len()), bounds.manifest);
+        }
         let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty());
         let mut partial = tempfile::Builder::new()
             .prefix(".bundle-")
@@ -135,8 +149,6 @@ impl Stage {
             let mut encoder = zstd::stream::write::Encoder::new(Counted::new(&mut partial), LEVEL)?;
             encoder.include_checksum(true)?;
             let mut archive = tar::Builder::new(encoder);
-            let text =
-                serde_json::to_string_pretty(&manifest).map_err(std::io::Error::from)? + "\n";
             archive.append(&header(MANIFEST, text.len() as u64)?, text.as_bytes())?;
             for file in &manifest.files {
                 let content = fs::File::open(self.folder.path().join(&file.path))?;

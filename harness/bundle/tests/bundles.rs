@@ -37,7 +37,7 @@ fn bundled(folder: &Path) -> PathBuf {
     stage.add(&run, "run-1", true).unwrap();
     stage.describe(about("run-1"));
     let file = folder.join("runs.bundle");
-    stage.write(&file, "0.1.0").unwrap();
+    stage.write(&file, "0.1.0", &Bounds::default()).unwrap();
     file
 }
 
@@ -269,7 +269,18 @@ fn bombs_and_huge_counts_are_refused_before_anything_is_written() {
     let huge = serde_json::json!({ "path": "run-1/zeros", "size": 4_u64 << 40, "sha256": "00" });
     let mut forged = Forged(Vec::new());
     forged.add("manifest.json", manifest(&["run-1"], std::slice::from_ref(&huge)).as_bytes());
-    assert!(refused(forged).contains("its files have 4398046511104 bytes"));
+    assert!(refused(forged).contains("`run-1/zeros` has 4398046511104 bytes"));
+    // Each file as large as one may be.
+    let large: Vec<_> = (0..14)
+        .map(|it| serde_json::json!({ "path": format!("run-1/{it}"), "size": 320_u64 << 20, "sha256": "00" }))
+        .collect();
+    let mut forged = Forged(Vec::new());
+    forged.add("manifest.json", manifest(&["run-1"], &large).as_bytes());
+    let error = refused(forged);
+    assert!(
+        error.contains("its files have 4697620480 bytes") && error.contains("--max-size"),
+        "{error}"
+    );
     // Sizes that wrap around.
     let max = serde_json::json!({ "path": "run-1/zeros", "size": u64::MAX, "sha256": "00" });
     let mut forged = Forged(Vec::new());
@@ -313,6 +324,27 @@ fn what_is_no_bundle_is_told_and_so_is_another_format() {
 }
 
 #[test]
+fn what_could_not_be_opened_again_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("r");
+    std::fs::create_dir(&run).unwrap();
+    for name in ["run.json", "events.jsonl", "outcome.json"] {
+        std::fs::write(run.join(name), "{}").unwrap();
+    }
+    let file = folder.path().join("much.bundle");
+    for (bounds, what) in [
+        (Bounds { files: 2, ..Bounds::default() }, "it has 3 files, and 2 are the most"),
+        (Bounds { manifest: 100, ..Bounds::default() }, "bytes, and 100 are the most"),
+    ] {
+        let mut stage = Stage::new(Redactor::new(&HostNames::default())).unwrap();
+        stage.add(&run, "r", true).unwrap();
+        let error = stage.write(&file, "0.1.0", &bounds).unwrap_err().to_string();
+        assert!(error.contains(what) && error.contains("fewer runs"), "{error}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}
+
+#[test]
 fn what_is_there_already_stays_until_the_bundle_is_whole() {
     let folder = tempfile::tempdir().unwrap();
     let mut stage = Stage::new(Redactor::new(&HostNames::default())).unwrap();
@@ -327,7 +359,7 @@ fn what_is_there_already_stays_until_the_bundle_is_whole() {
     std::fs::remove_file(staged.join("run.json")).unwrap();
     let file = folder.path().join("old.bundle");
     std::fs::write(&file, "what was there").unwrap();
-    assert!(stage.write(&file, "0.1.0").is_err());
+    assert!(stage.write(&file, "0.1.0", &Bounds::default()).is_err());
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "what was there");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
 }

@@ -99,6 +99,36 @@ fn a_bundle_is_shown_and_replayed_in_another_place() {
 }
 
 #[test]
+fn a_reference_anywhere_on_the_host_names_no_place_in_a_bundle() {
+    let state = tempfile::tempdir().unwrap();
+    let run = "20240719-040900-abcdef";
+    let file = state.path().join("one.bundle");
+    let with_reference = |reference: &str| {
+        record(state.path(), run, "2024-07-19T04:09:00Z", RECOVERED, "i");
+        let path = state.path().join("runs").join(run).join("run.json");
+        let mut record: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        record["reference"] = reference.into();
+        std::fs::write(&path, record.to_string()).unwrap();
+        loopbreak(state.path(), &["bundle", run, "-o", file.to_str().unwrap()])
+    };
+    for reference in ["/dev/shm/a b/it's/x.snap", "/q/x \"y\"/x.snap"] {
+        let bundled = with_reference(reference);
+        assert_eq!(bundled.status.code(), Some(0), "{reference}: {}", err(&bundled));
+        let shown = loopbreak(state.path(), &["show", file.to_str().unwrap()]);
+        assert_eq!(shown.status.code(), Some(0), "{reference}: {}", err(&shown));
+        std::fs::remove_file(&file).unwrap();
+    }
+    // Nobody's: no run has it, and `accept` would write there.
+    for reference in ["scenarios/x.snap", "../x.snap", "/x.snap"] {
+        let bundled = with_reference(reference);
+        assert_eq!(bundled.status.code(), Some(2), "{reference}: {}", err(&bundled));
+        assert!(err(&bundled).contains("cannot be redacted"), "{}", err(&bundled));
+        assert!(!file.exists());
+    }
+}
+
+#[test]
 fn a_trend_tells_since_when_and_with_what_else_an_outcome_changed() {
     let state = tempfile::tempdir().unwrap();
     record(state.path(), "20240719-040900-aaaaaa", "2024-07-19T04:09:00Z", RECOVERED, "i");
@@ -197,6 +227,13 @@ fn the_script_installs_what_a_shell_and_man_look_for() {
         assert_eq!(installed.status.code(), Some(0), "{}", err(&installed));
         assert!(out(&installed).contains("is not in PATH"), "{}", out(&installed));
     }
+    // A prefix that is not absolute is meant from where the command was given; no home is needed for it.
+    let beside = tempfile::tempdir().unwrap();
+    let mut relative = Command::new(checkout.path().join("scripts/install"));
+    relative.current_dir(beside.path()).env_remove("HOME").args(["--prefix", "here"]);
+    let relative = relative.output().unwrap();
+    assert_eq!(relative.status.code(), Some(0), "{}", err(&relative));
+    assert!(beside.path().join("here/bin/loopbreak").is_file());
     for file in [
         "bin/loopbreak-volumes",
         "share/man/man1/loopbreak.1",

@@ -108,7 +108,7 @@ fn the_checked_in_schema_is_current() {
     let checked_in = std::fs::read_to_string(path).unwrap_or_default();
     assert!(
         checked_in == fleet::schema_text(),
-        "write it again: cargo run -p fleet --example schema > harness/fleet/rollout.schema.json"
+        "write it again: cargo run -p fleet --example rollout-schema > harness/fleet/rollout.schema.json"
     );
 }
 

@@ -1,6 +1,7 @@
 //! `loopbreak bundle` and `loopbreak show`: recorded runs in one file, and what such a file holds.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context as _;
 use bundle::{Bounds, BundledRun, HostNames, Manifest, Redactor, Replay, Stage, Written};
@@ -69,6 +70,14 @@ pub(crate) fn bundle(global: &Global, args: &BundleArgs) -> anyhow::Result<Exit>
         // As it is in the bundle: what was redacted may have played a part.
         let staged =
             RunDir::find(&state.runs(), &staged.to_string_lossy()).map_err(infrastructure)?;
+        let redacted = staged.record().map_err(infrastructure)?;
+        if !names_no_place(&redacted.reference) {
+            let what = format!(
+                "{name}: the path of its reference, {}, cannot be redacted; move the scenarios into a folder of their own",
+                escaped(record.reference.display())
+            );
+            return Err(usage(anyhow::anyhow!(what)));
+        }
         let replayed = replay(&staged).map_err(usage)?;
         let replay = replay_of(&replayed);
         if replay == Replay::Differs {
@@ -85,7 +94,7 @@ pub(crate) fn bundle(global: &Global, args: &BundleArgs) -> anyhow::Result<Exit>
         });
     }
     let written = stage
-        .write(&args.output, env!("CARGO_PKG_VERSION"))
+        .write(&args.output, env!("CARGO_PKG_VERSION"), &Bounds::default())
         .with_context(|| format!("{} cannot be written", args.output.display()))
         .map_err(infrastructure)?;
     print(&told(&args.output, &written))?;
@@ -111,13 +120,21 @@ fn names(global: &Global, state: &StateDir, runs: &[(RunDir, RunRecord)]) -> Hos
     paths.extend(home);
     paths.extend(fs::canonicalize(&global.scenarios).map(|path| path.display().to_string()));
     paths.extend(std::env::current_dir().map(|path| path.display().to_string()));
-    let mut needed = Vec::new();
+    let mut needed = BTreeSet::new();
     for (run, record) in runs {
         paths.push(run.path().display().to_string());
-        paths.push(record.reference.display().to_string());
-        needed.push(record.image.clone());
+        paths.extend(record.reference.parent().map(|folder| folder.display().to_string()));
+        needed.insert(record.image.clone());
         needed.extend(record.image_line.as_ref().map(ToString::to_string));
         needed.extend(record.scenario.split('/').map(str::to_owned));
+        for file in fs::read_dir(run.path()).into_iter().flatten().flatten() {
+            // What cannot be read is told when it is to be bundled.
+            if file.path().extension().is_some_and(|it| it == "json" || it == "jsonl")
+                && let Ok(content) = fs::read_to_string(file.path())
+            {
+                needed.extend(bundle::words_of(&content));
+            }
+        }
     }
     let filled = |name: String| Some(name).filter(|name| !name.is_empty());
     HostNames { host: filled(host), user: user.and_then(filled), paths, needed }
@@ -134,6 +151,13 @@ fn told(file: &Path, written: &Written) -> String {
         size.div_ceil(1024)
     );
     text += &about(manifest);
+    let bytes: u64 = manifest.files.iter().map(|file| file.size).sum();
+    if bytes > Bounds::default().bytes {
+        text += &format!(
+            "  note      unpacked it is larger than `show` takes by itself; --max-size {}GiB does\n",
+            bytes.div_ceil(1 << 30)
+        );
+    }
     let dumps = manifest.files.iter().filter(|file| file.path.contains("/dumps/")).count();
     if dumps > 0 {
         text += &format!(
@@ -234,10 +258,17 @@ pub(crate) fn show(global: &Global, args: &ShowArgs) -> anyhow::Result<Exit> {
 /// The record of a run that came in a bundle, and what its events come to.
 fn opened(folder: &Path, run: &BundledRun) -> anyhow::Result<(RunDir, Replayed)> {
     let directory = RunDir::find(folder, &folder.to_string_lossy()).map_err(usage)?;
+    // What is read as a whole. A run's own record has some hundred bytes.
+    let size = fs::metadata(folder.join("run.json")).map_err(usage)?.len();
+    if size > LARGEST_RECORD {
+        let what = format!(
+            "the record of {} has {size} bytes, and {LARGEST_RECORD} are the most; do not trust where the bundle is from",
+            escaped(&run.run)
+        );
+        return Err(usage(anyhow::anyhow!(what)));
+    }
     let record = directory.record().map_err(usage)?;
-    // A reference is read, and `accept` writes beside it: a record from elsewhere must name no place of this host.
-    let up = record.reference.components().any(|part| part == std::path::Component::ParentDir);
-    if record.reference.is_absolute() || up || record.run.as_str() != run.run {
+    if !names_no_place(&record.reference) || record.run.as_str() != run.run {
         let what = format!(
             "the record of {} names a place of a host, or another run; it was not made by `loopbreak bundle`, do not trust it",
             escaped(&run.run)
@@ -246,6 +277,17 @@ fn opened(folder: &Path, run: &BundledRun) -> anyhow::Result<(RunDir, Replayed)>
     }
     let replayed = replay(&directory).map_err(usage)?;
     Ok((directory, replayed))
+}
+
+/// The most bytes of a `run.json`.
+const LARGEST_RECORD: u64 = 1 << 20;
+
+/// Whether a record's reference is as redaction leaves it. It is read, and `accept` writes beside it: the record of another
+/// host must lead to no place of this one.
+fn names_no_place(reference: &Path) -> bool {
+    let mut parts = reference.components();
+    parts.next() == Some(Component::Normal("<host>".as_ref()))
+        && parts.all(|part| matches!(part, Component::Normal(_)))
 }
 
 fn page(

@@ -20,6 +20,8 @@ pub(super) struct Done {
     pub(super) stop: Option<String>,
     /// Whether that counts as broken.
     pub(super) broke: bool,
+    /// Whether the image is a model.
+    pub(super) is_model: bool,
 }
 
 impl Done {
@@ -45,6 +47,11 @@ impl Answers {
 
     pub(super) fn runs(&self) -> impl Iterator<Item = (&Question, &Vec<Done>)> {
         self.runs.iter()
+    }
+
+    /// Whether they are of a model.
+    pub(super) fn is_model(&self) -> bool {
+        self.runs.values().flatten().any(|done| done.is_model)
     }
 
     /// How many runs there were.
@@ -80,16 +87,21 @@ impl Answers {
         rounds.take(jobs.max(1) as usize).cloned().collect()
     }
 
-    /// The clean answers that what was found rests on, each with its number of runs.
-    pub(super) fn rests_on(&self, found: &Found) -> Vec<u32> {
+    /// The clean answers that what was found rests on, each with its number of runs. `clean_runs` made an answer in this
+    /// search; runs of an earlier search that asked for less may be there as well, and nothing rests on those.
+    pub(super) fn rests_on(&self, found: &Found, clean_runs: u32) -> Vec<u32> {
         let clean = |question: &[usize]| {
-            self.broken(question)
-                .is_none()
-                .then(|| u32::try_from(self.of(question).len()).unwrap_or(u32::MAX))
+            let runs = u32::try_from(self.of(question).len()).unwrap_or(u32::MAX);
+            (self.known(question, clean_runs) == Some(false)).then_some(runs)
         };
         match found {
-            // Any clean build may be one that only did not show it: then the first that breaks lies before it.
-            Found::First(_) => self.runs.keys().filter_map(|question| clean(question)).collect(),
+            // Any clean build before it may be one that only did not show it: then the first that breaks lies before that.
+            Found::First(first) => self
+                .runs
+                .keys()
+                .filter(|question| question[0] < *first)
+                .filter_map(|question| clean(question))
+                .collect(),
             Found::Smallest(part) => part
                 .iter()
                 .filter_map(|one| {
@@ -101,7 +113,6 @@ impl Answers {
             Found::Nothing => self
                 .runs
                 .iter()
-                .filter(|(_, runs)| !runs.iter().any(|done| done.broke))
                 .max_by_key(|(question, _)| (question.len(), question.first().copied()))
                 .and_then(|(question, _)| clean(question))
                 .into_iter()
@@ -121,7 +132,8 @@ mod tests {
 
     fn done(question: &[usize], broke: bool) -> Done {
         let verdict = if broke { Verdict::Looping } else { Verdict::Unaffected };
-        Done { question: question.to_vec(), run: String::new(), verdict, stop: None, broke }
+        let (question, run) = (question.to_vec(), String::new());
+        Done { question, run, verdict, stop: None, broke, is_model: true }
     }
 
     #[test]
@@ -135,6 +147,21 @@ mod tests {
         assert_eq!(answers.next_runs(&[vec![3], vec![4]], 3, 3), [vec![3], vec![4], vec![4]]);
         answers.add(done(&[3], true));
         assert_eq!(answers.known(&[3], 99), Some(true));
+    }
+
+    #[test]
+    fn what_an_earlier_search_left_counts_only_where_it_is_enough_and_lies_before() {
+        let mut answers = Answers::default();
+        // An earlier search was content with one run, and took build 5 for clean.
+        answers.add(done(&[2], false));
+        answers.add(done(&[5], false));
+        for _ in 0..3 {
+            answers.add(done(&[0], false));
+            answers.add(done(&[3], false));
+        }
+        answers.add(done(&[4], true));
+        assert_eq!(answers.rests_on(&Found::First(4), 3), [3, 3]);
+        assert_eq!(answers.rests_on(&Found::First(4), 1), [3, 1, 3]);
     }
 
     /// Runs a search whose oracle shows a break in some runs only, drawn from a seed.
@@ -184,7 +211,9 @@ mod tests {
                 |set| set[0] >= first && random() < certainty.rate,
             );
             right += u32::from(found == Found::First(first));
-            assert!(certainty.reached(&answers.rests_on(&found)) >= certainty.confidence);
+            assert!(
+                certainty.reached(&answers.rests_on(&found, clean_runs)) >= certainty.confidence
+            );
         }
         // 1800 would be as often as it says; the bound is of the seed above, not of luck.
         assert!(right >= 1800, "{right} of 2000");
@@ -203,7 +232,9 @@ mod tests {
                 |set| set.contains(&2) && set.contains(&5) && random() < certainty.rate,
             );
             right += u32::from(found == Found::Smallest(vec![2, 5]));
-            assert!(certainty.reached(&answers.rests_on(&found)) >= certainty.confidence);
+            assert!(
+                certainty.reached(&answers.rests_on(&found, clean_runs)) >= certainty.confidence
+            );
         }
         assert!(right >= 900, "{right} of 1000");
     }

@@ -39,7 +39,7 @@ pub(crate) enum BisectCommand {
     /// Find the fewest of a scenario's faults that break the machine together
     ///
     /// Faults are drivers, updates and all else under [[fault]]. The machine has to stay well with harmless copies of
-    /// them. Of what is found nothing can be left out; there may be other sets like it.
+    /// them, or with only those that --keep leaves on it. Of what is found nothing can be left out; there may be other sets like it.
     Faults(FaultsArgs),
 }
 
@@ -161,8 +161,7 @@ pub(crate) fn run(global: &Global, command: &BisectCommand) -> anyhow::Result<Ex
         Subject::Faults { .. } => subject.count(),
     };
     let clean_runs = certainty.clean_runs(answers);
-    let mut search =
-        Search { subject, breaks, clean_runs, answers: Answers::default(), about: None };
+    let mut search = Search { subject, breaks, clean_runs, answers: Answers::default() };
     before.into_iter().for_each(|done| search.answers.add(done));
     let mut found = None;
     let exit = in_session(global, state, async |session, interrupt| {
@@ -180,7 +179,6 @@ pub(crate) fn run(global: &Global, command: &BisectCommand) -> anyhow::Result<Ex
         answers: &search.answers,
         certainty,
         clean_runs,
-        is_model: search.about,
     };
     if args.json {
         print_json(&(serde_json::to_string_pretty(&document(&searched))? + "\n"))?;
@@ -202,8 +200,6 @@ struct Search {
     breaks: Vec<Verdict>,
     clean_runs: u32,
     answers: Answers,
-    /// Whether the image is a model, as soon as a run has told.
-    about: Option<bool>,
 }
 
 impl Search {
@@ -278,7 +274,6 @@ impl Search {
                         let answer = if done.broke { "breaks" } else { "does not break" };
                         tell(format!("{what}: {answer} ({}), {}", done.way(), done.run));
                         journal.add(&done).map_err(infrastructure)?;
-                        self.about = Some(result.summary.image.is_model);
                         self.answers.add(done);
                         if result.exit > Exit::Differs {
                             exit = exit.max(result.exit);
@@ -316,6 +311,7 @@ impl Search {
             verdict: summary.verdict,
             stop,
             broke: self.breaks.contains(&summary.verdict),
+            is_model: summary.image.is_model,
         }
     }
 }
@@ -337,7 +333,7 @@ mod tests {
         let subject = Subject::builds(&global(), "twelve-builds", None).unwrap();
         // What the recording of a machine that stayed in recovery stands for.
         let breaks = vec![Verdict::StuckInRecovery];
-        Search { subject, breaks, clean_runs: 1, answers: Answers::default(), about: None }
+        Search { subject, breaks, clean_runs: 1, answers: Answers::default() }
     }
 
     /// Answers as a machine would, until something is found or so many runs are done. Each answer is in the journal first.
@@ -393,7 +389,6 @@ mod tests {
             answers: &again.answers,
             certainty: Certainty { rate: 1.0, confidence: 0.95 },
             clean_runs: 1,
-            is_model: Some(true),
         };
         let page = searched.page();
         for part in [

@@ -15,14 +15,12 @@ pub(super) struct Searched<'a> {
     pub(super) answers: &'a Answers,
     pub(super) certainty: Certainty,
     pub(super) clean_runs: u32,
-    /// Absent where all answers are from before.
-    pub(super) is_model: Option<bool>,
 }
 
 impl Searched<'_> {
     pub(super) fn page(&self) -> String {
         let (subject, model) =
-            (self.subject, if self.is_model == Some(true) { ", a model, not Windows" } else { "" });
+            (self.subject, if self.answers.is_model() { ", a model, not Windows" } else { "" });
         let what = match subject {
             Subject::Builds { .. } => "builds",
             Subject::Faults { .. } => "faults",
@@ -64,7 +62,7 @@ impl Searched<'_> {
             |question: &[usize]| self.answers.broken(question).map(Done::way).unwrap_or_default();
         match (self.found, self.subject) {
             (Found::First(0), _) => format!(
-                "every build that was run breaks, the first as well: {}\n  how         {}\n",
+                "the first build breaks already: {}\n  how         {}\n",
                 escaped(self.subject.label(0)),
                 way(&[0])
             ),
@@ -94,7 +92,7 @@ impl Searched<'_> {
 
     /// What repetition proves here, and what it does not.
     fn confidence(&self) -> Vec<String> {
-        let clean = self.answers.rests_on(self.found);
+        let clean = self.answers.rests_on(self.found, self.clean_runs);
         if clean.is_empty() {
             return vec!["it was seen to break; that needs no repetition".to_owned()];
         }
@@ -143,6 +141,15 @@ impl Searched<'_> {
         }
         for (question, runs) in self.answers.runs() {
             let broken = runs.iter().filter(|done| done.broke).count();
+            if let Found::First(first) = self.found
+                && broken == 0
+                && question[0] > *first
+            {
+                let what = escaped(self.subject.called(question)).to_string();
+                let count = runs.len();
+                let runs = if count == 1 { "run" } else { "runs" };
+                doubts.push(format!("{what} comes after it and did not break in {count} {runs}"));
+            }
             if broken > 0 && broken < runs.len() {
                 let what = escaped(self.subject.called(question)).to_string();
                 let advice = if self.certainty.rate >= 1.0 {
@@ -190,7 +197,7 @@ fn percent(share: f64) -> String {
 
 /// What a search came to, for programs.
 pub(super) fn document(searched: &Searched<'_>) -> Value {
-    let Searched { subject, found, answers, certainty, .. } = searched;
+    let Searched { subject, found, answers, certainty, clean_runs } = searched;
     let names = |question: &[usize]| -> Vec<&str> {
         question.iter().map(|index| subject.label(*index)).collect()
     };
@@ -213,7 +220,7 @@ pub(super) fn document(searched: &Searched<'_>) -> Value {
     json!({
         "format": 1, "scenario": subject.name(), "image": subject.image(), "result": result, "found": what,
         "confidence": {
-            "asked": certainty.confidence, "rate": certainty.rate, "reached": certainty.reached(&answers.rests_on(found)),
+            "asked": certainty.confidence, "rate": certainty.rate, "reached": certainty.reached(&answers.rests_on(found, *clean_runs)),
         },
         "runs": answers.count(), "asked": asked,
     })

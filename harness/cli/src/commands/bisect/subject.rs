@@ -142,8 +142,12 @@ impl Subject {
         let names: Vec<&str> = question.iter().map(|index| self.label(*index)).collect();
         match (self, names.as_slice()) {
             (Self::Builds { .. }, names) => names.join(", "),
-            (Self::Faults { .. }, []) => "none of them (harmless copies)".to_owned(),
-            (Self::Faults { .. }, names) if names.len() == self.count() => "all faults".to_owned(),
+            (Self::Faults { scenario, searched }, []) => {
+                let keeps_some = searched.len() < scenario.fault.len();
+                let instead = if keeps_some { "only what is kept" } else { "harmless copies" };
+                format!("none of them ({instead})")
+            }
+            (Self::Faults { .. }, names) if names.len() == self.count() => "all of them".to_owned(),
             (Self::Faults { .. }, names) => names.join(" + "),
         }
     }
