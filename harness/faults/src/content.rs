@@ -17,7 +17,9 @@
 //! A field is a u16 kind (0 wildcard, 1 pattern), a u16 length and that many bytes. The length in the
 //! header lets a reader tell a file that is still being written from a complete one.
 
-use scenario::{ChannelFile, Damage};
+use scenario::{ChannelFile, Content, Damage, Scenario};
+
+use crate::stage_error::StageError;
 
 /// The first bytes of a channel file.
 pub const MAGIC: [u8; 4] = *b"LBCF";
@@ -157,6 +159,23 @@ pub fn channel_file(described: &ChannelFile) -> Vec<u8> {
         }
     }
     file
+}
+
+/// The bytes of what a scenario writes.
+pub(crate) fn bytes_of(
+    scenario: &Scenario,
+    fault: &str,
+    content: &Content,
+) -> Result<Vec<u8>, StageError> {
+    match content {
+        Content::ChannelFile(described) => Ok(channel_file(described)),
+        Content::Text(text) => Ok(text.clone().into_bytes()),
+        Content::File(name) => scenario
+            .files
+            .get(name)
+            .cloned()
+            .ok_or_else(|| StageError::File { fault: fault.to_owned(), file: name.clone() }),
+    }
 }
 
 #[cfg(test)]

@@ -6,12 +6,12 @@ use winfmt::bcd::{ElementId, ElementValue};
 use winfmt::paths::glob_matches;
 
 use crate::boot_configuration::{STORE, rewrite};
+use crate::content::bytes_of;
 use crate::placing::on_drive;
 use crate::plan::{
     Change, Edit, Offline, OfflineError, Origin, Rewrite, StagePlan, StagedEdit, VolumeRole,
 };
 use crate::registry;
-use crate::stage::bytes_of;
 use crate::stage_error::StageError;
 
 /// Why a disk cannot be repaired as the scenario says.

@@ -1,13 +1,13 @@
 //! From a scenario to what has to be done to its machine.
 
 use scenario::{
-    Content, ContentDriver, DriverSignature, ErrorControl, Fault, Moment, Scenario, WindowsPath,
+    ContentDriver, DriverSignature, ErrorControl, Fault, Moment, Scenario, WindowsPath,
 };
 use winfmt::certificates::{self, Store};
 use winfmt::recovery_settings::{AutoRemediation, RecoverySettings};
 
 use crate::boot_configuration;
-use crate::content;
+use crate::content::bytes_of;
 use crate::driver::{self, ContentDriverOptions, DriverKind};
 use crate::ladder;
 use crate::placing::on_drive;
@@ -283,22 +283,6 @@ fn install(
         parameters: vec![("ContentFolder", folder)],
     };
     Ok(service.install(Some(image)))
-}
-
-pub(crate) fn bytes_of(
-    scenario: &Scenario,
-    fault: &str,
-    content: &Content,
-) -> Result<Vec<u8>, StageError> {
-    match content {
-        Content::ChannelFile(described) => Ok(content::channel_file(described)),
-        Content::Text(text) => Ok(text.clone().into_bytes()),
-        Content::File(name) => scenario
-            .files
-            .get(name)
-            .cloned()
-            .ok_or_else(|| StageError::File { fault: fault.to_owned(), file: name.clone() }),
-    }
 }
 
 /// The settings on `C:` and their mirror on the recovery volume, which is the copy that counts in the

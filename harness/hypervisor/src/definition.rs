@@ -8,7 +8,7 @@ use crate::daemon::Labels;
 use crate::domain::{self, Host};
 use crate::error::HypervisorError;
 use crate::firmware::firmware_files;
-use crate::machine::Options;
+use crate::options::Options;
 use crate::profile::MachineProfile;
 
 /// The definition with which a machine is started by libvirt's driver in this process; a daemon's names the account

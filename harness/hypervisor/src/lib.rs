@@ -30,6 +30,7 @@ mod ffi;
 mod firmware;
 mod kept_waiting;
 mod machine;
+mod options;
 mod orphans;
 mod process;
 mod profile;
@@ -48,7 +49,8 @@ pub use error::HypervisorError;
 pub use fake::{FakeHypervisor, Trigger};
 pub use firmware::{FirmwareFiles, firmware_files, own_code};
 pub use kept_waiting::KeptWaiting;
-pub use machine::{Libvirt, Options};
+pub use machine::Libvirt;
+pub use options::Options;
 pub use orphans::adopt_emulators;
 pub use process::{Ended, end_process};
 pub use profile::{

@@ -25,6 +25,7 @@ use crate::domain::{AGENT_PORT, Sockets};
 use crate::error::HypervisorError;
 use crate::events::{Raw, Watch, translate};
 use crate::ffi::{self, DomainEvent};
+use crate::options::Options;
 use crate::screen::Screen;
 use crate::tpm::Tpm;
 use crate::{orphans, process, serial};
@@ -37,32 +38,6 @@ const END_LIMIT: Duration = Duration::from_secs(120);
 const NAME_KEPT: &str = "is already being removed";
 const NAME_PERIOD: Duration = Duration::from_millis(20);
 const NAME_TRIES: u32 = 250;
-
-/// How machines are run.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Where libvirt is.
-    pub address: Address,
-    /// What runs the guests; `None`: what [`prove_accelerator`] finds.
-    pub accelerator: Option<Accelerator>,
-    /// How often the display is looked at; `None`: only on request and after a panic.
-    pub screen_period: Option<Duration>,
-    /// QEMU does not wait for the host's disk. Right for disks that are thrown away.
-    pub unsafe_cache: bool,
-}
-
-impl Options {
-    /// The embedded driver below `root`, a look at the display every second, disks that are thrown
-    /// away.
-    pub fn embedded(root: impl Into<PathBuf>) -> Self {
-        Self {
-            address: Address::Embedded { root: root.into() },
-            accelerator: None,
-            screen_period: Some(Duration::from_secs(1)),
-            unsafe_cache: true,
-        }
-    }
-}
 
 /// A connection to libvirt that runs machines.
 pub struct Libvirt {

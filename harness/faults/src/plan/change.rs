@@ -5,7 +5,7 @@ use winfmt::bcd::{BcdStore, ElementId, ElementValue};
 use winfmt::hive::{Data, ValueType};
 
 use super::edit::{Edit, HiveName, RegistryValue, VolumeRole};
-use super::offline::{Offline, OfflineError};
+use super::offline::{Offline, OfflineError, real_key};
 use super::servicing::Servicing;
 
 /// Largest file that is made to fill a volume, in bytes: it is held in memory.
@@ -275,25 +275,6 @@ impl Edit {
             *key = real_key(*hive, key, disk)?;
         }
         Ok(self)
-    }
-}
-
-pub(crate) fn real_key(
-    hive: HiveName,
-    key: &str,
-    disk: &mut dyn Offline,
-) -> Result<String, OfflineError> {
-    const CURRENT: &str = "CurrentControlSet";
-    let is_current =
-        key.get(..CURRENT.len()).is_some_and(|head| head.eq_ignore_ascii_case(CURRENT));
-    if hive != HiveName::System || !is_current {
-        return Ok(key.to_owned());
-    }
-    match disk.read_value(hive, "Select", "Current")? {
-        Some(RegistryValue::Dword(number)) => {
-            Ok(format!("ControlSet{number:03}{}", &key[CURRENT.len()..]))
-        }
-        _ => Err("the hive has no number Select\\Current".into()),
     }
 }
 

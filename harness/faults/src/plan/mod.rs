@@ -15,9 +15,9 @@ mod servicing;
 mod stage_plan;
 
 pub use apply::{Applied, ApplyError};
-pub(crate) use change::real_key;
 pub use change::{Change, Rewrite};
 pub use edit::{Before, Edit, FileState, HiveName, RegistryValue, TpmState, VolumeRole};
+pub(crate) use offline::real_key;
 pub use offline::{KeyEntries, Offline, OfflineError};
 pub use online::{Act, InterruptedWrite, Online, OnlineAct, OnlineWrite};
 pub(crate) use servicing::{

@@ -75,3 +75,23 @@ pub trait Offline {
     /// from there.
     fn commit(&mut self) -> Result<(), OfflineError>;
 }
+
+/// A key from the hive's root, with the control set that is in use in the place of `CurrentControlSet`.
+pub(crate) fn real_key(
+    hive: HiveName,
+    key: &str,
+    disk: &mut dyn Offline,
+) -> Result<String, OfflineError> {
+    const CURRENT: &str = "CurrentControlSet";
+    let is_current =
+        key.get(..CURRENT.len()).is_some_and(|head| head.eq_ignore_ascii_case(CURRENT));
+    if hive != HiveName::System || !is_current {
+        return Ok(key.to_owned());
+    }
+    match disk.read_value(hive, "Select", "Current")? {
+        Some(RegistryValue::Dword(number)) => {
+            Ok(format!("ControlSet{number:03}{}", &key[CURRENT.len()..]))
+        }
+        _ => Err("the hive has no number Select\\Current".into()),
+    }
+}

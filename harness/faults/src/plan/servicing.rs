@@ -7,9 +7,8 @@ use winfmt::servicing::{
     package_key,
 };
 
-use super::change::real_key;
 use super::edit::{Edit, FileState, HiveName, RegistryValue, VolumeRole};
-use super::offline::{Offline, OfflineError};
+use super::offline::{Offline, OfflineError, real_key};
 
 const C: VolumeRole = VolumeRole::Windows;
 /// Driver packages, a folder each.

@@ -18,8 +18,8 @@ pub use event::{Happened, PlayEvent};
 pub use fitted::{Figure, compared_with_simulation, fitted};
 pub use life::{Break, Ended, Help, Life, LifeKey, Lives, RanOn};
 pub use outcome::{
-    Fate, MachineRun, Measured, REAL_OUTCOME_FORMAT, RealOutcome, RealRing, StoppedBy,
+    Cast, Fate, MachineRun, Measured, REAL_OUTCOME_FORMAT, RealOutcome, RealRing, StoppedBy,
 };
-pub use play::{Cast, Play, PlayError, Step, play};
+pub use play::{Play, PlayError, Step, play};
 pub use record::{PlayRecord, RECORD_FORMAT, RecordError};
 pub use text::render_plays;

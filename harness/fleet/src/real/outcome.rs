@@ -8,9 +8,18 @@ use words::Verdict;
 use super::event::{Happened, PlayEvent};
 use super::life::{Ended, RanOn};
 use super::machines::{Machines, One};
-use super::play::Cast;
 use crate::model::{Plan, Rollout};
 use crate::outcome::{Alarm, Outcome, Touches};
+
+/// What the machines run, for the outcome.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Cast {
+    /// The scenario's name.
+    pub scenario: String,
+    /// Whether the scenario leaves something to chance, which each machine's own seed decides.
+    pub has_chance: bool,
+}
 
 /// Version of the document.
 pub const REAL_OUTCOME_FORMAT: u32 = 1;

@@ -1,11 +1,9 @@
 //! The play itself: machines, and the same world that the simulation has.
 
-use serde::{Deserialize, Serialize};
-
 use super::event::{Happened, PlayEvent};
 use super::life::{LifeKey, Lives};
 use super::machines::Machines;
-use super::outcome::{Measured, RealOutcome};
+use super::outcome::{Cast, Measured, RealOutcome};
 use crate::distribution::Sampler;
 use crate::layout::Layout;
 use crate::machine::{Setup, minutes};
@@ -14,16 +12,6 @@ use crate::outcome::Outcome;
 use crate::place::RolloutError;
 use crate::simulate::{REACH, none, outcome};
 use crate::world::{Seen, World};
-
-/// What the machines run, for the outcome.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Cast {
-    /// The scenario's name.
-    pub scenario: String,
-    /// Whether the scenario leaves something to chance, which each machine's own seed decides.
-    pub has_chance: bool,
-}
 
 /// How far a play came.
 #[derive(Debug, Clone, PartialEq)]

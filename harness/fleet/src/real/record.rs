@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::PlayEvent;
 use super::life::{Life, Lives};
-use super::play::Cast;
+use super::outcome::Cast;
 
 /// Version of the record.
 pub const RECORD_FORMAT: u32 = 1;
