@@ -4,6 +4,8 @@
 //! They boot real machines of 512 MiB under whatever accelerator the host has, so they assert what
 //! happened, never how long it took.
 
+pub mod guide;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;

@@ -111,7 +111,7 @@ impl FakeHypervisor {
         lock(&self.0.files).get(path).cloned()
     }
 
-    fn bring_up(
+    fn define_and_start(
         &self,
         spec: &MachineSpec,
         sink: Sink,
@@ -153,7 +153,7 @@ impl Hypervisor for FakeHypervisor {
         spec: &MachineSpec,
         sink: Sink,
     ) -> Result<Box<dyn Machine>, HypervisorError> {
-        self.bring_up(spec, sink, &Trigger::Start, StartedFrom::Cold)
+        self.define_and_start(spec, sink, &Trigger::Start, StartedFrom::Cold)
     }
 
     async fn restore(
@@ -163,7 +163,7 @@ impl Hypervisor for FakeHypervisor {
         sink: Sink,
     ) -> Result<Box<dyn Machine>, HypervisorError> {
         fs_err::metadata(ram).map_err(|error| HypervisorError::io("open", ram, error))?;
-        self.bring_up(spec, sink, &Trigger::Restore, StartedFrom::Checkpoint)
+        self.define_and_start(spec, sink, &Trigger::Restore, StartedFrom::Checkpoint)
     }
 }
 

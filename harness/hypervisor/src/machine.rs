@@ -80,7 +80,7 @@ impl Libvirt {
     }
 
     /// Brings a machine up in one of two ways, with everything that watches it in place beforehand.
-    async fn bring_up(
+    async fn define_and_start(
         &self,
         spec: &MachineSpec,
         sink: Sink,
@@ -252,7 +252,7 @@ impl Hypervisor for Libvirt {
         spec: &MachineSpec,
         sink: Sink,
     ) -> Result<Box<dyn Machine>, HypervisorError> {
-        self.bring_up(spec, sink, Origin::Cold).await
+        self.define_and_start(spec, sink, Origin::Cold).await
     }
 
     async fn restore(
@@ -261,7 +261,7 @@ impl Hypervisor for Libvirt {
         spec: &MachineSpec,
         sink: Sink,
     ) -> Result<Box<dyn Machine>, HypervisorError> {
-        self.bring_up(spec, sink, Origin::Checkpoint { ram: ram.to_owned() }).await
+        self.define_and_start(spec, sink, Origin::Checkpoint { ram: ram.to_owned() }).await
     }
 }
 

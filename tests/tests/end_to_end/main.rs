@@ -5,6 +5,7 @@ mod any_disk;
 mod c_driver;
 mod command;
 mod daemon;
+mod guide;
 mod isolation;
 mod leaks;
 mod main_job;

@@ -71,7 +71,7 @@ pub(crate) fn waits(scenario: &Scenario, prepared: &Prepared) -> Vec<Wait> {
     if agent {
         wait("each answer of the guest agent", AGENT_LIMIT, "`infrastructure`");
     }
-    wait("any sign of a machine that is on its way", silence, "it stands still: `hung`");
+    wait("any sign of a machine that is on its way", silence, "it makes no more progress: `hung`");
     let then = match &scenario.operator {
         Some(operator) if operator.at_stop_screen == AtStopScreen::PowerCycle => {
             "it stands there, and is switched off and on again"
