@@ -1,6 +1,7 @@
 //! What CompactOS has compressed: the codings alone, and a file on a volume.
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use volume::{
@@ -55,6 +56,17 @@ struct Packed {
     place: usize,
     /// The record without its update sequence.
     record: Vec<u8>,
+    /// Where the size, the compressed data and the reparse point of the file lie in it.
+    values: [Range<usize>; 3],
+}
+
+impl Packed {
+    /// True if nothing but what CompactOS knows of the file is changed: so no cluster is the file's that is another's.
+    fn is_sound_but_for_values(&self, record: &[u8]) -> bool {
+        let pairs = self.record.iter().zip(record).enumerate();
+        let mut differing = pairs.filter(|(_, (one, other))| one != other).map(|(at, _)| at);
+        differing.all(|at| self.values.iter().any(|value| value.contains(&at)))
+    }
 }
 
 /// Bytes of the file.
@@ -87,16 +99,17 @@ static PACKED: LazyLock<Packed> = LazyLock::new(|| {
         let end = (stride + 1) * 512 - 2;
         record.copy_within(saved + 2 * stride..saved + 2 * stride + 2, end);
     }
-    compress(&mut record);
-    Packed { volume, place, record }
+    let values = compress(&mut record);
+    Packed { volume, place, record, values }
 });
 
 fn word(bytes: &[u8], at: usize) -> usize {
     usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]))
 }
 
-/// Puts other attributes in the place of the data of a record: a hole, compressed data, a reparse point.
-fn compress(record: &mut Vec<u8>) {
+/// Puts other attributes in the place of the data of a record: a hole, compressed data, a reparse point. Gives where
+/// their values lie.
+fn compress(record: &mut Vec<u8>) -> [Range<usize>; 3] {
     let (size, stored) = (FILE as u64, xpress(&text(FILE)));
     let mut at = word(record, 0x14);
     while record[at] != 0x80 {
@@ -133,9 +146,14 @@ fn compress(record: &mut Vec<u8>) {
     };
     let point: Vec<u8> =
         [WOF_TAG, 16, 1, 2, 1, 0].iter().flat_map(|one| one.to_le_bytes()).collect();
+    let size = record.len() + 0x30..record.len() + 0x38;
     record.extend(hole);
-    record.extend(resident(0x80, 11, WOF_STREAM, &stored));
+    let stream = resident(0x80, 11, WOF_STREAM, &stored);
+    let data =
+        record.len() + stream.len() - stored.len().next_multiple_of(8)..record.len() + stream.len();
+    record.extend(stream);
     record.extend(resident(0xc0, 12, "", &point));
+    let point = record.len() - point.len()..record.len();
     record.extend([0xff; 4]);
     record.extend([0; 4]);
     let used = record.len() as u32;
@@ -143,12 +161,14 @@ fn compress(record: &mut Vec<u8>) {
     record[0x28] = 13;
     assert!(record.len() <= RECORD, "{used} bytes are too much for a record");
     record.resize(RECORD, 0);
+    [size, data, point]
 }
 
 /// The input changes the record of a file that is compressed, which is then read, written over and deleted.
 pub(crate) fn file(input: &[u8]) {
     let packed = &*PACKED;
-    let mut record = patch::applied(&packed.record, input);
+    let patched = patch::applied(&packed.record, input);
+    let mut record = patched.clone();
     let saved = (word(&record, 4) & 0x1fe).min(504);
     let sequence = [record[saved], record[saved + 1]];
     for stride in 0..2 {
@@ -168,7 +188,8 @@ pub(crate) fn file(input: &[u8]) {
             let count = ntfs.read_at(NAME, 7, &mut part).expect("it was read whole");
             assert_eq!(part[..count], whole[whole.len().min(7)..whole.len().min(107)]);
             // Written to, it is what it was with the change in it.
-            if ntfs.write_at(NAME, 3, b"changed").is_ok() {
+            let sound = packed.is_sound_but_for_values(&patched);
+            if ntfs.write_at(NAME, 3, b"changed").is_ok() && sound {
                 let mut wanted = whole;
                 wanted.resize(wanted.len().max(10), 0);
                 wanted[3..10].copy_from_slice(b"changed");
