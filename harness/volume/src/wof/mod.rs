@@ -37,7 +37,7 @@ const BATCH: u64 = 512 << 10;
 /// How the chunks of a file are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WofAlgorithm {
-    /// XPRESS with Huffman codes, chunks of 4 KiB: what `compact /compactos` chooses.
+    /// XPRESS with Huffman codes, chunks of 4 KiB: what `compact /exe` takes where none is named.
     Xpress4k,
     /// LZX, chunks of 32 KiB.
     Lzx,
