@@ -311,3 +311,36 @@ fn bitmap_place(bytes: &[u8], record: usize, cluster: usize) -> usize {
     let start = number(runs + 1 + usize::from(length_bytes), start_bytes);
     MIB as usize + start * cluster
 }
+
+/// What CompactOS has compressed is the same by our own reader and by the other one, and also after it was moved.
+#[test]
+fn both_readers_expand_what_compactos_has_compressed() {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/cases");
+    let cases = std::env::var_os("LOOPBREAK_CASES").map_or_else(|| beside.into(), PathBuf::from);
+    let packed = cases.join("27-compactos.raw.xz");
+    if !packed.is_file() {
+        println!("skipped: {} is not there; set LOOPBREAK_CASES", packed.display());
+        return;
+    }
+    if !tools() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("disk.raw");
+    let out = std::fs::File::create(&path).unwrap();
+    assert!(Command::new("xz").arg("-dc").arg(packed).stdout(out).status().unwrap().success());
+    let open = |access| OfflineDisk::open(&path, access, directory.path()).unwrap();
+    let disk = open(Access::ReadWrite);
+    let file = r"Windows\System32\drivers\viostor.sys";
+    let mut windows = disk.windows_volume().unwrap();
+    let contents = windows.read(file).unwrap();
+    assert_eq!(contents.len(), 3000);
+    assert!(contents.iter().filter(|&&byte| byte != 0).count() > 2900);
+    assert_eq!(disk.read_back(file).unwrap().unwrap(), contents);
+    windows.rename(file, "moved.sys").unwrap();
+    windows.flush().unwrap();
+    drop(windows);
+    // The other reader has to find the same.
+    disk.close().unwrap();
+    assert_eq!(open(Access::ReadOnly).read_back("moved.sys").unwrap().unwrap(), contents);
+}

@@ -12,6 +12,7 @@
 //!   disks that are one volume.
 //! - [`probe`]: which file system lies on a partition, by its first sectors.
 //! - [`Volume`]: files by path. [`Ntfs`] and [`Fat`] implement it; [`open`] chooses.
+//! - [`WofFile`]: the contents of a file that CompactOS has compressed, for every reader of NTFS.
 //! - [`Changes`]: what was changed on a volume opened by [`open_tracked`], for [`check_changes`], which
 //!   does not have to read the rest.
 //! - [`Guard`]: why a volume must not be written to (hibernated, not let go of cleanly, encrypted),
@@ -35,6 +36,7 @@ mod replayed;
 mod staged;
 mod table;
 mod volume;
+mod wof;
 
 pub use changes::Changes;
 pub use check::Check;
@@ -54,4 +56,5 @@ pub use table::{
     read_partitions, set_partition,
 };
 pub use volume::{Entry, Kind, MAX_READ, Metadata, Volume};
+pub use wof::{WOF_STREAM, WOF_TAG, WofAlgorithm, WofFile, WofSource};
 pub use words::{FileTime, Guid};

@@ -8,11 +8,11 @@ use std::ops::Range;
 /// What stands behind a directory entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Kind {
-    /// A regular file.
+    /// A regular file, also one that CompactOS has compressed (WOF), as Windows shows it.
     File,
     /// A directory.
     Directory,
-    /// A reparse point (symbolic link, junction, WOF-compressed file): never followed.
+    /// A reparse point (symbolic link, junction, deduplicated file): never followed.
     Reparse,
 }
 
@@ -21,7 +21,7 @@ pub enum Kind {
 pub struct Metadata {
     /// File, directory or reparse point.
     pub kind: Kind,
-    /// Length of the unnamed stream in bytes; 0 for directories.
+    /// Length of the contents in bytes, expanded where they are compressed; 0 for directories.
     pub size: u64,
     /// When it was created.
     pub created: FileTime,
@@ -38,7 +38,7 @@ pub struct Entry {
     pub name: String,
     /// What it is.
     pub kind: Kind,
-    /// Length of the unnamed stream in bytes as the directory tells it; 0 for directories.
+    /// Length of the contents in bytes as the directory tells it; 0 for directories.
     pub size: u64,
 }
 
@@ -75,7 +75,7 @@ pub trait Volume: Send {
 
     /// Where a file's contents lie, in bytes of the volume's device and in the order of the file. Contents
     /// that the file system keeps with its own record of the file lie where that record does; what was never
-    /// written lies nowhere.
+    /// written lies nowhere; what is compressed lies where its compressed data does.
     fn extents(&mut self, path: &str) -> Result<Vec<Range<u64>>, VolumeError>;
 
     /// Creates a file with these contents, or replaces what is there. Its directory must exist.

@@ -19,6 +19,7 @@ mod logs;
 pub mod patch;
 mod records;
 mod volumes;
+mod wof;
 
 /// One parser, or a few that share their input.
 #[derive(Debug)]
@@ -49,4 +50,6 @@ pub const TARGETS: &[Target] = &[
     Target { name: "recovery-image", run: files::recovery_image, seeds: records::wim_seeds },
     Target { name: "screen", run: files::screen, seeds: files::screen_seeds },
     Target { name: "wim", run: records::wim, seeds: records::wim_seeds },
+    Target { name: "wof", run: wof::data, seeds: wof::data_seeds },
+    Target { name: "wof-file", run: wof::file, seeds: patch::seeds },
 ];

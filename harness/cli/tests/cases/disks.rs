@@ -218,10 +218,48 @@ fn of_two_windows_the_one_that_starts_takes_the_fault() {
     assert!(read(&staged, "3", file).is_empty());
 }
 
+/// What CompactOS has compressed is read for what it is, moved as that, and written over.
+#[test]
+fn what_compactos_has_compressed_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path();
+    let Some(disk) = case("27-compactos.raw", state) else { return };
+    let driver = "/Windows/System32/drivers/viostor.sys";
+    let compressed = ["-n", "WofCompressedData"];
+    // Its one chunk is stored as it is, so the compressed data is the contents; its unnamed stream is a hole.
+    let contents = read_stream(&disk, "2", &compressed, driver);
+    assert_eq!(contents.len(), 3000);
+    assert_eq!(read(&disk, "2", driver), [0; 3000]);
+    let profile = crate::unpacked::folder().join("profile-with-healthy-marker.toml");
+    says(
+        state,
+        &["image", "import", text(&disk), "--name", "compact", "--profile", text(&profile)],
+    );
+    let stage = |fault: &str| {
+        let scenario = format!(
+            "format = 1\nname = \"compact\"\ntitle = \"A compressed driver\"\ndescription = \"One.\"\n\
+             [machine]\nimage = \"compact\"\nstart = \"cold\"\n[expect]\nverdict = \"unaffected\"\n\
+             [[fault]]\nname = \"file\"\nwhen = \"staged\"\n\
+             path = 'C:\\Windows\\System32\\drivers\\viostor.sys'\n{fault}\n"
+        );
+        staged_text(state, &scenario)
+    };
+    let moved = stage("kind = \"file-loss\"\nquarantine = 'C:\\QUARANTINE'");
+    assert_eq!(read(&moved, "2", "/QUARANTINE/viostor.sys"), contents);
+    assert!(read(&moved, "2", driver).is_empty());
+    let replaced = stage("kind = \"content-file\"\ncontent = { text = \"bad\" }");
+    assert_eq!(read(&replaced, "2", driver), b"bad");
+    assert!(read_stream(&replaced, "2", &compressed, driver).is_empty());
+}
+
 /// The disk of a case's scenario, prepared, as a raw file; its text changed before.
 fn staged(state: &Path, scenario: &str, from: &str, to: &str) -> std::path::PathBuf {
     let text_of = std::fs::read_to_string(folder().join(scenario).join("scenario.toml")).unwrap();
-    let text_of = if from.is_empty() { text_of } else { text_of.replace(from, to) };
+    staged_text(state, &if from.is_empty() { text_of } else { text_of.replace(from, to) })
+}
+
+/// The disk of a scenario, prepared, as a raw file.
+fn staged_text(state: &Path, text_of: &str) -> std::path::PathBuf {
     // A scenario lies in a folder of its name.
     let name = text_of.lines().find_map(|line| line.strip_prefix("name = \"")).unwrap();
     let place = tempfile::tempdir_in(state).unwrap().keep().join(name.trim_end_matches('"'));
@@ -241,6 +279,11 @@ fn staged(state: &Path, scenario: &str, from: &str, to: &str) -> std::path::Path
 
 /// A file of a partition, read by ntfs-3g; empty where there is none.
 fn read(disk: &Path, partition: &str, file: &str) -> Vec<u8> {
+    read_stream(disk, partition, &[], file)
+}
+
+/// The same, of the stream that is asked for.
+fn read_stream(disk: &Path, partition: &str, stream: &[&str], file: &str) -> Vec<u8> {
     let table = std::process::Command::new("sfdisk").args(["--json", text(disk)]).output().unwrap();
     let table: Value = serde_json::from_slice(&table.stdout).unwrap();
     let number: usize = partition.parse().unwrap();
@@ -251,5 +294,6 @@ fn read(disk: &Path, partition: &str, file: &str) -> Vec<u8> {
     let size = usize::try_from(found["size"].as_u64().unwrap() * 512).unwrap();
     let volume = disk.with_extension("volume");
     std::fs::write(&volume, &std::fs::read(disk).unwrap()[start..start + size]).unwrap();
-    std::process::Command::new("ntfscat").args([text(&volume), file]).output().unwrap().stdout
+    let mut ntfscat = std::process::Command::new("ntfscat");
+    ntfscat.args(stream).args([text(&volume), file]).output().unwrap().stdout
 }

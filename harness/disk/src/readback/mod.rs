@@ -16,6 +16,9 @@ pub(crate) enum ReadBackError {
     /// The volume cannot be understood.
     #[error("the other reader of NTFS does not understand it: {0}")]
     Ntfs(#[from] ::ntfs::NtfsError),
+    /// What CompactOS has compressed cannot be expanded.
+    #[error("{0}")]
+    Compressed(#[from] volume::Reason),
     /// The same, of a FAT volume.
     #[error("the other reader of FAT does not understand it: {0}")]
     Fat(#[from] fat::FatError),

@@ -1,5 +1,6 @@
 //! Changing the attributes of a file: its data, its times, its attribute list.
 
+use super::contents::Replaced;
 use super::engine::{Engine, Inode, MAX_LIST, list_entries};
 use super::index::I30;
 use super::name::FileName;
@@ -190,8 +191,8 @@ impl Engine {
         }
     }
 
-    /// Replaces the data of a file. The new data is on the device before the record refers to it,
-    /// the old is given back after that.
+    /// Replaces the data of a file, and what WOF has compressed of it. The new data is on the device before the
+    /// record refers to it, the old is given back after that.
     pub(super) fn replace_data(
         &mut self,
         inode: &mut Inode,
@@ -199,29 +200,28 @@ impl Engine {
         size: u64,
     ) -> Result<(), Reason> {
         let now = self.now();
-        let old = match self.layout(inode, kind::DATA, &[])? {
-            Some(Layout::Runs { runs, .. }) => runs,
-            _ => Vec::new(),
-        };
-        let place = self.record_for_data(inode, size)?;
+        let replaced = Replaced::of(inode);
+        let mut old = Vec::new();
+        for attribute in inode.attributes().filter(|one| !one.is_resident() && replaced.has(one)) {
+            old.extend(attribute.runs(self.geometry.clusters)?);
+        }
+        let place = self.record_for_data(inode, size, &replaced)?;
         let target = inode.records().nth(place).expect("chosen among them");
-        let freed = target.find(kind::DATA, &[]).map_or(0, Attribute::len);
-        let room = target.room() + freed;
-        let (attribute, new) = self.build_data(source, size, room)?;
+        let (attribute, new) = self.build_data(source, size, replaced.room(target))?;
         for record in inode.records_mut() {
-            record.remove(kind::DATA, &[]);
+            record.attributes.retain(|one| !replaced.has(one));
         }
         let target = inode.records_mut().nth(place).expect("chosen among them");
         let id = target.add(attribute);
         let reference = target.reference();
         self.change_list(inode, |list| {
-            list.retain(|entry| !(u32_at(entry, 0) == kind::DATA && entry[6] == 0));
+            list.retain(|entry| !replaced.has_entry(entry));
             let place = list.iter().position(|entry| u32_at(entry, 0) >= kind::DATA);
             let place = place.unwrap_or(list.len());
             list.insert(place, list_entry(kind::DATA, reference, id));
         })?;
         self.change_standard(inode, |standard| {
-            standard.attributes &= !STORED_FLAGS;
+            standard.attributes &= !(STORED_FLAGS | replaced.flags());
             standard.modified = now;
             standard.changed = now;
             standard.accessed = now;
@@ -230,6 +230,7 @@ impl Engine {
             .into_iter()
             .partition(|record| !record.attributes.is_empty());
         inode.extensions = kept;
+        replaced.forget_tag(inode)?;
         if let Err(error) = self.write_inode(inode) {
             self.free_clusters(&new)?;
             return Err(error);
@@ -237,20 +238,26 @@ impl Engine {
         for record in empty {
             self.free_record(record)?;
         }
+        if let Some(point) = replaced.point() {
+            self.leave_reparse_points(inode.base.reference(), point)?;
+        }
         self.free_clusters(&old)?;
         self.update_entries(inode)
     }
 
     /// Which of the records of a file has room for its data, anew: the base if it can, else the
     /// extension with most room, else a new one (only where there is an attribute list already).
-    fn record_for_data(&mut self, inode: &mut Inode, size: u64) -> Result<usize, Reason> {
+    fn record_for_data(
+        &mut self,
+        inode: &mut Inode,
+        size: u64,
+        replaced: &Replaced,
+    ) -> Result<usize, Reason> {
         /// A non-resident attribute with a few runs.
         const NON_RESIDENT: usize = 0x40 + 40;
         let resident = usize::try_from(size).unwrap_or(usize::MAX).saturating_add(0x18 + 40);
         let wanted = resident.min(NON_RESIDENT);
-        let room = |record: &Record| {
-            record.room() + record.find(kind::DATA, &[]).map_or(0, Attribute::len)
-        };
+        let room = |record: &Record| replaced.room(record);
         if room(&inode.base) >= wanted || inode.base.find(kind::ATTRIBUTE_LIST, &[]).is_none() {
             return Ok(0);
         }
@@ -311,6 +318,7 @@ impl Engine {
     pub(super) fn update_entries(&mut self, inode: &Inode) -> Result<(), Reason> {
         let standard = self.standard(inode)?;
         let (allocated, real) = self.entry_sizes(inode)?;
+        let reparse = inode.has(kind::REPARSE_POINT);
         for attribute in inode.attributes().filter(|one| one.kind() == kind::FILE_NAME) {
             let name = FileName::parse(attribute.value())?;
             let parent = name.parent & NUMBER_MASK;
@@ -325,6 +333,9 @@ impl Engine {
                 entry.accessed = standard.accessed;
                 entry.allocated = allocated;
                 entry.real = real;
+                if !reparse {
+                    entry.forget_reparse_tag();
+                }
                 entry.flags = entry.flags & !0x2fff | standard.attributes & 0x2fff;
             });
             match updated {
@@ -354,6 +365,7 @@ impl Engine {
         offset: u64,
         data: &[u8],
     ) -> Result<(), Reason> {
+        self.expand(inode, u64::MAX)?;
         let end = offset
             .checked_add(data.len() as u64)
             .filter(|&end| end <= i64::MAX as u64)
@@ -426,6 +438,7 @@ impl Engine {
 
     /// Cuts a file, or extends it with zeros that are not written.
     pub(super) fn resize_data(&mut self, inode: &mut Inode, size: u64) -> Result<(), Reason> {
+        self.expand(inode, size)?;
         let layout = self.layout(inode, kind::DATA, &[])?.unwrap_or(Layout::Resident(Vec::new()));
         let limit = crate::MAX_READ;
         let simple = match &layout {

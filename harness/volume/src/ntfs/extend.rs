@@ -52,12 +52,21 @@ impl Engine {
         if let Some(id) = value(kind::OBJECT_ID).filter(|id| id.len() >= 16) {
             self.leave_index("$ObjId", &OBJECT_IDS, &id[..16])?;
         }
-        if let Some(point) = value(kind::REPARSE_POINT).filter(|point| point.len() >= 4) {
-            let mut key = point[..4].to_vec();
-            key.extend(inode.base.reference().to_le_bytes());
-            self.leave_index("$Reparse", &REPARSE_POINTS, &key)?;
+        match value(kind::REPARSE_POINT) {
+            Some(point) => self.leave_reparse_points(inode.base.reference(), &point),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Takes a file out of the index of reparse points. `point` is the value of the attribute that it had.
+    pub(super) fn leave_reparse_points(
+        &mut self,
+        reference: u64,
+        point: &[u8],
+    ) -> Result<(), Reason> {
+        let Some(tag) = point.get(..4) else { return Ok(()) };
+        let key = [tag, &reference.to_le_bytes()].concat();
+        self.leave_index("$Reparse", &REPARSE_POINTS, &key)
     }
 
     fn leave_index(&mut self, file: &str, index: &[u16], key: &[u8]) -> Result<(), Reason> {

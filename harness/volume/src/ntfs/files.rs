@@ -1,10 +1,12 @@
 //! Files by path: what [`Volume`](crate::Volume) offers, in terms of records and names.
 
+use super::contents::wof_point;
 use super::edit::{Standard, is_entry_of, list_entry};
 use super::engine::{Engine, FIRST_USER, Inode, ROOT};
-use super::name::{DIRECTORY_FLAG, FileName, REPARSE_FLAG};
+use super::name::{DIRECTORY_FLAG, FileName};
 use super::record::{self, Attribute, NUMBER_MASK, kind, u32_at};
 use crate::path::{check_new_name, split};
+use crate::wof::{WOF_TAG, WofFile};
 use crate::{Entry, Kind, Metadata, Reason};
 use std::io::Read;
 
@@ -15,7 +17,6 @@ const DIRECTORY_ATTRIBUTE: u32 = 0x10;
 /// Reparse tags (\[MS-FSCC\] 2.1.2.1).
 const REPARSE_JUNCTION: u32 = 0xa000_0003;
 const REPARSE_LINK: u32 = 0xa000_000c;
-const REPARSE_WOF: u32 = 0x8000_0017;
 const REPARSE_DEDUP: u32 = 0x8000_0013;
 /// Deepest tree that is deleted.
 const MAX_DEPTH: usize = 64;
@@ -89,19 +90,17 @@ impl Engine {
     }
 
     /// Refuses what has no contents of its own: directories, and files behind a reparse point
-    /// (their data stream is empty or a placeholder, as with files compressed by WOF).
+    /// (their data stream is empty or a placeholder), but for those that WOF has compressed.
     fn check_contents(&self, inode: &Inode) -> Result<(), Reason> {
         if inode.base.is_directory() {
             return Err(Reason::IsADirectory);
         }
-        if let Some(point) = inode.attributes().find(|one| one.kind() == kind::REPARSE_POINT) {
+        if let Some(point) = wof_point(inode) {
+            WofFile::algorithm(point)?;
+        } else if let Some(point) = inode.attributes().find(|one| one.kind() == kind::REPARSE_POINT)
+        {
             let tag = u32_at(point.value(), 0);
             return Err(Reason::Unsupported(match tag {
-                REPARSE_WOF => {
-                    "reading a file that is compressed by CompactOS (WOF); expand it in \
-                                the machine: compact /u /exe"
-                        .to_owned()
-                }
                 REPARSE_LINK | REPARSE_JUNCTION => {
                     "following a symbolic link or junction; use the path that it leads to"
                         .to_owned()
@@ -136,9 +135,10 @@ impl Engine {
             if name.is_dos_only() || reference & NUMBER_MASK < FIRST_USER {
                 continue;
             }
-            let kind = if name.flags & REPARSE_FLAG != 0 {
+            let directory = name.flags & DIRECTORY_FLAG != 0;
+            let kind = if name.reparse_tag().is_some_and(|tag| directory || tag != WOF_TAG) {
                 Kind::Reparse
-            } else if name.flags & DIRECTORY_FLAG != 0 {
+            } else if directory {
                 Kind::Directory
             } else {
                 Kind::File
@@ -152,7 +152,7 @@ impl Engine {
     pub(super) fn metadata(&mut self, inode: &Inode) -> Result<Metadata, Reason> {
         let standard = self.standard(inode)?;
         let directory = inode.base.is_directory();
-        let kind = if inode.has(kind::REPARSE_POINT) {
+        let kind = if inode.has(kind::REPARSE_POINT) && wof_point(inode).is_none() {
             Kind::Reparse
         } else if directory {
             Kind::Directory

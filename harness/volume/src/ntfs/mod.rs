@@ -7,7 +7,7 @@
 //!
 //! - `boot`, `record`, `runs`, `name`, `node`, `lznt1`: the formats, pure.
 //! - `engine`: records on the device. `alloc`: clusters and records that are free. `stream`: the
-//!   contents of attributes. `index`, `index_blocks`, `index_walk`: directories and other indexes.
+//!   contents of attributes. `contents`: those of files. `index`, `index_blocks`, `index_walk`: directories and other indexes.
 //!   `edit`: changes of one file. `files`: by path. `extend`: what the volume keeps about files beside
 //!   them. `guard`: whether it may be written to. `log`: what a crash left in the log, carried out. `check`: all of it, or what was changed, against itself.
 //!
@@ -33,6 +33,7 @@
 mod alloc;
 mod boot;
 mod check;
+mod contents;
 #[cfg(test)]
 mod crafted;
 mod edit;
@@ -55,8 +56,8 @@ mod upcase;
 
 use crate::changes::{Before, Changes};
 use crate::{
-    BlockDevice, Check, Entry, FileTime, Guard, GuardKind, MAX_READ, Metadata, Operation, Reason,
-    Replay, Replayed, Volume, VolumeError,
+    BlockDevice, Check, Entry, FileTime, Guard, GuardKind, Metadata, Operation, Reason, Replay,
+    Replayed, Volume, VolumeError,
 };
 pub(crate) use boot::cluster_size;
 use engine::{Engine, VOLUME};
@@ -82,8 +83,8 @@ pub struct NtfsFormat {
 ///
 /// Not done: no records go into the change journal (it gets another identifier instead, so that whoever
 /// follows it starts anew, and quotas that are tracked are marked as out of date, see `extend`); 8.3
-/// names are not made; files that are encrypted (EFS), deduplicated or compressed by CompactOS are not
-/// read; no file gets an attribute list that has none, so that one with very many names or pieces is
+/// names are not made; files that are encrypted (EFS), deduplicated or kept in a WIM archive (WIMBoot) are
+/// not read; a file that CompactOS has compressed (WOF) is a plain one once it is written to; no file gets an attribute list that has none, so that one with very many names or pieces is
 /// refused. A volume of a disk whose *system* is hibernated looks clean by itself: who opens a disk asks
 /// the Windows volume for its [`Volume::guard`] before it writes to another one.
 pub struct Ntfs {
@@ -222,10 +223,8 @@ impl Volume for Ntfs {
     fn read(&mut self, path: &str) -> Result<Vec<u8>, VolumeError> {
         let mut read = || {
             let inode = self.engine.resolve_file(path)?;
-            match self.engine.layout(&inode, kind::DATA, &[])? {
-                Some(layout) => self.engine.read_layout(&layout, MAX_READ),
-                None => Ok(Vec::new()),
-            }
+            let contents = self.engine.contents(&inode)?;
+            self.engine.read_contents(&contents)
         };
         read().map_err(failure(Operation::Read, path))
     }
@@ -238,10 +237,8 @@ impl Volume for Ntfs {
     ) -> Result<usize, VolumeError> {
         let mut read = || {
             let inode = self.engine.resolve_file(path)?;
-            match self.engine.layout(&inode, kind::DATA, &[])? {
-                Some(layout) => self.engine.read_layout_at(&layout, offset, buffer),
-                None => Ok(0),
-            }
+            let contents = self.engine.contents(&inode)?;
+            self.engine.read_contents_at(&contents, offset, buffer)
         };
         read().map_err(failure(Operation::Read, path))
     }
@@ -249,10 +246,8 @@ impl Volume for Ntfs {
     fn extents(&mut self, path: &str) -> Result<Vec<Range<u64>>, VolumeError> {
         let mut find = || {
             let inode = self.engine.resolve_file(path)?;
-            match self.engine.layout(&inode, kind::DATA, &[])? {
-                Some(layout) => self.engine.extents(&inode, &layout),
-                None => Ok(Vec::new()),
-            }
+            let contents = self.engine.contents(&inode)?;
+            self.engine.extents(&inode, contents.layout())
         };
         find().map_err(failure(Operation::Read, path))
     }

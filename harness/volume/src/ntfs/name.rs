@@ -101,6 +101,26 @@ impl FileName {
         Self { parent, space: ALONE, name: name.encode_utf16().collect(), ..self.clone() }
     }
 
+    /// The tag of a file with a reparse point.
+    pub(super) fn reparse_tag(&self) -> Option<u32> {
+        (self.flags & REPARSE_FLAG != 0).then_some(self.extra)
+    }
+
+    /// Of a file that gets a reparse point of this tag.
+    #[cfg(test)]
+    pub(super) fn set_reparse_tag(&mut self, tag: u32) {
+        self.flags |= REPARSE_FLAG;
+        self.extra = tag;
+    }
+
+    /// Of a file that has no reparse point any more.
+    pub(super) fn forget_reparse_tag(&mut self) {
+        if self.flags & REPARSE_FLAG != 0 {
+            self.flags &= !REPARSE_FLAG;
+            self.extra = 0;
+        }
+    }
+
     pub(super) fn is_dos_only(&self) -> bool {
         self.space == DOS
     }

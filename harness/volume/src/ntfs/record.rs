@@ -166,6 +166,22 @@ impl Attribute {
         Self { raw }
     }
 
+    /// An unnamed stream of `size` bytes that is one hole, as Windows makes it.
+    #[cfg(test)]
+    pub(crate) fn hole(size: u64, clusters: u64, cluster: u64) -> Self {
+        let sizes = Sizes { allocated: clusters * cluster, real: size, initialized: 0 };
+        let runs = [Run { lcn: None, len: clusters }];
+        let mut hole = Self::non_resident(kind::DATA, &[], 0, &runs, sizes);
+        // A sparse attribute has one field more: the bytes of its clusters.
+        hole.raw.splice(0x40..0x40, [0; 8]);
+        let len = hole.raw.len() as u32;
+        hole.raw[4..8].copy_from_slice(&len.to_le_bytes());
+        hole.raw[0x0c..0x0e].copy_from_slice(&SPARSE.to_le_bytes());
+        hole.raw[0x20] = 0x48;
+        hole.raw[0x0a] = 0x48;
+        hole
+    }
+
     pub(crate) fn kind(&self) -> u32 {
         u32_at(&self.raw, 0)
     }
