@@ -14,14 +14,18 @@ use crate::record::Progress;
 
 impl MachineController<'_> {
     /// Makes the machine stop, if it hangs and its image has a use for that, and waits for its dump.
-    pub(super) async fn force_stop(&mut self, machine: &dyn Machine) {
+    pub(super) async fn force_stop(&self, machine: &dyn Machine) {
         if !self.context.prepared.profile.hang.nmi {
             return;
         }
         let early = self.watch.ended_early();
         tokio::select! {
             biased;
-            _ = early => {}
+            _ = early => {
+                if self.watch.progress().borrow().forced_stop.is_some() {
+                    self.force_stop_is(StepState::Failed, "the command is to end");
+                }
+            }
             () = self.stop_and_dump(machine) => {}
         }
     }

@@ -30,6 +30,9 @@ pub struct ForcedStop {
     /// Frames that were taken since.
     #[serde(skip)]
     frames: BTreeSet<String>,
+    /// The harness waits for it yet.
+    #[serde(skip)]
+    waits: bool,
 }
 
 impl ForcedStop {
@@ -63,6 +66,7 @@ impl ForcedStop {
                     self.stop.take_picture(event.seq, screen.stop.as_ref());
                 }
             }
+            Body::Step { name, .. } if name == steps::FORCE_STOP => self.waits = false,
             Body::Reset { by, .. } => self.over |= *by == ResetBy::Guest,
             Body::MachineStopped { reason } => self.over |= by_the_guest(reason),
             _ => return false,
@@ -91,6 +95,12 @@ impl Watcher {
         self.forced_stop.as_ref()
     }
 
+    /// True while the harness waits for a stop that it makes. What fails meanwhile, for example a host's disk that is
+    /// full of the dump, changes nothing of the verdict either.
+    pub(super) fn waits_for_a_forced_stop(&self) -> bool {
+        self.forced_stop.as_ref().is_some_and(|forced| forced.waits)
+    }
+
     /// Takes an event that is of a stop that the harness made. True where it was.
     pub(super) fn of_the_forced_stop(&mut self, event: &Event) -> bool {
         if let Some(forced) = &mut self.forced_stop {
@@ -107,6 +117,7 @@ impl Watcher {
                 over: false,
                 dumps: Vec::new(),
                 frames: BTreeSet::new(),
+                waits: true,
             });
             return true;
         }

@@ -214,7 +214,7 @@ impl Watcher {
             Body::FaultLanded { fault, .. } => {
                 self.landed.insert(fault.clone());
             }
-            Body::HarnessFailed { reason } => {
+            Body::HarnessFailed { reason } if !self.waits_for_a_forced_stop() => {
                 self.harness_failed.get_or_insert_with(|| reason.clone());
             }
             Body::RunEnded => self.run_ended = true,

@@ -149,6 +149,18 @@ fn a_dump_that_may_be_of_a_boot_or_of_the_forced_stop_is_of_neither() {
 }
 
 #[test]
+fn what_fails_while_the_dump_is_written_changes_nothing() {
+    let hang = events("hang");
+    let plain = derive(&hang).outcome;
+    let full = (Source::Harness, Body::HarnessFailed { reason: "the disk is full".to_owned() });
+    let (begins, ends) = (step(StepState::Started), step(StepState::Failed));
+    let meanwhile = then(&hang, &[begins.clone(), full.clone(), ends.clone()], &[]);
+    assert_eq!(meanwhile.outcome, plain);
+    let afterwards = then(&hang, &[begins, ends, full], &[]);
+    assert_eq!(afterwards.outcome.verdict, Verdict::Infrastructure);
+}
+
+#[test]
 fn only_a_machine_that_hangs_is_made_to_stop() {
     let hangs = |run: &[Event]| {
         let mut watcher = Watcher::new();
