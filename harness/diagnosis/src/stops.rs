@@ -218,6 +218,12 @@ fn words_of(kind: &EventKind) -> String {
             Some(2) => "Windows resumed from hibernation".to_owned(),
             _ => "Windows started".to_owned(),
         },
+        EventKind::StartFailed { service, display_name, .. } => {
+            format!("{} did not start", service.as_ref().unwrap_or(display_name))
+        }
+        EventKind::DriversNotLoaded { names } => {
+            format!("these drivers were not loaded: {}", names.join(", "))
+        }
         EventKind::ServiceInstalled { name, .. } => format!("the service {name} was installed"),
         EventKind::UpdateInstalled { title } => format!("Windows Update installed {title}"),
     }

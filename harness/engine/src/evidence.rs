@@ -9,8 +9,12 @@ use inspect::startup_repair::Session;
 use scenario::Scenario;
 use timeline::{Body, BugCheck, Layer, LayerResult, Sink, Source};
 use volume::Volume;
+use winfmt::dump::DumpSummary;
 
-use crate::offline::{Before, WindowsDisk, find, is_startup_repair_log, noise, repair_sessions};
+use crate::offline::{
+    Before, CopyError, DumpInPageFile, WindowsDisk, entries_since, find, is_startup_repair_log,
+    noise, repair_sessions,
+};
 use crate::record::RunDir;
 
 /// Files of evidence above this are left on the disk: a full dump of a large machine.
@@ -25,6 +29,8 @@ pub(crate) struct Collector<'a> {
     pub(crate) sink: &'a Sink,
     /// The letter that the Windows volume has on the machine.
     pub(crate) drive: char,
+    /// The harness made the machine stop before it was switched off.
+    pub(crate) forced_stop: bool,
 }
 
 impl Collector<'_> {
@@ -40,6 +46,13 @@ impl Collector<'_> {
             if let Err(error) = result {
                 troubles.push(format!("{what} could not be read: {error}"));
             }
+        }
+        self.system_log(windows, before);
+        // No verdict rests on it.
+        if self.forced_stop
+            && let Err(error) = self.dump_in_page_file(windows, before)
+        {
+            tracing::warn!(%error, "the dump in the page file could not be read");
         }
         troubles
     }
@@ -62,24 +75,60 @@ impl Collector<'_> {
             let bytes = windows.read(&path)?;
             let file = self.copy(&self.directory.dumps(), &path, &bytes)?;
             match winfmt::dump::summarize(std::io::Cursor::new(&bytes)) {
-                // What is not a whole dump of a stop is no evidence of one.
-                Ok(summary) if summary.damage.is_some() || !summary.bug_check.is_stop() => {
-                    tracing::warn!(path, damage = summary.damage, "no whole dump of a stop");
-                }
-                Ok(summary) => self.emit(Body::Dump {
-                    path: self.on_drive(&path),
-                    file,
-                    kind: kind_word(summary.kind)?,
-                    bug_check: BugCheck {
-                        code: u64::from(summary.bug_check.code),
-                        parameters: summary.bug_check.parameters,
-                    },
-                    module: summary.module.map(|module| module.to_ascii_lowercase()),
-                    time: summary.time.to_string(),
-                }),
+                Ok(summary) => self.dump(&path, file, summary)?,
                 Err(error) => tracing::warn!(path, %error, "a dump cannot be read"),
             }
         }
+        Ok(())
+    }
+
+    /// The dump of the stop that the harness made, where Windows has not made a file of it yet. Another dump in that
+    /// place is of a stop that nobody knows, and no evidence.
+    fn dump_in_page_file(
+        &self,
+        windows: &mut dyn Volume,
+        before: &Before,
+    ) -> Result<(), CollectError> {
+        let Some(dump) = DumpInPageFile::find(windows)? else { return Ok(()) };
+        let new = before.page_file.as_ref() != Some(&dump.digest);
+        if !new || dump.code != timeline::NMI_HARDWARE_FAILURE || dump.size > COPY_LIMIT {
+            tracing::warn!(
+                code = format!("{:#x}", dump.code),
+                bytes = dump.size,
+                new,
+                "the dump in the page file is left there"
+            );
+            return Ok(());
+        }
+        let path = self.directory.dumps().join("pagefile.dmp");
+        dump.copy(windows, &mut fs_err::File::create(&path)?)?;
+        match winfmt::dump::summarize(fs_err::File::open(&path)?) {
+            Ok(summary) => {
+                let file = self.directory.relative(&path);
+                self.dump(DumpInPageFile::PATH, file, summary)?;
+            }
+            Err(error) => tracing::warn!(%error, "the dump in the page file cannot be read"),
+        }
+        Ok(())
+    }
+
+    fn dump(&self, path: &str, file: String, summary: DumpSummary) -> Result<(), CollectError> {
+        // What is not a whole dump of a stop is no evidence of one.
+        if summary.damage.is_some() || !summary.bug_check.is_stop() {
+            tracing::warn!(path, damage = summary.damage, "no whole dump of a stop");
+            return Ok(());
+        }
+        self.emit(Body::Dump {
+            path: self.on_drive(path),
+            file,
+            kind: kind_word(summary.kind)?,
+            bug_check: BugCheck {
+                code: u64::from(summary.bug_check.code),
+                parameters: summary.bug_check.parameters,
+            },
+            module: summary.module.map(|module| module.to_ascii_lowercase()),
+            time: summary.time.to_string(),
+        });
         Ok(())
     }
 
@@ -104,6 +153,15 @@ impl Collector<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What Windows noted of its starts since the run began.
+    fn system_log(&self, windows: &mut dyn Volume, before: &Before) {
+        let since = before.system_log.and_then(|record| entries_since(windows, record));
+        let Some((path, entries)) = since else { return };
+        for (record, entry) in entries {
+            self.emit(Body::SystemLog { record, path: self.on_drive(path), entry });
+        }
     }
 
     fn changes(&self, windows: &mut dyn Volume, before: &Tree) -> Result<(), CollectError> {
@@ -172,6 +230,8 @@ pub(crate) enum CollectError {
     Volume(#[from] volume::VolumeError),
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    #[error(transparent)]
+    Copy(#[from] CopyError),
 }
 
 /// The word that the dump's own serialisation has for its kind.

@@ -54,7 +54,7 @@ pub use options::Options;
 pub use orphans::adopt_emulators;
 pub use process::{Ended, end_process};
 pub use profile::{
-    Architecture, ClockBase, DiskBus, Display, EvidencePaths, Firmware, FirmwareKind,
+    Architecture, ClockBase, DiskBus, Display, EvidencePaths, Firmware, FirmwareKind, Hang,
     KernelExports, MachineProfile, MemorySize, NetworkModel, PROFILE_FORMAT, PanicDevice,
     ProfileError, TimeScale, TpmVersion,
 };

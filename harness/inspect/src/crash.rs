@@ -27,6 +27,9 @@ pub struct CrashSettings {
     pub log_event: Known<bool>,
     /// `AlwaysKeepMemoryDump`.
     pub always_keep: Known<bool>,
+    /// `NMICrashDump`: a non-maskable interrupt makes it stop. Windows 8 and later do so in any case (windows-facts 6.7).
+    #[serde(default = "absent")]
+    pub nmi_crash_dump: Known<bool>,
     /// `DumpFilters`: drivers that the dump goes through.
     pub dump_filters: Known<Vec<String>>,
     /// `PagingFiles`: what a dump goes through on its way, as stored.
@@ -36,6 +39,11 @@ pub struct CrashSettings {
     /// Drivers of storage controllers that start with the loader. The dump is written by a copy of the
     /// one that the system disk hangs on, so a fault in that one takes the dump with it.
     pub dump_drivers: Known<Vec<String>>,
+}
+
+/// What inspections of before this was read say of it.
+fn absent() -> Known<bool> {
+    Known::Absent
 }
 
 /// `CrashDumpEnabled`.
@@ -121,6 +129,7 @@ pub(crate) fn read(opened: &OpenedDisk<'_>, services: &Known<Services>) -> Known
             overwrite: flag("Overwrite"),
             log_event: flag("LogEvent"),
             always_keep: flag("AlwaysKeepMemoryDump"),
+            nmi_crash_dump: flag("NMICrashDump"),
             dump_filters: control.strings(CRASH_CONTROL, "DumpFilters"),
             page_files: page_files
                 .map(|files| files.into_iter().filter(|file| !file.is_empty()).collect()),

@@ -68,6 +68,9 @@ pub struct EventTail {
     /// The latest events about services and updates that were installed, the oldest first.
     #[serde(default)]
     pub changes: Vec<Event>,
+    /// The latest events about drivers and services that did not start, the oldest first.
+    #[serde(default)]
+    pub not_started: Vec<Event>,
 }
 
 /// `SrtTrail.txt`, in any language.
@@ -163,7 +166,10 @@ fn events(opened: &mut OpenedDisk<'_>) -> Known<EventTail> {
             }
         }
         log.and_then(|bytes| Known::read(EventLog::read(&bytes).map(Some))).map(|log| {
-            let (changes, events) = log.events.into_iter().partition(|one| one.kind.is_change());
+            let (changes, events): (Vec<_>, Vec<_>) =
+                log.events.into_iter().partition(|one| one.kind.is_change());
+            let (not_started, events) =
+                events.into_iter().partition(|one| one.kind.is_not_started());
             EventTail {
                 records: log.records,
                 unreadable: log.unreadable,
@@ -171,6 +177,7 @@ fn events(opened: &mut OpenedDisk<'_>) -> Known<EventTail> {
                 damage: log.damage,
                 events: latest(events),
                 changes: latest(changes),
+                not_started: latest(not_started),
             }
         })
     })

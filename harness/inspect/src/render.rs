@@ -8,6 +8,7 @@ use words::CheckName;
 use crate::Known;
 use crate::boot::BootConfiguration;
 use crate::check::{Answer, Qualification};
+use crate::event_log::{Event, EventKind};
 use crate::inspection::Inspection;
 use crate::qualify::qualify;
 use crate::services::Start;
@@ -482,6 +483,8 @@ fn history(page: &mut Page, inspection: &Inspection) {
         page.list("log damaged", &log.damage);
         let rows: Vec<String> = log.events.iter().map(event).collect();
         page.list("starts and stops", &rows);
+        let rows: Vec<String> = log.not_started.iter().map(not_started).collect();
+        page.list("did not start", &rows);
     }
     page.fact("startup repair", &history.startup_repair, |repair| {
         let last = repair.log.sessions.last();
@@ -504,11 +507,37 @@ fn history(page: &mut Page, inspection: &Inspection) {
     });
 }
 
-fn event(event: &crate::event_log::Event) -> String {
-    let time = match event.time {
+fn time_of(event: &Event) -> String {
+    match event.time {
         Some(time) => time.strftime("%Y-%m-%d %H:%M:%S").to_string(),
         None => "at an unknown time".to_owned(),
+    }
+}
+
+fn not_started(event: &Event) -> String {
+    let what = match &event.kind {
+        EventKind::StartFailed { service, display_name, error } => {
+            let name = service.as_ref().unwrap_or(display_name);
+            let error = error.map_or_else(String::new, |error| format!(", Windows error {error}"));
+            format!("{name}{error}")
+        }
+        EventKind::DriversNotLoaded { names } => format!("not loaded: {}", names.join(", ")),
+        _ => String::new(),
     };
+    row(format!("{} {what}", time_of(event)))
+}
+
+/// A row of bounded length.
+fn row(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(EVENT) {
+        text.truncate(end);
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+fn event(event: &Event) -> String {
+    let time = time_of(event);
     let data: Vec<String> = event
         .data
         .iter()
@@ -520,11 +549,7 @@ fn event(event: &crate::event_log::Event) -> String {
         })
         .collect();
     let provider = event.provider.trim_start_matches("Microsoft-Windows-");
-    let mut row = format!("{time} {provider} {} {}", event.id, data.join(" "));
-    if let Some((end, _)) = row.char_indices().nth(EVENT) {
-        row.truncate(end);
-    }
-    row.trim_end().to_owned()
+    row(format!("{time} {provider} {} {}", event.id, data.join(" ")))
 }
 
 fn size(bytes: u64) -> String {

@@ -5,7 +5,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use timeline::{
     Access, Beginning, BootKind, Cause, Confidence, Derived, DriverOutcome, End, Expectation,
-    Layer, LayerOutcome, Loop, Measurements, Micros, Phase, StopCode, Touch, Verdict,
+    ForcedStop, Layer, LayerOutcome, Logged, Loop, Measurements, Micros, Phase, StopCode, Touch,
+    Verdict,
 };
 
 use words::ImageLine;
@@ -58,6 +59,12 @@ pub struct Summary {
     pub in_loop: Option<Loop>,
     /// The recovery ladder.
     pub layers: Vec<LayerOutcome>,
+    /// The stop that the harness made of a machine that hung, for its dump. It is no boot's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forced_stop: Option<ForcedStopSummary>,
+    /// What the System log of the machine says that was not in it before the run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub system_log: Vec<Logged>,
     /// How long things took.
     pub measurements: Measurements,
     /// Against the reference. Absent where none was asked for.
@@ -129,6 +136,30 @@ pub struct StopSummary {
     pub access: Option<Access>,
     /// True where a dump on the disk tells of it.
     pub dump: bool,
+}
+
+/// A stop that the harness made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ForcedStopSummary {
+    /// The boot that hung.
+    pub boot: u32,
+    /// The machine was seen to stop.
+    pub seen: bool,
+    /// With this code, where it is known.
+    pub code: Option<StopCode>,
+    /// Its dumps, files of the run directory.
+    pub dumps: Vec<String>,
+}
+
+impl From<&ForcedStop> for ForcedStopSummary {
+    fn from(forced: &ForcedStop) -> Self {
+        Self {
+            boot: forced.boot,
+            seen: forced.is_seen(),
+            code: forced.stop.signature().code,
+            dumps: forced.dumps.iter().map(|dump| dump.file.clone()).collect(),
+        }
+    }
 }
 
 /// An outcome against its reference.
@@ -217,6 +248,8 @@ pub fn summary(
         in_loop: timeline.in_loop.clone(),
         beginning: timeline.beginning.clone(),
         layers: outcome.layers.clone(),
+        system_log: timeline.system_log.clone(),
+        forced_stop: timeline.forced_stop.as_ref().map(ForcedStopSummary::from),
         measurements: measurements.clone(),
         comparison: comparison.map(ComparisonSummary::from),
         expectation: timeline.expectation.clone(),

@@ -36,6 +36,7 @@ mod reference;
 mod repeat;
 mod snapshot;
 mod style;
+mod system_log;
 mod terminal;
 mod text;
 mod trend;
@@ -46,8 +47,8 @@ pub use circumstances::{Circumstances, HostFailure, ListPlace, Quarantined, coun
 pub use comparison::{Parting, RunsCompared, Step, Times, compare_runs, render_comparison};
 pub use html::page;
 pub use json::{
-    BootSummary, ComparisonSummary, ImageSummary, RunIdentity, SUMMARY_FORMAT, StopSummary,
-    Summary, summary,
+    BootSummary, ComparisonSummary, ForcedStopSummary, ImageSummary, RunIdentity, SUMMARY_FORMAT,
+    StopSummary, Summary, summary,
 };
 pub use matrix::{
     Cell, MATRIX_FORMAT, Matrix, MatrixError, Measured, matrix_markdown, matrix_page,

@@ -1,13 +1,14 @@
 //! The timeline of a run as a person reads it.
 
 use timeline::{
-    Boot, BootKind, Confidence, Derived, DriverState, DumpOutcome, End, Expectation, Happening,
-    LayerOutcome, LayerResult, Scans, Signature, Timeline, Verdict,
+    Boot, BootKind, Confidence, Derived, DriverState, Dump, DumpOutcome, End, Expectation,
+    ForcedStop, Happening, LayerOutcome, LayerResult, Scans, Signature, Timeline, Verdict,
 };
 
 use crate::happenings::{Told, tell};
 use crate::reference::{Comparison, Pending};
 use crate::style::{Paint, Style};
+use crate::system_log;
 use crate::text::{self, GUEST_TEXT, clean};
 
 /// Where the text of a verdict line, a layer and so on begins.
@@ -167,6 +168,14 @@ impl Page {
             let label = if number == 0 { "dumps" } else { "" };
             self.labelled(label, None, dumps);
         }
+        for (number, line) in timeline.forced_stop.iter().flat_map(describe_forced).enumerate() {
+            let label = if number == 0 { "hang" } else { "" };
+            self.labelled(label, None, &line);
+        }
+        for (number, line) in system_log::lines(&timeline.system_log).iter().enumerate() {
+            let label = if number == 0 { "system log" } else { "" };
+            self.labelled(label, None, line);
+        }
         for (number, change) in outcome.disk_changes.iter().enumerate() {
             let label = if number == 0 { "disk" } else { "" };
             let (change, path) = (clean(&change.change, 20), clean(&change.path, 260));
@@ -316,6 +325,25 @@ fn describe_dumps(dumps: &[DumpOutcome]) -> Vec<String> {
         format!("{stop}: {}", kinds.join("; "))
     };
     stops.iter().map(line).collect()
+}
+
+/// The stop that the harness made of a machine that hung, and where its dumps are.
+fn describe_forced(forced: &ForcedStop) -> Vec<String> {
+    if !forced.is_seen() {
+        return vec!["it did not stop at the harness's NMI".to_owned()];
+    }
+    let signature = forced.stop.signature();
+    let stop = signature.code.map(|_| format!(": {}", text::stop(&signature)));
+    let stop = format!("stopped by the harness's NMI, for a dump{}", stop.unwrap_or_default());
+    let dump = |dump: &Dump| {
+        let (kind, file) = (clean(&dump.kind, GUEST_TEXT), clean(&dump.file, 260));
+        format!("{kind} dump of why: {file}")
+    };
+    let dumps: Vec<String> = match forced.dumps.as_slice() {
+        [] => vec!["it left no dump".to_owned()],
+        dumps => dumps.iter().map(dump).collect(),
+    };
+    [vec![stop], dumps].concat()
 }
 
 /// What belongs to `key`, which is put at the end where it is new.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use crate::expectation::{Came, judge};
 use crate::findings::match_dumps;
 use crate::{
-    Boot, Change, Conclusion, DriverOutcome, Dump, Event, Expectation, Happening, Layer,
-    LayerOutcome, Loop, Measurements, Micros, Moment, Outcome, RunFacts, Verdict, Watcher, loops,
-    verdict,
+    Boot, Change, Conclusion, DriverOutcome, Dump, Event, Expectation, ForcedStop, Happening,
+    Layer, LayerOutcome, Logged, Loop, Measurements, Micros, Moment, Outcome, RunFacts, Verdict,
+    Watcher, loops, verdict,
 };
 
 /// All boots of a machine in order, with what happened around them and what came of it.
@@ -41,8 +41,12 @@ pub struct Timeline {
     pub drivers: Vec<DriverOutcome>,
     /// When the first fault was armed.
     pub first_fault: Option<Moment>,
-    /// The dumps on the disk.
+    /// The dumps on the disk, without those of a stop that the harness made.
     pub dumps: Vec<Dump>,
+    /// The stop that the harness made of a machine that hung.
+    pub forced_stop: Option<ForcedStop>,
+    /// What the System log says that was not in it before the run.
+    pub system_log: Vec<Logged>,
     /// Path to `added`, `removed`, `changed`.
     pub disk_changes: BTreeMap<String, String>,
     /// Path to intact.
@@ -108,7 +112,8 @@ impl Watcher {
     /// The boots so far, with everything around them.
     pub fn timeline(&self) -> Timeline {
         let mut boots = self.boots.clone();
-        let dumps = match_dumps(&mut boots, &self.findings.dumps);
+        let mut forced_stop = self.forced_stop.clone();
+        let dumps = match_dumps(&mut boots, &self.findings.dumps, forced_stop.as_mut());
         let brought_back_by = verdict::brought_back(&boots, &self.changes, &self.ladder.reports);
         let (verdict, because) = verdict::judge(self, brought_back_by);
         let facts = self.facts.clone();
@@ -122,6 +127,7 @@ impl Watcher {
             boots: &boots,
             layers: &layers,
             happenings: &self.happenings,
+            log: &self.findings.log,
         };
         let expectation = judge(facts.as_ref(), &came);
         Timeline {
@@ -135,9 +141,13 @@ impl Watcher {
             expectation,
             conclusion: self.conclusion.clone(),
             faults: self.landed.iter().cloned().collect(),
-            drivers: facts.as_ref().map_or_else(Vec::new, |facts| facts.driver_outcomes(&boots)),
+            drivers: facts
+                .as_ref()
+                .map_or_else(Vec::new, |facts| facts.driver_outcomes(&boots, &self.findings.log)),
             first_fault: self.armed.values().copied().min_by_key(|moment| moment.seq),
             dumps,
+            forced_stop,
+            system_log: self.findings.log.clone(),
             disk_changes: self.findings.changes.clone(),
             canaries: self.findings.canaries.clone(),
             watch_over: self

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Boot, RunFacts, StopCode, Witness};
+use crate::system_log::never_started;
+use crate::{Boot, Logged, RunFacts, StopCode, Witness};
 
 /// A driver that somebody brought to see it run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +19,7 @@ pub struct BroughtDriver {
 
 impl BroughtDriver {
     /// Whether the guest means this driver by a name: it names the file, or the service.
-    fn is(&self, name: &str) -> bool {
+    pub(crate) fn is(&self, name: &str) -> bool {
         name.eq_ignore_ascii_case(&self.file) || name.eq_ignore_ascii_case(&self.service)
     }
 }
@@ -48,25 +49,32 @@ pub struct DriverOutcome {
     /// The NTSTATUS with which it was not loaded or did not start, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<StopCode>,
+    /// The Win32 error with which it did not start, where the System log is what tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<u32>,
 }
 
 impl DriverOutcome {
     /// In words.
     pub fn told(&self) -> String {
-        match (self.state, self.status) {
-            (DriverState::Ran, _) => "it ran".to_owned(),
-            (DriverState::DidNotRun, Some(status)) => {
-                format!("it was not loaded, or did not start: {status}")
-            }
-            (DriverState::DidNotRun, None) => "it was not loaded, or did not start".to_owned(),
-            (DriverState::NotKnown, _) => "nothing tells whether it ran".to_owned(),
+        let why = match (self.status, self.error) {
+            (Some(status), _) => format!(": {status}"),
+            (None, Some(error)) => format!(": Windows error {error}, by the System log"),
+            (None, None) => String::new(),
+        };
+        match self.state {
+            DriverState::Ran => "it ran".to_owned(),
+            DriverState::DidNotRun => format!("it was not loaded, or did not start{why}"),
+            DriverState::NotKnown => "nothing tells whether it ran".to_owned(),
         }
     }
 }
 
 impl RunFacts {
-    /// What became of each driver that somebody brought.
-    pub(crate) fn driver_outcomes(&self, boots: &[Boot]) -> Vec<DriverOutcome> {
+    /// What became of each driver that somebody brought: by what was seen of the boots, and by what the System log
+    /// says.
+    pub(crate) fn driver_outcomes(&self, boots: &[Boot], log: &[Logged]) -> Vec<DriverOutcome> {
+        let never_started = never_started(log);
         let of = |driver: &BroughtDriver| {
             let started = boots.iter().any(|boot| {
                 let named = boot.stop.as_ref().and_then(|stop| stop.signature().module);
@@ -74,7 +82,9 @@ impl RunFacts {
                     || named.is_some_and(|module| driver.is(&module))
             });
             let failures = boots.iter().flat_map(|boot| &boot.failures);
-            let failed = failures.into_iter().any(|name| driver.is(name));
+            let seen_to_fail = failures.into_iter().any(|name| driver.is(name));
+            let logged = never_started.iter().find(|(name, _)| driver.is(name));
+            let failed = seen_to_fail || logged.is_some();
             let statuses = boots.iter().flat_map(|boot| &boot.statuses);
             let status = statuses.into_iter().find(|(name, _)| driver.is(name));
             DriverOutcome {
@@ -86,16 +96,23 @@ impl RunFacts {
                     (false, false) => DriverState::NotKnown,
                 },
                 status: status.filter(|_| !started).map(|(_, status)| StopCode((*status).into())),
+                error: logged
+                    .filter(|_| !started && status.is_none())
+                    .and_then(|(_, error)| *error),
             }
         };
         self.drivers.iter().map(of).collect()
     }
 
     /// The drivers that were to run and did not, though nobody expects it.
-    pub(crate) fn drivers_that_did_not_run(&self, boots: &[Boot]) -> Vec<DriverOutcome> {
+    pub(crate) fn drivers_that_did_not_run(
+        &self,
+        boots: &[Boot],
+        log: &[Logged],
+    ) -> Vec<DriverOutcome> {
         // An image whose lines tell of each start tells by its silence, too.
         let tells = self.witnesses.iter().any(|own| matches!(own, Witness::Start { .. }));
-        let outcomes = self.drivers.iter().zip(self.driver_outcomes(boots));
+        let outcomes = self.drivers.iter().zip(self.driver_outcomes(boots, log));
         outcomes
             .filter(|(driver, _)| !self.expected_failures.iter().any(|name| driver.is(name)))
             .filter(|(driver, outcome)| match outcome.state {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use words::{ImageLine, ServiceAnswer, Verdict};
 
-use crate::{ExpectedStop, Layer, LayerResult, Screen, ScreenKind, Witness};
+use crate::{ExpectedStop, Layer, LayerResult, LogEntry, Screen, ScreenKind, Witness};
 
 /// Version of the `events.jsonl` format. A reader refuses a newer one.
 pub const EVENT_FORMAT: u32 = 1;
@@ -59,6 +59,16 @@ pub struct Event {
     /// What was seen.
     #[serde(flatten)]
     pub body: Body,
+}
+
+impl Event {
+    /// How sure it is: as its source is, but a log that the guest keeps is the guest's word wherever it is read.
+    pub fn confidence(&self) -> Confidence {
+        match self.body {
+            Body::SystemLog { .. } => Confidence::GuestSays,
+            _ => self.source.confidence(),
+        }
+    }
 }
 
 /// Who made an observation. The order of trust is in [`Source::confidence`].
@@ -487,6 +497,15 @@ pub enum Body {
         reason: Option<String>,
         /// The log, a path within Windows.
         path: String,
+    },
+    /// The System log of the machine has an entry that was not there before the run.
+    SystemLog {
+        /// The entry's number in the log.
+        record: u64,
+        /// The log, a path within Windows.
+        path: String,
+        /// What it says.
+        entry: LogEntry,
     },
     /// Harness or host failed; the verdict is `infrastructure`.
     HarnessFailed {

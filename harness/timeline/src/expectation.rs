@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::layers::REMEDIATION_SERVICE;
 use crate::{
-    Boot, BootOutcome, End, Happening, Layer, LayerOutcome, LayerResult, RunFacts, ServiceAnswer,
-    StopOutcome, Verdict, What, outcome,
+    Boot, BootOutcome, End, Happening, Layer, LayerOutcome, LayerResult, Logged, RunFacts,
+    ServiceAnswer, StopOutcome, Verdict, What, outcome,
 };
 
 /// The stop with which failing boots are expected to end.
@@ -64,6 +64,7 @@ pub(crate) struct Came<'a> {
     pub(crate) boots: &'a [Boot],
     pub(crate) layers: &'a [LayerOutcome],
     pub(crate) happenings: &'a [Happening],
+    pub(crate) log: &'a [Logged],
 }
 
 /// Holds what came against what the scenario expects.
@@ -166,8 +167,15 @@ impl Judge<'_> {
     }
 
     fn failures(&self) -> Vec<Unmet> {
-        let found: Vec<&String> = self.boots.iter().flat_map(|boot| &boot.failures).collect();
-        let failed = |name: &str| found.iter().any(|found| found.eq_ignore_ascii_case(name));
+        let seen = self.boots.iter().flat_map(|boot| &boot.failures);
+        let found: Vec<&String> =
+            seen.chain(self.came.log.iter().flat_map(Logged::failed)).collect();
+        // The log knows a driver by its service.
+        let same = |one: &str, other: &str| {
+            one.eq_ignore_ascii_case(other)
+                || self.facts.drivers.iter().any(|driver| driver.is(one) && driver.is(other))
+        };
+        let failed = |name: &str| found.iter().any(|found| same(found, name));
         let missing = self.facts.expected_failures.iter().filter(|name| !failed(name));
         missing
             .map(|name| Unmet {
@@ -183,7 +191,7 @@ impl Judge<'_> {
         if self.came.verdict != Verdict::Unaffected {
             return Vec::new();
         }
-        let idle = self.facts.drivers_that_did_not_run(self.came.boots);
+        let idle = self.facts.drivers_that_did_not_run(self.came.boots, self.came.log);
         idle.into_iter()
             .map(|driver| Unmet {
                 key: "drivers",

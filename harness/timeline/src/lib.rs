@@ -38,6 +38,7 @@ mod outcome;
 mod screen;
 pub mod steps;
 mod stop;
+mod system_log;
 mod verdict;
 mod witness;
 
@@ -48,7 +49,7 @@ pub use drivers::{BroughtDriver, DriverOutcome, DriverState};
 pub use event::*;
 pub use expectation::{Expectation, ExpectedStop, Unmet};
 pub use findings::Dump;
-pub use fold::{Happening, OwnStart, RESET_BURST, Watcher, What};
+pub use fold::{ForcedStop, Happening, NMI_HARDWARE_FAILURE, OwnStart, RESET_BURST, Watcher, What};
 pub use layers::{Change, LayerOutcome, Scans};
 pub use log::{ReadError, Record, WriteError, read_events, write_event};
 pub use loops::{Loop, find_loop, rows};
@@ -63,5 +64,6 @@ pub use steps::{INJECT, LAYER, POWER_CYCLE, SETTLED, SILENT};
 pub use stop::{
     Access, DumpSeen, NotAStopCode, PanicSeen, PictureSeen, Signature, Stop, StopCode, StopLineSeen,
 };
+pub use system_log::{LogEntry, Logged};
 pub use witness::{LinePattern, Witness};
 pub use words::{Layer, LayerResult, NotALayer, Refusal, ServiceAnswer, Touch, Verdict};

@@ -45,6 +45,12 @@ pub const LAYER: &str = "layer ";
 /// mode, last known good). [`Watcher::own_start`](crate::Watcher::own_start) says how that start stands.
 pub const OWN_START: &str = "own-start ";
 
+/// `started`: the harness sends a machine that hangs a non-maskable interrupt, so that it stops and writes a dump before it
+/// is switched off. It comes after the watch has ended ([`Watcher::hangs`](crate::Watcher::hangs)), and what the machine
+/// does from then on is the harness's own doing. `done` where the machine was seen to stop, with what came of the dump;
+/// `failed` where it was not.
+pub const FORCE_STOP: &str = "force-stop";
+
 /// `started`: a machine that a layer brought back is about to be switched on again, with nothing of the layer left on
 /// its disk. [`Watcher::awaits_second_start`](crate::Watcher::awaits_second_start) says when.
 pub const START_AGAIN: &str = "start-again";

@@ -182,6 +182,49 @@ pub struct Stop {
 }
 
 impl Stop {
+    /// The panic device speaks. A second event of the same panic may be the one that has the arguments.
+    pub(crate) fn take_panic(&mut self, seq: u64, bug_check: Option<BugCheck>) {
+        if self.panic.is_none_or(|known| known.bug_check.is_none()) {
+            self.panic = Some(PanicSeen { seq, bug_check });
+        }
+    }
+
+    /// The serial line speaks. Gives what it says, in a word; `None` where that is nothing new.
+    pub(crate) fn take_line(&mut self, seq: u64, text: StopText) -> Option<&'static str> {
+        match text {
+            StopText::Error { code, parameters } if self.line.is_none() => {
+                self.line = Some(StopLineSeen { seq, code, parameters, module: None });
+                Some("stop line")
+            }
+            StopText::Error { .. } => None,
+            StopText::Parameters(parameters) => {
+                self.line.as_mut()?.parameters.get_or_insert(parameters);
+                Some("stop parameters")
+            }
+            StopText::Module(module) => {
+                self.line.as_mut()?.module.get_or_insert(module);
+                Some("stop module")
+            }
+        }
+    }
+
+    /// A frame shows a stop screen; later frames of the same screen say what earlier ones left open. True for the first.
+    pub(crate) fn take_picture(&mut self, seq: u64, read: Option<&ScreenStop>) -> bool {
+        let Some(seen) = &mut self.picture else {
+            self.picture = Some(PictureSeen { seq, read: read.cloned().unwrap_or_default() });
+            return true;
+        };
+        if let Some(more) = read {
+            let known = &mut seen.read;
+            known.code = known.code.or(more.code);
+            known.name = known.name.take().or_else(|| more.name.clone());
+            known.parameters = known.parameters.or(more.parameters);
+            known.module = known.module.take().or_else(|| more.module.clone());
+            known.qr = known.qr.take().or_else(|| more.qr.clone());
+        }
+        false
+    }
+
     /// Code and parameters, from the best witness that has both.
     pub fn bug_check(&self) -> Option<BugCheck> {
         self.dump

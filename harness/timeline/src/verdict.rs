@@ -37,7 +37,9 @@ pub(crate) fn judge(watcher: &Watcher, brought_back: Option<Layer>) -> (Verdict,
     }
     if verdict == Verdict::Unaffected && facts.image_is_model {
         // A model has not all that a real driver needs, and that says nothing about the driver.
-        if let Some(driver) = facts.drivers_that_did_not_run(&watcher.boots).first() {
+        if let Some(driver) =
+            facts.drivers_that_did_not_run(&watcher.boots, &watcher.findings.log).first()
+        {
             return infrastructure(format!(
                 "the driver {} never ran on this model: {}; take a Windows image, or expect it (`failures` in \
                  `[expect]`)",

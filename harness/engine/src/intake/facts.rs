@@ -1,5 +1,6 @@
 //! The part of an inspection that decides a machine profile.
 
+use inspect::crash::DumpKind;
 use inspect::services::{Service, Start};
 use inspect::{Inspection, Known};
 
@@ -42,6 +43,10 @@ pub struct Facts {
     pub has_tpm_state: bool,
     /// Set-up has not come to its end: a generalised image before its first start.
     pub setup_in_progress: bool,
+    /// It writes a dump at a stop.
+    pub writes_dumps: bool,
+    /// `NMICrashDump` is set.
+    pub nmi_crash_dump: bool,
     /// `DumpFile`, as stored.
     pub dump_file: Option<String>,
     /// `MinidumpDir`, as stored.
@@ -85,6 +90,10 @@ impl Facts {
             secure_boot: inspection.firmware.secure_boot.known().map(|state| state.enabled),
             has_tpm_state: inspection.firmware.tpm.known().is_some(),
             setup_in_progress: inspection.pending.setup_in_progress.known() == Some(&true),
+            writes_dumps: crash.is_some_and(|crash| {
+                crash.dump.known().is_some_and(|kind| *kind != DumpKind::None)
+            }),
+            nmi_crash_dump: crash.is_some_and(|crash| crash.nmi_crash_dump.known() == Some(&true)),
             dump_file: text(crash.map(|crash| &crash.dump_file)),
             minidump_folder: text(crash.map(|crash| &crash.minidump_folder)),
         }

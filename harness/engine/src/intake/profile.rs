@@ -4,7 +4,7 @@
 //! default. Sources: windows-facts.md 0, 0.1, 4, 6 and 7.
 
 use hypervisor::{
-    Architecture, ClockBase, DiskBus, Display, EvidencePaths, Firmware, FirmwareKind,
+    Architecture, ClockBase, DiskBus, Display, EvidencePaths, Firmware, FirmwareKind, Hang,
     MachineProfile, MemorySize, NetworkModel, PROFILE_FORMAT, PanicDevice, TpmVersion,
 };
 use timeline::{Marker, Phase, ScreenKind, Source};
@@ -39,6 +39,7 @@ struct Reasons {
     clock: String,
     resets: String,
     dumps: String,
+    hang: String,
     markers: String,
 }
 
@@ -117,6 +118,7 @@ impl ProposedProfile {
             noise: noise(facts),
             windows_partition: facts.windows_partition,
             evidence: evidence(facts, &mut why),
+            hang: Hang { nmi: stops_at_an_nmi(facts, generation, is_model, &mut why) },
             kernel_exports: Vec::new(),
             markers: markers(facts, &mut why),
             witnesses: Vec::new(),
@@ -178,9 +180,13 @@ impl ProposedProfile {
         text += "\n[evidence]\n";
         text += &comment(&why.dumps);
         text += &list("dumps", &self.profile.evidence.dumps);
-        text += &comment("Where Startup Repair writes.");
+        text += &comment(
+            "Where Startup Repair, the test mode of Quick Machine Recovery and the set-up of the recovery environment write.",
+        );
         text += &list("recovery-logs", &self.profile.evidence.recovery_logs);
-        text += "\n";
+        text += "\n[hang]\n";
+        text += &comment(&why.hang);
+        text += &format!("nmi = {}\n\n", self.profile.hang.nmi);
         text += &comment(&why.markers);
         if let Some(markers) = own.get("markers").and_then(|markers| markers.as_array()) {
             for marker in markers {
@@ -471,8 +477,45 @@ fn evidence(facts: &Facts, why: &mut Reasons) -> EvidencePaths {
     let small = small.flatten().unwrap_or_else(|| format!(r"{root}\Minidump"));
     EvidencePaths {
         dumps: vec![dump, format!(r"{}\*.dmp", small.trim_end_matches('\\'))],
-        recovery_logs: vec![format!(r"{root}\System32\LogFiles\Srt\*")],
+        recovery_logs: [
+            r"System32\LogFiles\Srt\*",
+            r"System32\Recovery\RecoverySimulationResults.ini",
+            r"Logs\ReAgent\*",
+        ]
+        .map(|path| format!(r"{root}\{path}"))
+        .into(),
     }
+}
+
+/// Whether a machine that hangs is made to write a dump (windows-facts 6.7).
+fn stops_at_an_nmi(
+    facts: &Facts,
+    generation: Generation,
+    is_model: bool,
+    why: &mut Reasons,
+) -> bool {
+    let (stops, reason) = match generation {
+        _ if is_model => {
+            (false, "A default: what a model does at a non-maskable interrupt is its own.")
+        }
+        _ if !facts.writes_dumps => {
+            (false, "CrashControl does not say that it writes a dump at a stop.")
+        }
+        Generation::Eight | Generation::Eleven => (
+            true,
+            "Windows 8 and later stop at a non-maskable interrupt, and CrashControl has them write a dump: of a machine that hangs, before it is switched off.",
+        ),
+        _ if facts.nmi_crash_dump => (
+            true,
+            "NMICrashDump is set, and CrashControl has it write a dump: of a machine that hangs, before it is switched off.",
+        ),
+        _ => (
+            false,
+            "Systems before Windows 8 stop at a non-maskable interrupt only with NMICrashDump.",
+        ),
+    };
+    why.hang = reason.to_owned();
+    stops
 }
 
 fn root(facts: &Facts) -> String {
@@ -540,109 +583,4 @@ fn markers(facts: &Facts, why: &mut Reasons) -> Vec<Marker> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn windows_11() -> Facts {
-        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-        Facts {
-            style: "gpt".to_owned(),
-            has_efi_partition: true,
-            folder: Some("Windows".to_owned()),
-            product: Some("Windows 10 Pro".to_owned()),
-            build: Some(26100),
-            architecture: Some("x86-64".to_owned()),
-            boot_drivers: words(&["storahci", "stornvme", "disk"]),
-            services: words(&["storahci", "qemu-ga"]),
-            has_agent: true,
-            dump_file: Some(r"%SystemRoot%\MEMORY.DMP".to_owned()),
-            minidump_folder: Some(r"%SystemRoot%\Minidump".to_owned()),
-            ..Facts::default()
-        }
-    }
-
-    fn propose(facts: &Facts) -> MachineProfile {
-        let proposed = ProposedProfile::new(facts, None);
-        let text = proposed.to_toml();
-        let read = MachineProfile::parse(&text, std::path::Path::new("profile.toml")).unwrap();
-        assert_eq!(read, proposed.profile, "what is written is what was decided:\n{text}");
-        proposed.profile
-    }
-
-    #[test]
-    fn a_plain_windows_11_gets_hardware_that_its_recovery_environment_knows() {
-        let profile = propose(&windows_11());
-        assert_eq!(profile.firmware.kind, FirmwareKind::Uefi);
-        assert_eq!((profile.disk_bus, profile.network), (DiskBus::Sata, NetworkModel::E1000e));
-        assert_eq!((profile.machine.as_str(), profile.cpu.as_str()), ("q35", "Nehalem"));
-        assert_eq!(
-            profile.evidence.dumps,
-            [r"C:\Windows\MEMORY.DMP", r"C:\Windows\Minidump\*.dmp"]
-        );
-        assert_eq!(profile.markers[0].source, Source::Agent);
-        assert!(!profile.is_model && profile.tpm.is_none());
-    }
-
-    #[test]
-    fn the_driver_that_starts_decides_the_bus() {
-        for (driver, bus) in
-            [("viostor", DiskBus::Virtio), ("vioscsi", DiskBus::Scsi), ("msahci", DiskBus::Sata)]
-        {
-            let facts = Facts { boot_drivers: vec![driver.to_owned()], ..windows_11() };
-            assert_eq!(propose(&facts).disk_bus, bus, "{driver}");
-        }
-        let facts = Facts { services: vec!["netkvm".to_owned()], ..windows_11() };
-        assert_eq!(propose(&facts).network, NetworkModel::Virtio);
-    }
-
-    #[test]
-    fn an_old_bios_system_gets_old_hardware() {
-        let facts = Facts {
-            style: "mbr".to_owned(),
-            has_active_partition: true,
-            folder: Some("ReactOS".to_owned()),
-            product: Some("ReactOS".to_owned()),
-            architecture: Some("x86".to_owned()),
-            boot_drivers: vec!["uniata".to_owned()],
-            ..Facts::default()
-        };
-        let profile = propose(&facts);
-        assert_eq!(profile.firmware.kind, FirmwareKind::Bios);
-        assert_eq!((profile.machine.as_str(), profile.disk_bus), ("pc", DiskBus::Ide));
-        assert_eq!(profile.network, NetworkModel::Rtl8139);
-        assert_eq!(profile.architecture, Architecture::I686);
-        assert_eq!(profile.evidence.dumps[0], r"C:\ReactOS\MEMORY.DMP");
-        assert_eq!(profile.markers[0].screen, Some(ScreenKind::Desktop));
-        assert!(!profile.is_model);
-    }
-
-    #[test]
-    fn what_a_disk_does_not_tell_is_a_default_that_says_so() {
-        let proposed = ProposedProfile::new(&Facts::default(), None);
-        propose(&Facts::default());
-        assert!(proposed.to_toml().matches("A default").count() >= 8);
-        let setup = Facts { setup_in_progress: true, ..windows_11() };
-        assert_eq!(propose(&setup).expected_resets, 2);
-        let secure = Facts { secure_boot: Some(true), has_tpm_state: true, ..windows_11() };
-        let profile = propose(&secure);
-        assert!(profile.firmware.secure_boot && profile.tpm == Some(TpmVersion::V2));
-        let given = ProposedProfile::new(&windows_11(), Some(FirmwareKind::Bios));
-        assert_eq!(given.profile.firmware.kind, FirmwareKind::Bios);
-    }
-
-    #[test]
-    fn what_a_guest_says_cannot_break_out_of_its_comment() {
-        let hostile = Facts {
-            product: Some("evil\ncpu = \"host\"\u{1b}[31m' \r\n[x]".to_owned()),
-            dump_file: Some("C:\\a'b\n.dmp".to_owned()),
-            minidump_folder: Some(r"C:\it's".to_owned()),
-            folder: Some("Windows".to_owned()),
-            ..windows_11()
-        };
-        let profile = propose(&hostile);
-        assert!(!profile.is_model);
-        assert_eq!(profile.evidence.dumps, [r"C:\Windows\MEMORY.DMP", r"C:\it's\*.dmp"]);
-        let facts = Facts { dump_file: Some(r"D:\MEMORY.DMP".to_owned()), ..windows_11() };
-        assert_eq!(propose(&facts).evidence.dumps[0], r"C:\Windows\MEMORY.DMP");
-    }
-}
+mod tests;

@@ -131,6 +131,8 @@ impl<'a> MachineController<'a> {
         if ended.is_ok()
             && !self.watch.has_failed()
             && self.context.drives_for_others()
+            // That machine is not any more as it was given up.
+            && self.watch.progress().borrow().forced_stop.is_none()
             && self.watch.until_off("the machine to be off").await.is_ok()
         {
             let kept_waiting = self.watch.clock().kept_waiting();
@@ -148,6 +150,7 @@ impl<'a> MachineController<'a> {
         if let Err(error) = machine.screenshot("end").await {
             tracing::debug!(%error, "no last picture");
         }
+        self.force_stop(&*machine).await;
         if concluded && self.watch.is_healthy() && !self.watch.has_failed() {
             shut_down(&*machine, self.watch).await;
         }

@@ -19,6 +19,16 @@ pub(crate) const SHUTDOWN: Duration = Duration::from_secs(60);
 /// counts, and a reset follows within seconds (windows-facts.md 2).
 pub(crate) const STANDS: Duration = Duration::from_secs(30);
 
+/// How long a machine that hangs may take until it is seen to stop at a non-maskable interrupt. Windows stops at once; the
+/// display is looked at every second, and reading a stop screen takes some more.
+pub(crate) const FORCED_STOP: Duration = Duration::from_secs(30);
+/// How long it may take over its dump then: seconds for a small machine's kernel memory, under software emulation a
+/// multiple of that.
+pub(crate) const FORCED_DUMP: Duration = Duration::from_secs(300);
+/// Meanwhile its display counts. One that shows nothing new for this long stands: it writes none, or does not restart by
+/// itself.
+pub(crate) const FORCED_DUMP_STANDS: Duration = Duration::from_secs(60);
+
 /// How long a machine that is on its way may say nothing at all: longer than it is told to wait in recovery.
 pub(crate) fn silence(scenario: &Scenario, time_scale: u32) -> Duration {
     let settings = scenario.recovery.quick_machine_recovery.as_ref();
@@ -31,6 +41,8 @@ pub(crate) fn silence(scenario: &Scenario, time_scale: u32) -> Duration {
 pub(crate) fn stands(silence: Duration) -> Duration {
     STANDS.min(silence)
 }
+
+const FORCED_THEN: &str = "it is switched off; the verdict stays `hung`";
 
 /// Something that is waited for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -85,5 +97,10 @@ pub(crate) fn waits(scenario: &Scenario, prepared: &Prepared) -> Vec<Wait> {
         "it is not affected, or has recovered",
     );
     wait("a healthy machine to shut down at the end", SHUTDOWN, "it is switched off");
+    if prepared.profile.hang.nmi {
+        wait("a machine that hangs to stop at an NMI, for its dump", FORCED_STOP, FORCED_THEN);
+        wait("that dump to be written, and the restart after it", FORCED_DUMP, FORCED_THEN);
+        wait("anything new on its display meanwhile", FORCED_DUMP_STANDS, FORCED_THEN);
+    }
     waits
 }

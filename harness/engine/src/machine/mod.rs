@@ -6,6 +6,7 @@ mod context;
 mod control_error;
 mod controller;
 mod faults;
+mod forced_stop;
 mod healthy_start;
 mod in_common;
 mod layers;

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use volume::{Kind, Volume, VolumeError};
 use winfmt::paths::glob_matches;
 
+use super::page_file::DumpInPageFile;
+use super::system_log::newest_record;
+
 /// Larger logs are not read.
 const LOG_LIMIT: u64 = 64 << 20;
 
@@ -17,6 +20,12 @@ pub(crate) struct Before {
     pub(crate) files: Tree,
     /// What Startup Repair's log told already.
     pub(crate) repair_sessions: Vec<Session>,
+    /// The number of the newest record of the System log, 0 where there is none; absent where that is not known.
+    #[serde(default)]
+    pub(crate) system_log: Option<u64>,
+    /// BLAKE3 of the header of a dump that lay in the page file already, hex.
+    #[serde(default)]
+    pub(crate) page_file: Option<String>,
 }
 
 impl Before {
@@ -32,7 +41,13 @@ impl Before {
                 told = repair_sessions(&windows.read(&path)?);
             }
         }
-        Ok(Self { files, repair_sessions: told })
+        let page_file = DumpInPageFile::find(windows).unwrap_or_else(|error| {
+            tracing::debug!(%error, "the page file");
+            None
+        });
+        let page_file = page_file.map(|dump| dump.digest);
+        let system_log = newest_record(windows);
+        Ok(Self { files, repair_sessions: told, system_log, page_file })
     }
 }
 

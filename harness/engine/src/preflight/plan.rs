@@ -128,7 +128,7 @@ impl Plan {
     /// is kept with a checkpoint.
     fn checkpoint_key(&self, inputs: PlanInputs<'_>) -> String {
         let parts = serde_json::json!({
-            "format": 3,
+            "format": 4,
             "image": self.image_digest,
             "profile": inputs.profile,
             "emulator": inputs.emulator,

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use timeline::{
-    Body, Conclusion, Event, Layer, Observation, OwnStart, Phase, RunFacts, Sink, Source, Verdict,
-    Watcher,
+    Body, Conclusion, Event, ForcedStop, Layer, Observation, OwnStart, Phase, RunFacts, Sink,
+    Source, Verdict, Watcher,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -75,6 +75,12 @@ pub struct Progress {
     pub own_start: Option<OwnStart>,
     /// The machine is to be started once more; see [`Watcher::awaits_second_start`].
     pub awaits_second_start: bool,
+    /// True once the watch has ended.
+    pub watch_ended: bool,
+    /// The boot that hangs then; see [`Watcher::hangs`].
+    pub hangs: Option<u32>,
+    /// The stop that the harness made of that machine; see [`Watcher::forced_stop`].
+    pub forced_stop: Option<ForcedStop>,
     /// True once the machine was reported to be off.
     pub off: bool,
     /// Number of events so far.
@@ -245,10 +251,13 @@ impl Writer {
         self.progress.awaits_second_start = self.watcher.awaits_second_start();
         self.progress.settling = self.watcher.settling();
         self.progress.conclusion = self.watcher.conclusion();
+        self.progress.hangs = self.watcher.hangs();
+        self.progress.forced_stop = self.watcher.forced_stop().cloned();
         self.progress.events = event.seq + 1;
         match &event.body {
             Body::MachineStarted { .. } => self.progress.off = false,
             Body::MachineStopped { .. } => self.progress.off = true,
+            Body::WatchEnded { .. } => self.progress.watch_ended = true,
             Body::Frame { file, .. } => {
                 if let Some(frames) = &self.frames {
                     // Nobody looks any more: the recorder is about to finish.

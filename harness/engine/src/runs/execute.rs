@@ -57,7 +57,8 @@ impl RunContext<'_> {
         // Whoever still edits the disk has to be through with it.
         self.jobs.over().await;
         self.reporter.doing("reading the disk");
-        if let Err(error) = self.evidence(&starting_point, &sink).await {
+        let forced_stop = recorder.progress().borrow().forced_stop.is_some();
+        if let Err(error) = self.evidence(&starting_point, &sink, forced_stop).await {
             let reason = format!("the disk could not be read: {error}");
             sink.emit(Source::Harness, Body::HarnessFailed { reason });
         }
@@ -108,7 +109,12 @@ impl RunContext<'_> {
         result
     }
 
-    async fn evidence(&self, starting_point: &StartingPoint, sink: &Sink) -> Result<(), RunError> {
+    async fn evidence(
+        &self,
+        starting_point: &StartingPoint,
+        sink: &Sink,
+        forced_stop: bool,
+    ) -> Result<(), RunError> {
         let (path, scratch) = (starting_point.spec.disk.clone(), self.session.scratch.clone());
         let (scenario, profile) = (self.scenario.clone(), self.prepared.profile.clone());
         let (directory, to, before) =
@@ -126,6 +132,7 @@ impl RunContext<'_> {
                 directory: &directory,
                 sink: &to,
                 drive,
+                forced_stop,
             };
             Ok(collector.collect(&mut disk, &before))
         });

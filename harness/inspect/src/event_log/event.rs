@@ -16,7 +16,7 @@ const ERROR_REPORTING: &str = "Microsoft-Windows-WER-SystemErrorReporting";
 const SERVICES: &str = "Service Control Manager";
 const UPDATE: &str = "Microsoft-Windows-WindowsUpdateClient";
 
-/// An event that says how the machine started or ended, or what was installed on it.
+/// An event that says how the machine started or ended, what did not start on it, or what was installed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Event {
@@ -94,6 +94,20 @@ pub enum EventKind {
         /// 0 from power-on, 1 fast startup, 2 resumed from hibernation.
         number: Option<u64>,
     },
+    /// Service Control Manager 7000: a driver or service did not start.
+    StartFailed {
+        /// Its key below `Services`, from the event's binary data; absent where that does not have it.
+        service: Option<String>,
+        /// What people are shown as its name, which may be in the language of the machine.
+        display_name: String,
+        /// The Win32 error.
+        error: Option<u32>,
+    },
+    /// Service Control Manager 7026: drivers that start with the loader or the kernel were not loaded.
+    DriversNotLoaded {
+        /// Their keys below `Services`.
+        names: Vec<String>,
+    },
     /// Service Control Manager 7045: a service or driver was installed.
     ServiceInstalled {
         /// Its name.
@@ -113,6 +127,11 @@ impl EventKind {
     pub fn is_change(&self) -> bool {
         matches!(self, Self::ServiceInstalled { .. } | Self::UpdateInstalled { .. })
     }
+
+    /// Whether it tells of a driver or service that is not running, rather than of a start or an end.
+    pub fn is_not_started(&self) -> bool {
+        matches!(self, Self::StartFailed { .. } | Self::DriversNotLoaded { .. })
+    }
 }
 
 /// Whether a record of this provider and number is wanted, so that the others need no decoding.
@@ -121,7 +140,7 @@ pub(super) fn matters(provider: &str, id: u32) -> bool {
         KERNEL_POWER => id == 41,
         KERNEL_BOOT => [18, 20, 27].contains(&id),
         ERROR_REPORTING | "BugCheck" | "Save Dump" => id == 1001,
-        SERVICES => id == 7045,
+        SERVICES => [7000, 7026, 7045].contains(&id),
         UPDATE => id == 19,
         _ if provider.eq_ignore_ascii_case("EventLog") => [6005, 6006, 6008].contains(&id),
         _ => false,
@@ -176,6 +195,13 @@ fn kind(provider: &str, id: u32, data: &[Datum], binary: &[u8]) -> Option<EventK
             boot_good: boolean(data, "LastBootGood"),
         },
         (KERNEL_BOOT, 27) => EventKind::BootType { number: named("BootType") },
+        (SERVICES, 7000) => EventKind::StartFailed {
+            service: key_name(binary),
+            display_name: data.first()?.value.clone(),
+            // `%%` and the number of a system message, in every language.
+            error: code(data.get(1).and_then(|one| number(one.value.trim().strip_prefix("%%")?))),
+        },
+        (SERVICES, 7026) => EventKind::DriversNotLoaded { names: names(&data.first()?.value) },
         (SERVICES, _) => {
             EventKind::ServiceInstalled { name: text("ServiceName")?, file: text("ImagePath") }
         }
@@ -202,6 +228,28 @@ fn kind(provider: &str, id: u32, data: &[Datum], binary: &[u8]) -> Option<EventK
         }
         _ => return None,
     })
+}
+
+/// The names of an event, one a line. Where the text was cut, its last name may be another's.
+fn names(text: &str) -> Vec<String> {
+    let cut = text.chars().count() >= MAX_TEXT;
+    let mut names: Vec<String> = text
+        .split(['\r', '\n'])
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect();
+    if cut {
+        names.pop();
+    }
+    names
+}
+
+/// The name of a service's key, as the Service Control Manager puts it into an event's binary data: UTF-16 with an end.
+fn key_name(binary: &[u8]) -> Option<String> {
+    let units = binary.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
+    let units: Vec<u16> = units.take_while(|&unit| unit != 0).take(MAX_TEXT).collect();
+    String::from_utf16(&units).ok().filter(|name| !name.trim().is_empty())
 }
 
 /// `0x0000007e (0xffffffffc0000005, 0x…, 0x…, 0x…)`: the code and the parameters.
@@ -278,6 +326,38 @@ mod tests {
         assert_eq!(parameters, [0xffff_ffff_c000_0005, 2, 3, 4]);
         assert_eq!(dump.as_deref(), Some(r"C:\Windows\MEMORY.DMP"));
         assert_eq!(Event::new(7, None, "Application".to_owned(), 1001, data, &[]), None);
+    }
+
+    #[test]
+    fn a_driver_that_did_not_start() {
+        let datum =
+            |value: &str| Datum { name: Some("param1".to_owned()), value: value.to_owned() };
+        let event = |id, data: Vec<Datum>, binary: &[u8]| {
+            Event::new(1, None, SERVICES.to_owned(), id, data, binary).map(|event| event.kind)
+        };
+        let key: Vec<u8> = "luafv\0".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let shown = "Virtualisation des fichiers UAC".to_owned();
+        let failed = |service: Option<&str>, error| EventKind::StartFailed {
+            service: service.map(str::to_owned),
+            display_name: shown.clone(),
+            error,
+        };
+        let data = vec![datum(&shown), datum("%%1275")];
+        assert_eq!(event(7000, data.clone(), &key), Some(failed(Some("luafv"), Some(1275))));
+        // What is no name, and what is no number.
+        assert_eq!(event(7000, data, &[0, 0]), Some(failed(None, Some(1275))));
+        let data = vec![datum(&shown), datum("%%99999999999")];
+        assert_eq!(event(7000, data, &[0x00, 0xD8]), Some(failed(None, None)));
+        assert_eq!(event(7000, Vec::new(), &key), None);
+        let names = |text: &str| match event(7026, vec![datum(text)], &[]) {
+            Some(EventKind::DriversNotLoaded { names }) => names,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(names("\r\nCSC\r\ndam"), ["CSC", "dam"]);
+        assert_eq!(names(" \r\n"), [""; 0]);
+        // Cut in the middle of a name.
+        let long = format!("{}\r\ncsagent", "x".repeat(MAX_TEXT - 5));
+        assert_eq!(names(&long).len(), 1);
     }
 
     #[test]

@@ -62,6 +62,34 @@ fn a_machine_that_starts_cleanly() {
     assert_eq!(log.of(|kind| *kind == EventKind::BootType { number: Some(0) }).count(), 3);
 }
 
+/// Microsoft's own cloud filter driver is not supported on that machine, and two drivers were not loaded.
+#[test]
+fn drivers_that_did_not_start() {
+    let Some(bytes) = artifact("system-win10.evtx") else { return };
+    let log = EventLog::read(&bytes).unwrap();
+    let not_started: Vec<(u64, &EventKind)> =
+        log.of(EventKind::is_not_started).map(|event| (event.record, &event.kind)).collect();
+    let failed = EventKind::StartFailed {
+        service: Some("CldFlt".to_owned()),
+        display_name: "CldFlt".to_owned(),
+        error: Some(50),
+    };
+    let not_loaded = |names: &[&str]| EventKind::DriversNotLoaded {
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    assert_eq!(
+        not_started,
+        [
+            (35, &failed),
+            (44, &not_loaded(&["CSC", "dam"])),
+            (211, &failed),
+            (214, &not_loaded(&["dam"])),
+            (343, &failed),
+            (348, &not_loaded(&["dam"])),
+        ]
+    );
+}
+
 /// Whole pages of one are zeros; the other ends inside its third chunk, where the crate `evtx` stops
 /// after two (194 records).
 #[test]

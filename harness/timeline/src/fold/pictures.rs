@@ -7,8 +7,7 @@
 
 use super::watcher::Watcher;
 use crate::{
-    BootErrorSeen, BootKind, Certainty, End, Event, Phase, PictureSeen, ResetBy, Screen,
-    ScreenKind, ScreenStop, Stop,
+    BootErrorSeen, BootKind, Certainty, End, Event, Phase, ResetBy, Screen, ScreenKind, Stop,
 };
 
 impl Watcher {
@@ -44,13 +43,8 @@ impl Watcher {
             return;
         }
         let stop = boot.stop.get_or_insert_default();
-        match &mut stop.picture {
-            Some(seen) => join(&mut seen.read, screen.stop.as_ref()),
-            None => {
-                let read = screen.stop.clone().unwrap_or_default();
-                stop.picture = Some(PictureSeen { seq: event.seq, read });
-                boot.note(event.seq, event.source.confidence(), "stop screen");
-            }
+        if stop.take_picture(event.seq, screen.stop.as_ref()) {
+            boot.note(event.seq, event.source.confidence(), "stop screen");
         }
         if running {
             self.untouched_since = None;
@@ -153,14 +147,4 @@ impl Watcher {
             self.stopped_after_all(before);
         }
     }
-}
-
-/// Later frames of the same screen say what earlier ones left open.
-fn join(known: &mut ScreenStop, more: Option<&ScreenStop>) {
-    let Some(more) = more else { return };
-    known.code = known.code.or(more.code);
-    known.name = known.name.take().or_else(|| more.name.clone());
-    known.parameters = known.parameters.or(more.parameters);
-    known.module = known.module.take().or_else(|| more.module.clone());
-    known.qr = known.qr.take().or_else(|| more.qr.clone());
 }

@@ -6,8 +6,8 @@ use crate::conclusion::Trigger;
 use crate::stop::StopText;
 use crate::witness::{self, Sign};
 use crate::{
-    Body, Boot, BootErrorSeen, End, Event, Moment, PanicSeen, Phase, PhaseReached, ResetBy, Source,
-    Stop, StopCode, StopLineSeen,
+    Body, Boot, BootErrorSeen, End, Event, Moment, Phase, PhaseReached, ResetBy, Source, Stop,
+    StopCode,
 };
 
 /// The answer to a request that its service could not read. The two sides of a protocol of ours disagree, so
@@ -53,17 +53,10 @@ impl Watcher {
                 }
             }
             Body::Panicked { bug_check, .. } => {
-                let seen = PanicSeen { seq: event.seq, bug_check: *bug_check };
                 if let Some(boot) = self.current().map(|boot| boot.number) {
                     self.panics.entry(boot).or_insert(moment.at);
                 }
-                self.stopped(event, "panic", |stop| {
-                    // A second event of the same panic may be the one that has the arguments.
-                    let known = stop.panic.is_some_and(|p| p.bug_check.is_some());
-                    if !known {
-                        stop.panic = Some(seen);
-                    }
-                });
+                self.stopped(event, "panic", |stop| stop.take_panic(event.seq, *bug_check));
             }
             Body::Watchdog { action } => {
                 if let Some(boot) = self.boots.last_mut().filter(|_| self.running) {
@@ -166,31 +159,15 @@ impl Watcher {
             self.untouched_since = None;
         }
         let boot = &mut self.boots[index];
-        let what = match text {
-            StopText::Error { code, parameters } => {
-                let stop = boot.stop.get_or_insert_default();
-                if stop.line.is_some() {
-                    return;
-                }
-                let seq = event.seq;
-                stop.line = Some(StopLineSeen { seq, code, parameters, module: None });
-                "stop line"
+        // Parameters and a module belong to a stop that was named before.
+        let what = match &mut boot.stop {
+            Some(stop) => stop.take_line(event.seq, text),
+            None if matches!(text, StopText::Error { .. }) => {
+                boot.stop.get_or_insert_default().take_line(event.seq, text)
             }
-            StopText::Parameters(parameters) => {
-                let Some(line) = boot.stop.as_mut().and_then(|stop| stop.line.as_mut()) else {
-                    return;
-                };
-                line.parameters.get_or_insert(parameters);
-                "stop parameters"
-            }
-            StopText::Module(module) => {
-                let Some(line) = boot.stop.as_mut().and_then(|stop| stop.line.as_mut()) else {
-                    return;
-                };
-                line.module.get_or_insert(module);
-                "stop module"
-            }
+            None => None,
         };
+        let Some(what) = what else { return };
         boot.note(event.seq, event.source.confidence(), what);
         if self.late_lines {
             self.stopped_after_all(index);

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::ending::{Way, befell, by_the_guest, end};
+use super::forced_stop::ForcedStop;
 use super::happening::{Happening, What};
 use super::own_start::{Again, LayerStart};
 use crate::conclusion::Trigger;
@@ -77,6 +78,8 @@ pub struct Watcher {
     pub(crate) run_ended: bool,
     /// What was taken over from another run.
     pub(crate) beginning: Option<Beginning>,
+    /// The stop that the harness made of a machine that hung.
+    pub(crate) forced_stop: Option<ForcedStop>,
 }
 
 impl Watcher {
@@ -211,7 +214,7 @@ impl Watcher {
             Body::FaultLanded { fault, .. } => {
                 self.landed.insert(fault.clone());
             }
-            Body::HarnessFailed { reason } => {
+            Body::HarnessFailed { reason } if !self.waits_for_a_forced_stop() => {
                 self.harness_failed.get_or_insert_with(|| reason.clone());
             }
             Body::RunEnded => self.run_ended = true,
@@ -224,6 +227,9 @@ impl Watcher {
 
     /// After the watch, only the disk still speaks; and a stop line that a reset overtook.
     pub(super) fn after_the_watch(&mut self, event: &Event) {
+        if self.of_the_forced_stop(event) {
+            return;
+        }
         match &event.body {
             Body::LayerReport { .. } => {
                 self.ladder.take(event, None);

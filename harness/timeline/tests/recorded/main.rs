@@ -3,6 +3,7 @@
 //! hand after the contract.
 
 mod expectations;
+mod forced_stop;
 mod ladder;
 mod outcomes;
 mod pictures;
@@ -10,4 +11,5 @@ mod properties;
 mod recordings;
 mod records;
 mod support;
+mod system_log;
 mod variations;

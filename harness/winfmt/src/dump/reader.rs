@@ -70,6 +70,14 @@ impl<S: Read + Seek> Dump<S> {
         Ok(Self { source, header, is_32_bit: false, kind, pages, damage })
     }
 
+    /// How much room it takes, in bytes, as its header says (`RequiredDumpSpace`); `None` of 32-bit dumps and where
+    /// nothing is said.
+    pub fn required_space(&self) -> Option<u64> {
+        let size = (!self.is_32_bit).then(|| u64_at(&self.header, layout::REQUIRED_SPACE))?;
+        // A header whose fields were never written is filled with its signature.
+        (size != 0 && size != u64::from_le_bytes(*b"PAGEPAGE")).then_some(size)
+    }
+
     /// Reads memory by its virtual address. None where the dump does not hold all of it.
     pub fn read(&mut self, address: u64, length: usize) -> Result<Option<Vec<u8>>, DumpError> {
         let root = u64_at(&self.header, layout::DIRECTORY_TABLE_BASE);
