@@ -71,7 +71,7 @@ async fn a_driver_that_the_log_says_did_not_start_is_no_pass() {
     let services = "Service Control Manager";
     for (log, state, error) in [
         (None, DriverState::NotKnown, None),
-        (Some(log(&[started.clone()])), DriverState::NotKnown, None),
+        (Some(log(std::slice::from_ref(&started))), DriverState::NotKnown, None),
         (
             Some(log(&[started.clone(), record(2, services, 7000, &["vendor", "%%577"])])),
             DriverState::DidNotRun,
