@@ -40,7 +40,10 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+        } else if path.extension().is_some_and(|extension| extension == "rs")
+            // A module of tests in a file of its own is no more code than one at the end of a file.
+            && !path.ends_with("tests.rs")
+        {
             found.push(path);
         }
     }
