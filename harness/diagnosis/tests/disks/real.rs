@@ -10,7 +10,7 @@ fn artifacts() -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    eprintln!("skipped: no artifacts in {}", folder.display());
+    println!("skipped: no artifacts in {}", folder.display());
     None
 }
 

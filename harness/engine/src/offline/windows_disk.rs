@@ -445,7 +445,7 @@ impl Offline for WindowsDisk {
             }
             Edit::SetValue { hive, key, name, value } => {
                 self.edit_hive(*hive, key, |hive, key| {
-                    hive.set_value(key, name.as_str(), &to_data(value))
+                    hive.set_value(key, name.as_str(), &value.data())
                 })?;
             }
             Edit::RemoveValue { hive, key, name } => {
@@ -521,18 +521,6 @@ impl WindowsDisk {
     }
 }
 
-fn to_data(value: &RegistryValue) -> Data {
-    match value {
-        RegistryValue::Text(text) => Data::string(text),
-        RegistryValue::ExpandText(text) => Data::expand_string(text),
-        RegistryValue::Binary(bytes) => Data::binary(bytes.clone()),
-        RegistryValue::Dword(number) => Data::dword(*number),
-        RegistryValue::Other(kind, bytes) => {
-            Data { kind: ValueType::from(*kind), bytes: bytes.clone() }
-        }
-    }
-}
-
 fn from_data(data: Data) -> RegistryValue {
     // What does not survive the way through text is kept as it is.
     let typed = match data.kind {
@@ -543,7 +531,7 @@ fn from_data(data: Data) -> RegistryValue {
         _ => None,
     };
     typed
-        .filter(|value| to_data(value) == data)
+        .filter(|value| value.data() == data)
         .unwrap_or_else(|| RegistryValue::Other(data.kind.into(), data.bytes))
 }
 

@@ -298,6 +298,17 @@ fn with_texts(
 }
 
 impl RegistryValue {
+    /// As a hive has it.
+    pub fn data(&self) -> Data {
+        match self {
+            Self::Text(text) => Data::string(text),
+            Self::ExpandText(text) => Data::expand_string(text),
+            Self::Binary(bytes) => Data::binary(bytes.clone()),
+            Self::Dword(number) => Data::dword(*number),
+            Self::Other(kind, bytes) => Data { kind: ValueType::from(*kind), bytes: bytes.clone() },
+        }
+    }
+
     /// A list of texts (REG_MULTI_SZ).
     pub fn texts<S: AsRef<str>>(texts: &[S]) -> Self {
         let data = Data::multi_string(texts);

@@ -125,7 +125,7 @@ fn component(
                     component.keys.len() - 1
                 });
                 if let Some(value) = disk.read_value(*hive, &real, name)? {
-                    component.keys[at].values.push((name.clone(), data_of(&value)));
+                    component.keys[at].values.push((name.clone(), value.data()));
                 }
             }
         }
@@ -260,18 +260,6 @@ pub(crate) fn hive_of(path: &str) -> Option<(HiveName, String)> {
     [HiveName::System, HiveName::Software]
         .into_iter()
         .find_map(|hive| Some((hive, below(root(hive))?)))
-}
-
-fn data_of(value: &RegistryValue) -> Data {
-    match value {
-        RegistryValue::Text(text) => Data::string(text),
-        RegistryValue::ExpandText(text) => Data::expand_string(text),
-        RegistryValue::Binary(bytes) => Data::binary(bytes.clone()),
-        RegistryValue::Dword(number) => Data::dword(*number),
-        RegistryValue::Other(kind, bytes) => {
-            Data { kind: ValueType::from(*kind), bytes: bytes.clone() }
-        }
-    }
 }
 
 /// A manifest's data as a value.
